@@ -1,0 +1,66 @@
+"""How gunicorn runs the gateway: `gunicorn -c python:byocgw.gunicorn byocgw.asgi:application`.
+
+gunicorn reads the lower-case names below as its settings. This module is loaded in the master, which
+only watches over the workers: Django and its settings are not loaded there, so the few variables the
+master needs are read here, from the same places as in `settings.py`. A wrong one stops the start with
+a sentence that names it (gunicorn prints the ValueError as `Error: ...`).
+
+Times, each inside the next: a drain has 25 s to finish its answers, then 5 s remain to stop the
+background tasks, then the master kills. uvicorn reports no sign of life while it drains, so a worker
+is held to be stuck only after 60 s.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import environ
+from gunicorn.util import parse_address
+from uvicorn_worker import UvicornWorker
+
+environ.Env.read_env(Path(__file__).resolve().parent.parent / ".env")
+
+
+class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
+    """uvicorn on uvloop, speaking our bounded HTTP/1.1; without `lifespan` the gateway does not start."""
+
+    CONFIG_KWARGS = {
+        "http": "byocgw.protocol:BoundedProtocol",
+        "loop": "uvloop",
+        "ws": "none",
+        "lifespan": "on",
+        "timeout_keep_alive": 75,
+        "timeout_graceful_shutdown": 25,
+        "timeout_notify": 5,
+        "access_log": False,
+        "server_header": False,
+    }
+
+
+def address(name: str, default: str) -> str:
+    text = os.environ.get(name, "") or default
+    try:
+        parse_address(text)
+    except RuntimeError as exc:
+        raise ValueError(f"{name}: {text!r} is not an address such as {default} or unix:/path.") from exc
+    return text
+
+
+def count(name: str, default: int) -> int:
+    text = os.environ.get(name, "") or str(default)
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"{name}: {text!r} is not a whole number of at least 1.")
+    return int(text)
+
+
+bind = address("BIND", "127.0.0.1:8000")
+workers = count("WEB_CONCURRENCY", 1)
+worker_class = Worker
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+keepalive = 75  # seconds; above what load balancers keep, so that they close first
+graceful_timeout = 30
+timeout = 60
+control_socket_disable = True  # or each instance opens the same socket in the home folder
+accesslog = None  # the journal keeps what happened, for a fraction of the cost
+errorlog = "-"

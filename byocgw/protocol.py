@@ -1,0 +1,178 @@
+"""uvicorn's HTTP/1.1 protocol with the bounds it lacks: nobody without a key can cost much.
+
+A connection is always in one of three phases, and each has its own end:
+
+    head      from the connect, or from the first byte after a message: at most HEAD bytes, FIELDS
+              fields and SECONDS seconds, then 431 or 408 and the connection is closed
+    body      as slow as it likes while somebody works on an answer; the door bounds its size.
+              Whatever is not content (chunk extensions, trailers) obeys HEAD as well
+    idle      uvicorn's keep-alive time; one second once the server drains
+
+`pending` is what makes this cheap: bytes received since the parser last made progress (a complete head,
+some body, a complete message). It is 0 after nearly every read, and then nothing else is looked at.
+
+Draining: uvicorn closes idle connections at once, which breaks the request that is already on its way.
+Here they get LINGER seconds, and every answer from then on says `Connection: close`.
+
+Written against the internals of the uvicorn pinned in requirements.in (`cycle`, `on_headers_complete`,
+`send_400_response`, `shutdown`); each behaviour has its test over a socket.
+"""
+
+from __future__ import annotations
+
+from asyncio import TimerHandle, Transport
+from typing import NoReturn
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+BODY_FIELDS = (b"content-length", b"transfer-encoding")
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection of a client. The bounds are class attributes so that a subclass can set its own."""
+
+    HEAD = 1_200_000  # bytes; lets the 1 MiB `Livepeer` header of a job pass. Exact to one read (256 KiB)
+    FIELDS = 200
+    SECONDS = 10.0  # for a whole head, however it trickles in
+    LINGER = 1.0  # seconds
+
+    pending = 0
+    in_head = True
+    draining = False
+    clock: TimerHandle | None = None
+    refusal = (400, "Invalid HTTP request received.")
+
+    def __repr__(self) -> str:
+        phase = "head" if self.in_head else "body"
+        busy = "answering" if self.answering else "waiting"
+        return f"<BoundedProtocol {busy}, {phase}, {self.pending} bytes pending>"
+
+    # --- bytes in -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.start_clock()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self.pending += len(data)
+        super().data_received(data)
+        if self.pending and not self.transport.is_closing():
+            self.bound_pending()
+
+    def bound_pending(self) -> None:
+        """Some of what came is neither content nor a complete head: empty lines count too."""
+        if self.pending > self.HEAD:
+            self.refuse(431, "The head of this request is too large.")
+        elif self.in_head and self.clock is None:
+            self.start_clock()
+
+    # --- the parser's callbacks: raising makes uvicorn call send_400_response -----------------------
+
+    def on_message_begin(self) -> None:
+        self.pending = self.pending or 1  # a pipelined head: its share of this read is not known
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.in_head:
+            return  # a trailer: the head has been judged, nothing may be added to it
+        if len(self.headers) >= self.FIELDS:
+            self.reject(431, f"This request has more than {self.FIELDS} header fields.")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self.pending > self.HEAD and self.head_size() > self.HEAD:
+            self.reject(431, "The head of this request is too large.")
+        if self.parser.should_upgrade() and self.has_body():
+            # The parser drops the body of such a request, and would read its rest as the next one.
+            self.reject(400, "A request with a body cannot ask for an upgrade of the protocol.")
+        self.pending = 0
+        self.in_head = False
+        self.stop_clock()
+        super().on_headers_complete()
+        if self.draining:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self.pending = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.pending = 0
+        self.in_head = True
+        super().on_message_complete()
+
+    def head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def has_body(self) -> bool:
+        return any(name in BODY_FIELDS and value != b"0" for name, value in self.headers)
+
+    # --- refusing -----------------------------------------------------------------------------------
+
+    @property
+    def answering(self) -> bool:
+        """Is an answer owed? The newest request is the last to be answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def reject(self, status: int, text: str) -> NoReturn:
+        self.refusal = (status, text)
+        raise ValueError(text)
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(*self.refusal)
+
+    def refuse(self, status: int, text: str) -> None:
+        """Answer outside of ASGI and close; while an answer is under way, close without a second one."""
+        if not self.answering:
+            body = text.encode()
+            fields = [
+                *self.server_state.default_headers,
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", b"%d" % len(body)),
+                (b"connection", b"close"),
+            ]
+            head = b"".join(b"%s: %s\r\n" % field for field in fields)
+            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+        self.transport.close()
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    def start_clock(self) -> None:
+        self.stop_clock()
+        self.clock = self.loop.call_later(self.SECONDS, self.too_slow)
+
+    def stop_clock(self) -> None:
+        if self.clock is not None:
+            self.clock.cancel()
+            self.clock = None
+
+    def too_slow(self) -> None:
+        if self.answering:  # a pipelined head may wait for the answer before it: we may not be reading
+            self.start_clock()
+        elif self.pending:
+            self.refuse(408, "The head of this request took too long.")
+        else:  # nothing came at all: perhaps opened ahead of need, and a 408 would answer a later request
+            self.transport.close()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.more_body and not self.answering and not self.transport.is_closing():
+            self.start_clock()  # answered before the body had ended: its rest is not waited for longer
+
+    # --- draining -----------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        self.draining = True
+        if self.answering:
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(self.LINGER, self.close_if_idle)
+
+    def close_if_idle(self) -> None:
+        """A head under way is let in (its clock runs); its answer will close the connection."""
+        if not self.answering and not self.pending:
+            self.transport.close()

@@ -1,0 +1,220 @@
+"""Everything byocgw is told from outside, read from the environment once, at start.
+
+A value that cannot be used stops the start with a sentence that names it (`ImproperlyConfigured`);
+a value that is usable but unwise is reported by `manage.py check --deploy`. Each name stands in
+`.env.example` and in the README's configuration reference.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOCAL_DIR = BASE_DIR / ".local"
+
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+
+def read(kind: str, name: str, default: Any) -> Any:
+    """`env.<kind>(name)`, with an error that says which variable is wrong and what it may be."""
+    try:
+        return getattr(env, kind)(name, default=default)
+    except (ValueError, TypeError) as exc:
+        raise ImproperlyConfigured(f"{name}: {env.str(name)!r} is not {KINDS[kind]}.") from exc
+
+
+KINDS = {"int": "a whole number", "float": "a number", "str": "text", "list": "a comma-separated list"}
+
+
+def flag(name: str) -> bool:
+    """True or false in the usual spellings; anything else is an error, not a silent false."""
+    text = env.str(name, default="false").strip().lower()
+    if text not in {"true", "1", "yes", "on", "false", "0", "no", "off", ""}:
+        raise ImproperlyConfigured(f"{name}: {text!r} is neither true nor false.")
+    return text in {"true", "1", "yes", "on"}
+
+
+def at_least(name: str, default: float, least: float, kind: str = "int") -> Any:
+    value = read(kind, name, default)
+    if value < least:
+        raise ImproperlyConfigured(f"{name}: {value} is too small; the least is {least}.")
+    return value
+
+
+def loopback(bind: str) -> bool:
+    host = bind.rsplit(":", 1)[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or bind.startswith("unix:")
+
+
+def secret_key(bind: str) -> str:
+    """From the environment; on a loopback address one is made once and kept in `.local/`."""
+    given: str = env.str("SECRET_KEY", default="")
+    if given:
+        return given
+    if not loopback(bind):
+        raise ImproperlyConfigured(
+            f"SECRET_KEY: required when BIND ({bind}) is not a loopback address. "
+            "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(64))'"
+        )
+    file = LOCAL_DIR / "secret_key"
+    if not file.exists():
+        LOCAL_DIR.mkdir(parents=True, exist_ok=True)
+        made = file.with_name(f"secret_key.{secrets.token_hex(4)}")
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_urlsafe(64))
+        # link, not rename: of two processes starting together the first wins and both read its key
+        try:
+            file.hardlink_to(made)
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    return file.read_text()
+
+
+def database(url: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = env.db_url_config(url)
+    except Exception as exc:  # the library raises many kinds
+        raise ImproperlyConfigured(f"DATABASE_URL: {url!r} is not a database address.") from exc
+    engine = found.get("ENGINE", "")
+    if engine.endswith("sqlite3"):
+        if found["NAME"] != ":memory:":
+            # rw, not rwc: a file that is away for a moment must not be replaced by an empty new one;
+            # `migrate` alone creates it.
+            # Tests use a file as well: one that several threads may open, as in production; a run its own.
+            LOCAL_DIR.mkdir(parents=True, exist_ok=True)
+            found["TEST"] = {"NAME": str(LOCAL_DIR / f"test-{os.getpid()}.sqlite3")}
+            found["NAME"] = f"file:{quote(str(Path(found['NAME']).absolute()))}?mode=rw"
+        # IMMEDIATE: a transaction takes the write lock at its start, so two writers wait for each
+        # other instead of failing half way. WAL: readers never wait. synchronous NORMAL is safe in WAL.
+        found["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    elif not engine.endswith("postgresql"):
+        raise ImproperlyConfigured(f"DATABASE_URL: {url.split(':')[0]!r} is neither sqlite nor postgres.")
+    return found
+
+
+def address(name: str) -> str:
+    text: str = env.str(name, default="0x" + "0" * 40)
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
+        raise ImproperlyConfigured(f"{name}: {text!r} is not an Ethereum address (0x and 40 hex digits).")
+    return text
+
+
+# --- what is served, and where -------------------------------------------------------------------
+
+BIND = read("str", "BIND", "127.0.0.1:8000")
+DEBUG = flag("DEBUG")
+SECRET_KEY = secret_key(BIND)
+ALLOWED_HOSTS = read("list", "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = read("list", "CSRF_TRUSTED_ORIGINS", [])
+WEB_CONCURRENCY = at_least("WEB_CONCURRENCY", 1, 1)
+
+BYOCGW_HTTPS = flag("BYOCGW_HTTPS")
+SECURE_SSL_REDIRECT = BYOCGW_HTTPS  # Django's middleware: the control plane only, the door has none
+SECURE_HSTS_SECONDS = 31_536_000 if BYOCGW_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = BYOCGW_HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BYOCGW_HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BYOCGW_HTTPS else None
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+X_FRAME_OPTIONS = "DENY"
+
+# --- the data plane ------------------------------------------------------------------------------
+
+BYOCGW_JOURNAL_DIR = Path(read("str", "BYOCGW_JOURNAL_DIR", str(LOCAL_DIR / "journal")))
+BYOCGW_NODE = read("str", "BYOCGW_NODE", "node")
+BYOCGW_MAX_BODY = at_least("BYOCGW_MAX_BODY", 64 * 1024 * 1024, 1)
+BYOCGW_EXPOSE_ORCHESTRATOR = flag("BYOCGW_EXPOSE_ORCHESTRATOR")
+BYOCGW_SENDER_ADDRESS = address("BYOCGW_SENDER_ADDRESS")
+BYOCGW_STREAM_IDLE_TIMEOUT = at_least("BYOCGW_STREAM_IDLE_TIMEOUT", 30.0, 0.1, "float")
+BYOCGW_STREAM_TOTAL_TIMEOUT = at_least("BYOCGW_STREAM_TOTAL_TIMEOUT", 600.0, 1, "float")
+
+if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", BYOCGW_NODE):
+    raise ImproperlyConfigured(f"BYOCGW_NODE: {BYOCGW_NODE!r} must be 1 to 40 letters, digits, '.', '_', '-'.")
+
+# --- Django --------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "orchestrators",
+    "routing",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "byocgw.urls"
+ASGI_APPLICATION = "byocgw.asgi.application"
+DATABASES = {"default": database(read("str", "DATABASE_URL", f"sqlite:///{LOCAL_DIR / 'byocgw.sqlite3'}"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "static/"
+STATIC_ROOT = LOCAL_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "EXCEPTION_HANDLER": "routing.api.problems.problem_for_exception",
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {"httpx": {"level": "WARNING"}},  # a line per request says nothing
+}

@@ -1,0 +1,198 @@
+"""`gunicorn -c python:byocgw.gunicorn`: what it reads, what it refuses, how it runs, stops and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "gunicorn", "-c", "python:byocgw.gunicorn"]
+APP = """
+import asyncio, os, pathlib
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            event = (await receive())["type"]
+            await send({"type": event + ".complete"})
+            if event == "lifespan.shutdown":
+                pathlib.Path(f"stopped.{os.getpid()}").touch()
+                return
+    if scope["path"] == "/slow":
+        pathlib.Path("slow").touch()
+        await asyncio.sleep(1)
+    length = str(max((len(value) for name, value in scope["headers"] if name == b"livepeer"), default=0))
+    head = [(b"content-length", str(len(length)).encode()), (b"x-worker", str(os.getpid()).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": length.encode()})
+"""
+
+
+def environment(**values: str) -> dict[str, str]:
+    """The tests' environment without what would configure the server, and with `values`."""
+    kept = {k: v for k, v in os.environ.items() if k not in {"BIND", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"}}
+    return {**kept, "PYTHONPATH": str(ROOT), **values}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with an application in it, from which gunicorn is started."""
+    (tmp_path / "tiny.py").write_text(APP)
+    return tmp_path
+
+
+def run(home: Path, *arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
+    """gunicorn to its end."""
+    command = [*COMMAND, *arguments, "tiny"]
+    return subprocess.run(command, cwd=home, env=environment(**values), capture_output=True, text=True)
+
+
+def settings(home: Path, **values: str) -> dict[str, str]:
+    """What gunicorn says it would run with."""
+    said = run(home, "--print-config", **values)
+    assert said.returncode == 0, said.stderr
+    return dict(re.findall(r"^(\w+) += (.*)$", said.stdout, re.MULTILINE))
+
+
+def test_it_has_safe_defaults(home: Path) -> None:
+    read = settings(home, BIND="", WEB_CONCURRENCY="1")
+    assert read["bind"] == "['127.0.0.1:8000']"
+    assert read["workers"] == "1"
+    assert read["worker_class"] == "<Worker()>"
+    assert read["forwarded_allow_ips"] == "['127.0.0.1']"
+    assert (read["control_socket_disable"], read["accesslog"], read["errorlog"]) == ("True", "None", "-")
+
+
+def test_it_reads_the_environment(home: Path) -> None:
+    read = settings(home, BIND="[::1]:9000", WEB_CONCURRENCY="3")
+    assert (read["bind"], read["workers"]) == ("['[::1]:9000']", "3")
+
+
+def test_it_reads_the_env_file_where_the_environment_says_nothing(home: Path) -> None:
+    (home / "byocgw").mkdir()
+    for name in ("__init__.py", "gunicorn.py", "protocol.py"):
+        shutil.copy(ROOT / "byocgw" / name, home / "byocgw")
+    (home / ".env").write_text("BIND=127.0.0.1:8111\nWEB_CONCURRENCY=5\n")
+    read = settings(home, PYTHONPATH=str(home), WEB_CONCURRENCY="2")
+    assert (read["bind"], read["workers"]) == ("['127.0.0.1:8111']", "2")
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: '0' is not a whole number of at least 1."),
+        ({"BIND": "localhost:http"}, "BIND: 'localhost:http' is not an address such as 127.0.0.1:8000"),
+    ],
+)
+def test_it_stops_at_a_wrong_value_with_a_sentence(home: Path, values: dict[str, str], sentence: str) -> None:
+    said = run(home, **values)
+    assert said.returncode == 1
+    assert f"Error: {sentence}" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_its_times_lie_inside_each_other() -> None:
+    """Answers, then the stop of the background tasks, then the master's kill; a drain is no hang."""
+    code = (
+        "import sys, byocgw.gunicorn as g; drain = g.Worker.CONFIG_KWARGS['timeout_graceful_shutdown']\n"
+        "assert drain + 2 <= g.graceful_timeout\n"
+        "assert g.Worker.CONFIG_KWARGS['timeout_notify'] + g.graceful_timeout < g.timeout\n"
+        "assert g.Worker.CONFIG_KWARGS['timeout_keep_alive'] == g.keepalive\n"
+        "assert 'byocgw.settings' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
+
+
+class Gunicorn:
+    """A running master with the application of `home`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.url = ""
+
+    async def listen(self) -> None:
+        assert self.process.stderr is not None
+        booted = False
+        while not (self.url and booted):
+            line = (await self.process.stderr.readline()).decode()
+            assert line, "gunicorn stopped before it listened"
+            if found := re.search(r"Listening at: (http://\S+)", line):
+                self.url = found[1]
+            booted = booted or "Application startup complete" in line
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+@contextlib.asynccontextmanager
+async def gunicorn(home: Path) -> AsyncIterator[Gunicorn]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        "tiny:application",
+        cwd=home,
+        env=environment(BIND="127.0.0.1:0"),
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**20,
+    )
+    running = Gunicorn(process)
+    try:
+        async with asyncio.timeout(30):
+            await running.listen()
+        yield running
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
+
+
+async def test_it_serves_within_its_bounds_and_finishes_what_it_began(home: Path) -> None:
+    async with gunicorn(home) as server, httpx.AsyncClient(base_url=server.url) as client:
+        answer = await client.get("/", headers={"Livepeer": "x" * 2**20})
+        assert answer.text == str(2**20)
+        assert "server" not in answer.headers
+        with contextlib.suppress(httpx.TransportError):
+            assert (await client.get("/", headers={"Livepeer": "x" * 2**23})).status_code == 431
+        slow = asyncio.create_task(client.get("/slow"))
+        while not (home / "slow").exists():
+            await asyncio.sleep(0.01)
+        server.send(signal.SIGTERM)
+        answer = await slow
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert await asyncio.wait_for(server.process.wait(), 20) == 0
+        assert (home / f"stopped.{answer.headers['x-worker']}").exists()
+
+
+async def test_it_restarts_without_losing_a_call(home: Path) -> None:
+    """A new worker takes over (SIGHUP) while eight clients call without a pause on kept connections."""
+    done = asyncio.Event()
+
+    async def call(url: str) -> set[str]:
+        seen = set()
+        async with httpx.AsyncClient(base_url=url) as client:
+            while not done.is_set():
+                answer = await client.get("/")
+                assert answer.status_code == 200
+                seen.add(answer.headers["x-worker"])
+        return seen
+
+    async with gunicorn(home) as server:
+        clients = [asyncio.create_task(call(server.url)) for _ in range(8)]
+        await asyncio.sleep(1)
+        server.send(signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while not list(home.glob("stopped.*")):
+                await asyncio.sleep(0.05)
+        done.set()
+        workers = set().union(*await asyncio.gather(*clients))
+    assert len(workers) == 2

@@ -1,0 +1,344 @@
+"""One answer, or one failed connection, judged: what happened, and by whose word.
+
+Three questions, in this order, because a status alone misleads:
+
+1. Are these the orchestrator's *own* words? A BYOC orchestrator answers with the container's statuses
+   and with its own; only its exact texts tell them apart. Those about credentials or payment are no
+   fault of the request (`rejected`), and a stock gateway that hands them to the client is wrong.
+2. Does the container's text carry a known *signature*? Out of memory and loading have no status of
+   their own. Plain substrings on the first 8 KiB: their time is bounded, a regular expression's is not.
+3. Else the *status*; and a success must keep the capability's contract, or it is none.
+
+Bodies belong to the client: no text of a container gets into an outcome, only the orchestrator's own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from orchestrators.core.outcome import NOTHING_SENT, Fault, Outcome, OutcomeClass, Speaker
+
+Validate = Callable[[object], str | None]
+
+_HEAD = 8192  # bytes of a body that are read for words
+_LONGEST_DETAIL = 300
+_BUSY = 1.0  # seconds, where a busy side does not say how long
+_LONGEST_BUSY = 300.0  # as long as the longest down: who asks for more is not obeyed
+
+# Of the token and the job handler of go-livepeer: (status, text).
+_OWN_TEXTS: Mapping[tuple[int, str], OutcomeClass] = {
+    (503, "No capacity available for capability"): OutcomeClass.NOT_CLAIMED,
+    (400, "Could not verify job creds"): OutcomeClass.REJECTED,
+    (400, "Insufficient balance for request"): OutcomeClass.REJECTED,
+    (402, "Insufficient balance for request"): OutcomeClass.REJECTED,
+    (400, "Could not get job price"): OutcomeClass.REJECTED,
+    (400, "Invalid eth address header"): OutcomeClass.REJECTED,
+    (
+        400,
+        "Must have eth address and signature on address in Livepeer-Eth-Address header",
+    ): OutcomeClass.REJECTED,
+}
+_OWN_REFUSALS = (
+    (400, "Could not get price err="),
+    (503, "Could not get price err="),
+    (400, "Could not get ticket params err="),
+)
+# It says "removing" even when it keeps the capability, as it does when the time ran out.
+_REMOVING = "job not able to be processed, removing capability err="
+_RAN_OUT = ("context canceled", "context deadline exceeded")
+
+# A bare "loading" in a 400 is more often an image that could not be loaded: the client's.
+_SIGNATURES: tuple[tuple[str, frozenset[int], OutcomeClass], ...] = (
+    ("cuda out of memory", frozenset({400, *range(500, 600)}), OutcomeClass.GPU_OOM),
+    ("out of memory", frozenset({400, 500}), OutcomeClass.GPU_OOM),
+    ("model is not ready", frozenset({400, 503}), OutcomeClass.COLD_START),
+    ("model not ready", frozenset({400, 503}), OutcomeClass.COLD_START),
+    ("model is loading", frozenset({400, 503}), OutcomeClass.COLD_START),
+    ("model is still loading", frozenset({400, 503}), OutcomeClass.COLD_START),
+    ("loading", frozenset({503}), OutcomeClass.COLD_START),
+)
+
+_FAULTS: Mapping[Fault, OutcomeClass] = {
+    Fault.SATURATED: OutcomeClass.BUSY,
+    Fault.REFUSED: OutcomeClass.UNREACHABLE,
+    Fault.UNREACHABLE: OutcomeClass.UNREACHABLE,
+    Fault.UNTRUSTED: OutcomeClass.UNREACHABLE,
+    Fault.NO_ANSWER: OutcomeClass.TIMEOUT,
+    Fault.BROKEN: OutcomeClass.CONTAINER_CRASH,
+    Fault.MALFORMED: OutcomeClass.UPSTREAM_ERROR,
+    Fault.STALLED: OutcomeClass.TIMEOUT,
+    Fault.CUT_OFF: OutcomeClass.UPSTREAM_ERROR,
+    Fault.TOO_LARGE: OutcomeClass.UPSTREAM_ERROR,
+}
+
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/(?:\*|[a-z0-9!#$&^_.+-]+)")
+_EVENTS = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a capability's answers must be. Make one with `of`.
+
+    `content_types`: media types in lower case, `image/*` for a family; none means any.
+    `validate`: a JSON document -> None, or how it breaks the schema. `names_error`: the schema has an
+    `error` of its own at the top, so that finding one proves nothing.
+    """
+
+    content_types: tuple[str, ...] = ()
+    validate: Validate | None = None
+    names_error: bool = False
+
+    @classmethod
+    def of(cls, content_types: Sequence[str], schema: Mapping[str, object] | None) -> Contract:
+        """`schema`: JSON Schema, 2020-12. Raises ValueError, with a sentence, if either is wrong."""
+        media_types = tuple(_media_type(text) for text in content_types)
+        for media_type in media_types:
+            if not _MEDIA_TYPE.fullmatch(media_type):
+                raise ValueError(f'"{media_type}" is not a media type such as image/png or image/*.')
+        if schema is None:
+            return cls(media_types)
+        if not isinstance(schema, Mapping):  # it comes from JSON that a person wrote
+            raise ValueError("The response schema is not a JSON object.")
+        return cls(media_types, _compile(schema), _names_error(schema))
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """`body`: all of it (`whole`), or the first SSE event, or the first 8 KiB; None if it was not read.
+    `latency`: seconds from the first byte sent to the commit point. `retry_after`: the header's text.
+    """
+
+    status: int
+    content_type: str
+    body: bytes | None
+    whole: bool
+    latency: float
+    retry_after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What must be known besides the answer.
+
+    `protocol`: byoc | direct. `path_known`: this offer has served this worker path before, or it is its
+    sample's. `cold_over`: seconds; a success slower than that by an offer not `known_warm` was a cold start.
+    """
+
+    protocol: str
+    contract: Contract
+    path_known: bool
+    known_warm: bool
+    cold_over: float
+
+
+def classify(answered: Answered, setting: Setting) -> Outcome:
+    """Judge one answer. Never raises, whatever the other side sent."""
+    text = (answered.body or b"")[:_HEAD].decode("utf-8", "replace")
+    own = _by_own_words(answered, text.rstrip()) if setting.protocol == "byoc" else None
+    return own or _by_signature(answered, text.lower()) or _by_status(answered, setting)
+
+
+def classify_fault(fault: Fault, protocol: str, detail: str = "") -> Outcome:
+    """Judge a connection that failed. With no orchestrator in front, it is the container that refuses."""
+    cls = _FAULTS[fault]
+    if fault is Fault.REFUSED and protocol == "direct":
+        cls = OutcomeClass.CONTAINER_CRASH
+    return Outcome(
+        cls,
+        speaker=Speaker.GATEWAY if fault is Fault.SATURATED else Speaker.TRANSPORT,
+        began=fault not in NOTHING_SENT,
+        detail=detail or fault.value,
+    )
+
+
+def _by_own_words(answered: Answered, text: str) -> Outcome | None:
+    cls = _OWN_TEXTS.get((answered.status, text))
+    if any(answered.status == status and text.startswith(start) for status, start in _OWN_REFUSALS):
+        cls = OutcomeClass.REJECTED
+    removing = answered.status == 500 and text.startswith(_REMOVING)
+    if removing:
+        ran_out = any(words in text for words in _RAN_OUT)
+        cls = OutcomeClass.TIMEOUT if ran_out else OutcomeClass.CONTAINER_CRASH
+    if cls is None:
+        return None
+    told = _outcome(answered, cls, text[:_LONGEST_DETAIL])
+    return replace(told, speaker=Speaker.ORCHESTRATOR, began=removing)
+
+
+def _by_signature(answered: Answered, text: str) -> Outcome | None:
+    for words, statuses, cls in _SIGNATURES:
+        if answered.status in statuses and words in text:
+            told = _outcome(answered, cls, f'The container says "{words}".')
+            return replace(told, began=cls is not OutcomeClass.COLD_START)
+    return None
+
+
+def _by_status(answered: Answered, setting: Setting) -> Outcome:
+    status = answered.status
+    if 200 <= status < 300:
+        return _by_contract(answered, setting)
+    if 300 <= status < 400:
+        return _outcome(answered, OutcomeClass.API_MISMATCH, "Redirects are not followed.")
+    if status in (429, 503):
+        busy = _outcome(answered, OutcomeClass.BUSY)
+        return replace(busy, retry_after=_seconds(answered.retry_after), began=False)
+    if status in (404, 405) and setting.path_known:
+        return _outcome(answered, OutcomeClass.API_MISMATCH, "A path that is known to exist is refused.")
+    if 400 <= status < 500:
+        return _outcome(answered, OutcomeClass.CLIENT_ERROR)
+    return _outcome(answered, OutcomeClass.UPSTREAM_ERROR)
+
+
+def _by_contract(answered: Answered, setting: Setting) -> Outcome:
+    breach = _breach(answered, setting.contract)
+    if breach:
+        return _outcome(answered, OutcomeClass.API_MISMATCH, breach)
+    if not setting.known_warm and answered.latency > setting.cold_over:
+        return replace(_outcome(answered, OutcomeClass.COLD_START), cold=True)
+    return _outcome(answered, OutcomeClass.OK)
+
+
+def _outcome(answered: Answered, cls: OutcomeClass, detail: str = "") -> Outcome:
+    return Outcome(cls, status=answered.status, latency=answered.latency, detail=detail)
+
+
+def _seconds(retry_after: str) -> float:
+    """Retry-After in seconds. Its other form, a date, needs a clock that both sides share: default."""
+    text = retry_after.strip()
+    if not (text.isascii() and text.isdigit()):
+        return _BUSY
+    return min(float(text), _LONGEST_BUSY)
+
+
+def _breach(answered: Answered, contract: Contract) -> str:
+    """How a success breaks its contract, "" if it keeps it."""
+    media_type, body = _media_type(answered.content_type), answered.body
+    if contract.content_types and not any(_covers(each, media_type) for each in contract.content_types):
+        declared = ", ".join(contract.content_types)
+        return f'The content type is "{media_type[:100]}", not {declared}.'
+    if body == b"":
+        return "The answer is empty."
+    if body is None:
+        return ""
+    if media_type == _EVENTS:
+        return _breach_by_event(body, contract)
+    return _breach_by_document(body, media_type, contract) if answered.whole else ""
+
+
+def _breach_by_event(event: bytes, contract: Contract) -> str:
+    data = [line[5:] for line in event.splitlines() if line.startswith(b"data:")]
+    try:
+        document = _parse(b"\n".join(data))
+    except ValueError:
+        return ""  # an event's data need not be JSON
+    return _breach_by_error(document, contract)
+
+
+def _breach_by_document(body: bytes, media_type: str, contract: Contract) -> str:
+    """A schema with no content types beside it declares JSON, whatever the answer calls itself."""
+    declares_json = contract.validate is not None and not contract.content_types
+    if not declares_json and not _is_json(media_type):
+        return ""
+    try:
+        document = _parse(body)
+    except ValueError:
+        return "The answer is not JSON." if declares_json or contract.content_types else ""
+    in_band = _breach_by_error(document, contract)
+    return in_band or (contract.validate and contract.validate(document)) or ""
+
+
+def _breach_by_error(document: object, contract: Contract) -> str:
+    if isinstance(document, dict) and document.get("error") and not contract.names_error:
+        return 'The answer reports an "error" that its contract does not name.'
+    return ""
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _covers(declared: str, media_type: str) -> bool:
+    if declared.endswith("/*"):
+        return media_type.startswith(declared[:-1])
+    return media_type == declared
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _compile(schema: Mapping[str, object]) -> Validate:
+    """A validator that has seen every reference resolve, so that it cannot fail on one later."""
+    try:
+        Draft202012Validator.check_schema(schema)
+        _check_references(schema)
+        # An empty registry fetches nothing: a schema is one document.
+        validator = Draft202012Validator(schema, registry=Registry())
+        validator.is_valid({})
+    except SchemaError as error:
+        raise ValueError(f"The response schema is not a JSON Schema (2020-12): {error.message}.") from error
+    except Unresolvable as error:
+        raise ValueError(f"The response schema refers to what it does not hold: {error.ref}.") from error
+    except RecursionError:
+        raise ValueError("The response schema refers to itself without end.") from None
+
+    def validate(document: object) -> str | None:
+        try:
+            error = next(validator.iter_errors(document), None)
+        except (RecursionError, ArithmeticError, ValueError):  # too deep; 1e999 or NaN, divided
+            return "The answer cannot be checked against its schema."
+        if error is None:
+            return None
+        # The place in the schema is the operator's own text; the error's message quotes the answer.
+        return f"The answer breaks its schema at {'/'.join(map(str, error.absolute_schema_path))}."
+
+    return validate
+
+
+def _check_references(schema: Mapping[str, object]) -> None:
+    """Raises Unresolvable or SchemaError for a reference that leads nowhere, or not to a schema."""
+    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
+    for reference in _references(schema):
+        Draft202012Validator.check_schema(resolver.lookup(reference).contents)
+
+
+def _references(node: object, *, root: bool = True) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
+                yield value
+            if key == "$id" and isinstance(value, str) and not root:
+                raise SchemaError("an inner $id makes it several documents")
+            yield from _references(value, root=False)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value, root=False)
+
+
+def _names_error(schema: Mapping[str, object]) -> bool:
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping) and "error" in properties:
+        return True
+    branches = [schema.get(keyword) for keyword in ("allOf", "anyOf", "oneOf")]
+    return any(
+        isinstance(each, Mapping) and _names_error(each)
+        for branch in branches
+        if isinstance(branch, list)
+        for each in branch
+    )

@@ -1,0 +1,134 @@
+"""How fast an offer answers when warm, and what it costs to wake it. Seconds throughout.
+
+Two views of the same warm successes. The *peak EWMA* (Finagle's) jumps to a slow answer at once and
+forgets it within tens of seconds: it ranks. The *mean* and *standard deviation*, weighted to the last
+dozen answers or so, tell what is usual: they raise the flags that operators read.
+
+A cold start says how long loading takes, nothing about a warm answer, and is kept apart. An answer by
+an offer believed warm that took as long as loading is a *spike*: its model was probably evicted. It
+ranks the offer down through the peak, but in the mean it counts for at most two and a half usual
+answers; so a single eviction does not pass for contention, and an offer that has become slower for
+good, even twenty times, is believed within a dozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import exp, sqrt
+
+from orchestrators.core.outcome import Outcome
+
+_TAU = 10.0
+_LEAST_WEIGHT = 1 / 8  # as TCP weighs its round trips
+_COLD_TIMES = 3.0  # this many means is the size of a cold start
+_COUNTED_TIMES = 2.5  # this many means is what one answer can count for
+_SERIES = 5  # answers that make a usual one
+_STEADY_SERIES = 8  # answers that make a usual deviation
+_P95 = 1.65  # standard deviations from the mean to the 95th percentile, were answers normally spread
+_UNEVEN = 0.5  # of the mean: a deviation beyond it looks like a GPU shared with others
+_LONG_START = 10.0
+_LEAST_MEAN = 0.001  # ratios of less than a millisecond are noise
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """`ewma`: the peak EWMA, as of `stamp`. `cold`: the latest cold start. `samples`: warm answers.
+    `last_cold`: the latest success was a cold start or a spike. `last_warm_at`: the latest that was neither.
+    """
+
+    ewma: float | None = None
+    mean: float | None = None
+    deviation: float = 0.0
+    cold: float | None = None
+    stamp: float = 0.0
+    samples: int = 0
+    last_cold: bool = False
+    last_warm_at: float | None = None
+
+
+def observe(latency: Latency, outcome: Outcome, now: float) -> Latency:
+    """Take in one outcome; what is not a success says nothing about speed."""
+    seconds = outcome.latency
+    if seconds is None or not outcome.is_success:
+        return latency
+    if outcome.cold:
+        return replace(latency, cold=seconds, last_cold=True)
+    mean, deviation = _usual(latency, seconds)
+    spike = _is_spike(latency, seconds)
+    return Latency(
+        ewma=_peak(latency, seconds, now),
+        mean=mean,
+        deviation=deviation,
+        cold=latency.cold,
+        stamp=now,
+        samples=latency.samples + 1,
+        last_cold=spike,
+        last_warm_at=latency.last_warm_at if spike else now,
+    )
+
+
+def expected(latency: Latency, in_flight: int, default: float) -> float:
+    """What the next call may take, `in_flight` calls being there already; `default` if nobody knows."""
+    return (default if latency.ewma is None else latency.ewma) * (in_flight + 1)
+
+
+def flags(latency: Latency, target: float) -> frozenset[str]:
+    """What an operator should know: slow, contention, eviction, cold_over_10s. `target`: p95 wanted."""
+    raised = {
+        "slow": latency.samples >= _SERIES and _p95(latency) >= target,
+        "contention": latency.samples >= _STEADY_SERIES and latency.deviation > _UNEVEN * _mean(latency),
+        "eviction": latency.samples > 0 and _was_cold(latency, target),
+        "cold_over_10s": latency.cold is not None and latency.cold > _LONG_START,
+    }
+    return frozenset(name for name, is_raised in raised.items() if is_raised)
+
+
+def cold_threshold(latency: Latency, target: float) -> float:
+    """A success slower than this, by an offer not known warm, was a cold start."""
+    return target if latency.mean is None else max(target, _COLD_TIMES * latency.mean)
+
+
+def is_warm(latency: Latency, *, target: float, now: float, idle: float) -> bool:
+    """True if the model is known to be loaded: the latest success was warm, at most `idle` seconds ago."""
+    if latency.last_warm_at is None or _was_cold(latency, target):
+        return False
+    return now - latency.last_warm_at <= idle
+
+
+def _peak(latency: Latency, seconds: float, now: float) -> float:
+    if latency.ewma is None or seconds > latency.ewma:
+        return seconds
+    kept = exp(-max(now - latency.stamp, 0.0) / _TAU)
+    return latency.ewma * kept + seconds * (1 - kept)
+
+
+def _usual(latency: Latency, seconds: float) -> tuple[float, float]:
+    """Mean and standard deviation (Welford's, then exponentially weighted) with one more answer."""
+    if latency.mean is None:
+        return seconds, 0.0
+    if latency.samples >= _SERIES:
+        seconds = min(seconds, _COUNTED_TIMES * _mean(latency))
+    weight = max(1 / (latency.samples + 1), _LEAST_WEIGHT)
+    apart = seconds - latency.mean
+    variance = (1 - weight) * (latency.deviation**2 + weight * apart**2)
+    return latency.mean + weight * apart, sqrt(variance)
+
+
+def _is_spike(latency: Latency, seconds: float) -> bool:
+    """Far off the usual and, where we have seen this offer start, of the size of that."""
+    if latency.samples < _SERIES or seconds <= _COLD_TIMES * _mean(latency):
+        return False
+    return latency.cold is None or seconds >= latency.cold / 2
+
+
+def _was_cold(latency: Latency, target: float) -> bool:
+    """A spike within the target is nobody's concern."""
+    return latency.last_cold and max(latency.ewma or 0.0, latency.cold or 0.0) > target
+
+
+def _mean(latency: Latency) -> float:
+    return max(latency.mean or 0.0, _LEAST_MEAN)
+
+
+def _p95(latency: Latency) -> float:
+    return _mean(latency) + _P95 * latency.deviation

@@ -1,0 +1,127 @@
+"""What every way of talking to an orchestrator has in common: the call, the reply, and the errors.
+
+    UpstreamError              .fault says what happened, .sent how far the request got
+      NotConnected             nothing of the request left this process: safe to repeat anywhere
+      NotAnswered              it may have been read: the container may have begun
+      PartlyAnswered           part of an answer came, then it broke, stalled or grew too large
+
+Raised by `orchestrators.upstream` alone; foreign exceptions are translated in its transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestrators.core.outcome import Fault
+
+
+class UpstreamError(Exception):
+    """`fault`: what happened. The text is for the operator: it may name hosts."""
+
+    def __init__(self, fault: Fault, text: str = "") -> None:
+        super().__init__(text or fault.value)
+        self.fault = fault
+
+
+class NotConnected(UpstreamError):
+    """SATURATED, REFUSED, UNREACHABLE, UNTRUSTED."""
+
+
+class NotAnswered(UpstreamError):
+    """NO_ANSWER, BROKEN, MALFORMED."""
+
+
+class PartlyAnswered(UpstreamError):
+    """STALLED, CUT_OFF, TOO_LARGE; and MALFORMED in the middle of a body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an offer lives, as the table and the prober know it.
+
+    `service_uri`: `http(s)://host[:port]`, without a trailing slash. `tls`: verify | pin | insecure.
+    `fingerprint`: the stored SHA-256 of its certificate in lower-case hex, "" when none was seen.
+    `wire_name`: the name the orchestrator knows the capability by. `path`: the offer's own prefix.
+    """
+
+    service_uri: str
+    protocol: str
+    wire_name: str
+    path: str = ""
+    tls: str = "pin"
+    fingerprint: str = ""
+
+
+class Body(Protocol):
+    """A request body that can be sent again: each `chunks()` starts from the first byte.
+
+    `length`: bytes, or None when it is not known before the end.
+    """
+
+    @property
+    def length(self) -> int | None: ...
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt at one offer. `request` and `parameters` are JSON texts and travel unchanged."""
+
+    request_id: str
+    worker_path: bytes
+    content_type: str
+    body: bytes | Body
+    timeout: float
+    request: str = "{}"
+    parameters: str = "{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Reply(Protocol):
+    """The head of an answer, and its body as it comes. Whoever holds it must `aclose()` it.
+
+    `headers`: lower-case names; a repeated field keeps its last value.
+    `balance`: what the orchestrator said in Livepeer-Balance ("" when it said nothing).
+    """
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def length(self) -> int | None: ...
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a probe without work learnt: a token, or a container's own health.
+
+    `capacity`: free slots claimed, None when the protocol has no such word.
+    `price`: the price text of `core.price.Price`, None when the protocol quotes none.
+    `readiness`: ready | loading | faulty | reachable. `fingerprint`: of the certificate seen ("" on http).
+    """
+
+    status: int
+    capacity: int | None = None
+    price: str | None = None
+    readiness: str = "reachable"
+    fingerprint: str = ""
+    model: str = ""
+    detail: str = ""
+
+
+class Upstream(Protocol):
+    """One protocol. `send` returns once the head of the answer is here; `look` never starts work."""
+
+    async def send(self, target: Target, call: Call) -> Reply: ...
+
+    async def look(self, target: Target, timeout: float) -> Sighting: ...

@@ -1,0 +1,148 @@
+"""The BYOC protocol: a token says what is offered, a signed header goes with each job.
+
+go-livepeer `byoc/job_orchestrator.go` is the other side. A job's path is the worker's, its
+capability stands in the header; the query is dropped there, so it is dropped here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+
+from orchestrators.core.advert import parse_token
+from orchestrators.upstream.base import Call, Sighting, Target
+from orchestrators.upstream.signing import Signer
+from orchestrators.upstream.sse import Events
+from orchestrators.upstream.transport import Answer, Pool
+from orchestrators.upstream.transport.request import Field, join, quoted
+
+DETAIL = 500  # characters of a refusal kept for the operator
+_SEARCH = {"OrchSearchTimeout": 1_000_000_000, "OrchSearchRespTimeout": 500_000_000}  # ns, as Go sends them
+_BALANCES = ("livepeer-balance", "livepeer-payment-balance")
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def job_header(call: Call, capability: str, signer: Signer) -> bytes:
+    """The `Livepeer` header: base64 of compact JSON, keys in Go's order, the two texts unchanged."""
+    timeout_seconds = max(1, math.ceil(call.timeout))
+    sig = signer.sign_job(
+        call.request,
+        call.parameters,
+        job_id=call.request_id,
+        capability=capability,
+        timeout_seconds=timeout_seconds,
+    )
+    return _encoded(
+        {
+            "id": call.request_id,
+            "request": call.request,
+            "parameters": call.parameters,
+            "capability": capability,
+            "capability_url": "",
+            "sender": signer.sender,
+            "sig": sig,
+            "timeout_seconds": timeout_seconds,
+            **_SEARCH,
+        }
+    )
+
+
+def address_header(signer: Signer) -> bytes:
+    """The `Livepeer-Eth-Address` header."""
+    addr, sig = signer.address_proof()
+    return _encoded({"addr": addr, "sig": sig})
+
+
+def _encoded(document: Mapping[str, object]) -> bytes:
+    return base64.b64encode(_compact(document).encode("ascii"))
+
+
+class ByocReply:
+    """`base.Reply`; a stream of events ends at `[DONE]` (see `sse`)."""
+
+    __slots__ = ("_answer", "_events")
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        streams = "text/event-stream" in answer.headers.get("content-type", "").lower()
+        self._events = Events() if streams else None
+
+    def __repr__(self) -> str:
+        return f"<ByocReply {self._answer}>"
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._answer.headers
+
+    @property
+    def length(self) -> int | None:
+        return None if self._events else self._answer.length
+
+    @property
+    def balance(self) -> str:
+        """Wei as the orchestrator counts them: after this job, or before a stream."""
+        return next((self.headers[name] for name in _BALANCES if name in self.headers), "")
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self._until_done(self._events) if self._events else self._answer.chunks()
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+    async def _until_done(self, events: Events) -> AsyncIterator[bytes]:
+        if events.ended:
+            return
+        async with aclosing(self._answer.chunks()) as chunks:
+            async for data in chunks:
+                passed = events.feed(data)
+                if events.ended:
+                    await self.aclose()
+                if passed:
+                    yield passed
+                if events.ended:
+                    return
+        if rest := events.close():
+            yield rest
+
+
+class Byoc:
+    """`base.Upstream` over a pool; `signer` says who asks."""
+
+    def __init__(self, pool: Pool, signer: Signer) -> None:
+        self._pool = pool
+        self._signer = signer
+        self._address = address_header(signer)
+
+    async def send(self, target: Target, call: Call) -> ByocReply:
+        """UpstreamError; ValueError: a path or content type that cannot go into a request."""
+        fields: list[Field] = [(b"livepeer", job_header(call, target.wire_name, self._signer))]
+        if call.content_type:
+            fields.append((b"content-type", call.content_type.encode("latin-1")))
+        path = join(b"/process/request/", quoted(target.path), call.worker_path)
+        origin = self._pool.origin(target)
+        return ByocReply(await origin.send(b"POST", path, fields, call.body, timeout=call.timeout))
+
+    async def look(self, target: Target, timeout: float) -> Sighting:
+        """A token: price and free slots, never a slot taken. UpstreamError as `send`."""
+        headers = {b"livepeer-eth-address": self._address, b"livepeer-capability": target.wire_name.encode()}
+        async with self._pool.client(target) as client:
+            response = await client.get("/process/token", headers=headers, timeout=timeout)
+        fingerprint = response.extensions["fingerprint"]
+        if response.status_code != 200:
+            detail = response.content.decode("utf-8", "replace").strip()[:DETAIL]
+            return Sighting(response.status_code, fingerprint=fingerprint, detail=detail)
+        try:
+            token = parse_token(json.loads(response.content))
+        except (ValueError, RecursionError) as error:
+            # Nothing is claimed by what cannot be read; None would mean that nothing needs claiming.
+            detail = f"bad token: {error}"[:DETAIL]
+            return Sighting(200, 0, readiness="faulty", fingerprint=fingerprint, detail=detail)
+        price = None if token.price is None else str(token.price)
+        return Sighting(200, token.capacity, price, fingerprint=fingerprint, model=token.model)

@@ -1,0 +1,18 @@
+"""HTTP/1.1 to orchestrators on asyncio and httptools: the one place where foreign errors become ours.
+
+    pool        Pool: origins by service URI and trust
+    origin      Origin: seats, idle connections, connecting, trust
+    connection  Connection: one exchange at a time, strict framing, deadlines
+    answer      Answer: a response between its connection and its reader
+    face        OriginTransport: the same for httpx
+
+No redirects, no cookies, no compression, no retries, no HTTP/2.
+"""
+
+from __future__ import annotations
+
+from orchestrators.upstream.transport.answer import Answer
+from orchestrators.upstream.transport.limits import Limits
+from orchestrators.upstream.transport.pool import Pool
+
+__all__ = ["Answer", "Limits", "Pool"]

@@ -1,0 +1,318 @@
+"""One socket to one origin, and one exchange at a time on it.
+
+An exchange ends once, in `_finish` or `_fail`, and tells its owner so; the socket is used again only
+after a whole answer of known length to a whole request, with nothing left over on either side.
+What is wrong is told by how far it got: before the head `NotAnswered`, after it `PartlyAnswered`.
+
+The clock runs against the other side only: for its head, counted from the last byte it was sent, for
+the next bytes of its answer, and while it takes no bytes. It is held while our own client is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from typing import Protocol, cast
+
+import httptools
+
+from orchestrators.core.outcome import Fault
+from orchestrators.upstream.base import Body, NotAnswered, PartlyAnswered, UpstreamError
+from orchestrators.upstream.transport.answer import Answer
+from orchestrators.upstream.transport.clock import Clock
+from orchestrators.upstream.transport.limits import Limits
+from orchestrators.upstream.transport.tls import fingerprint_of
+
+HIGH_WATER = 256 * 1024  # bytes of an answer kept for a slow reader before the socket is left unread
+_BODILESS = frozenset({204, 304})
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+
+
+class Owner(Protocol):
+    def ended(self, connection: Connection, *, reusable: bool) -> None:
+        """Called once for each exchange."""
+
+    def lost(self, connection: Connection) -> None:
+        """Called once, when the socket is closed."""
+
+
+class Connection(asyncio.Protocol):
+    """Made by `loop.create_connection`; `exchange` while no other exchange is under way."""
+
+    def __init__(self, owner: Owner, limits: Limits) -> None:
+        self._owner = owner
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._clock = Clock(self._expired)
+        self._room: asyncio.Future[None] | None = None
+        self._gone = False
+        self.fingerprint = ""
+        self.idle_since = 0.0
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._prepare(None)
+
+    def _prepare(self, answer: Answer | None) -> None:
+        self._answer = answer
+        self._headers: dict[str, str] = {}
+        self._framing = 0  # header fields that say where the body ends
+        self._head_size = 0
+        self._barren = 0  # bytes since the last that were of use: head, trailers, chunk extensions
+        self._received = 0
+        self._uploaded = False
+        self._keep_alive = False
+        self._until_close = False
+        self._complete = False
+        self._paused = False
+
+    def __repr__(self) -> str:
+        return f"<Connection {'gone' if self._gone else 'open'} {self._answer}>"
+
+    @property
+    def usable(self) -> bool:
+        return not self._gone and not self._transport.is_closing()
+
+    def abort(self) -> None:
+        self._gone = True
+        self._transport.abort()
+
+    # -- the exchange ---------------------------------------------------------------------------
+
+    async def exchange(self, head: bytes, body: bytes | Body, *, timeout: float, total: float) -> Answer:
+        """Returns at the head of the answer. NotAnswered, PartlyAnswered, or the body's own error."""
+        answer = Answer(self, self.fingerprint)
+        self._prepare(answer)
+        self._clock.start(timeout, total=total)
+        try:
+            if isinstance(body, bytes):
+                self._uploaded = True
+                self._transport.write(head + body)
+                await answer.head()
+            else:
+                self._transport.write(head)
+                await self._head_while_uploading(answer, body, timeout)
+        except BaseException:
+            self.abandon(answer)
+            raise
+        return answer
+
+    async def _head_while_uploading(self, answer: Answer, body: Body, timeout: float) -> None:
+        upload = self._loop.create_task(self._upload(answer, body, timeout))
+        try:
+            await answer.head()
+        finally:
+            if not upload.done():
+                upload.cancel()
+                # Not on its own: whoever tries elsewhere reads the same body from its start.
+                await asyncio.wait([upload])
+
+    async def _upload(self, answer: Answer, body: Body, timeout: float) -> None:
+        self._clock.hold()
+        chunks = body.chunks()
+        try:
+            await self._write_all(answer, chunks, body.length, timeout)
+        except asyncio.CancelledError:
+            # By us, which nobody hears, or inside the body: then nothing else would end the wait.
+            if not answer.headed:
+                answer.fail(NotAnswered(Fault.BROKEN, "the request's body was given up"))
+            raise
+        except Exception as error:
+            if not answer.headed:
+                answer.fail(error)
+        finally:
+            close = getattr(chunks, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _write_all(
+        self, answer: Answer, chunks: AsyncIterator[bytes], length: int | None, timeout: float
+    ) -> None:
+        sent = 0
+        async for chunk in chunks:
+            if not self._awaits_head(answer):
+                return
+            sent += len(chunk)
+            if length is not None and sent > length:
+                raise ValueError(f"a body of {length} bytes has more")
+            if chunk:
+                self._transport.write(chunk if length is not None else b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            if self._room is not None:
+                self._clock.allow(timeout)
+                await self._room
+                if self._awaits_head(answer):
+                    self._clock.hold()
+        if length is not None and sent < length:
+            raise ValueError(f"a body of {length} bytes ended after {sent}")
+        if self._awaits_head(answer):
+            if length is None:
+                self._transport.write(b"0\r\n\r\n")
+            self._uploaded = True
+            self._clock.allow(timeout)
+
+    def _awaits_head(self, answer: Answer) -> bool:
+        return self._answer is answer and not answer.headed
+
+    def drained(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+            self._clock.allow(self._limits.idle)
+
+    def abandon(self, answer: Answer) -> None:
+        if self._answer is answer:
+            self._fail(self._broken(Fault.BROKEN, Fault.CUT_OFF, "given up by us"))
+
+    def _finish(self, answer: Answer) -> None:
+        reusable = (
+            self._keep_alive
+            and self._uploaded
+            and not self._until_close
+            and self.usable
+            and self._transport.get_write_buffer_size() == 0
+        )
+        self._answer = None
+        self._clock.stop()
+        if not reusable:
+            self.abort()
+        elif self._paused:
+            self._transport.resume_reading()
+        answer.end()
+        self._owner.ended(self, reusable=reusable)
+
+    def _fail(self, error: UpstreamError) -> None:
+        answer, self._answer = self._answer, None
+        self._clock.stop()
+        self.abort()
+        if answer is not None:
+            answer.fail(error)
+            self._owner.ended(self, reusable=False)
+
+    def _broken(self, before: Fault, after: Fault, text: str) -> UpstreamError:
+        if self._answer is not None and self._answer.headed:
+            return PartlyAnswered(after, text)
+        return NotAnswered(before, text)
+
+    def _expired(self) -> None:
+        self._fail(self._broken(Fault.NO_ANSWER, Fault.STALLED, "no byte in time"))
+
+    # -- called by the event loop ---------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.fingerprint = fingerprint_of(tls.getpeercert(binary_form=True) or b"")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone = True
+        answer = self._answer
+        if answer is not None and self._ends_by_closing(answer) and exc is None:
+            self._finish(answer)
+        elif answer is not None:
+            text = f"connection lost: {exc}" if exc else "connection closed"
+            self._fail(self._broken(Fault.BROKEN, Fault.CUT_OFF, text))
+        self.closed.set_result(None)
+        self._owner.lost(self)
+
+    def eof_received(self) -> None:
+        self._gone = True
+        if self._answer is not None and self._ends_by_closing(self._answer):
+            self._finish(self._answer)
+
+    def _ends_by_closing(self, answer: Answer) -> bool:
+        return answer.headed and self._until_close
+
+    def pause_writing(self) -> None:
+        self._room = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            self.abort()  # bytes nobody asked for: this peer has lost count
+            return
+        self._barren += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._misread(answer, error)
+            return
+        if self._complete:
+            self._finish(answer)
+        elif self._barren > self._limits.head:
+            self._fail(PartlyAnswered(Fault.TOO_LARGE, f"{self._barren} bytes of head or trailers"))
+        elif answer.headed and not self._paused:
+            self._clock.allow(self._limits.idle)
+
+    def _misread(self, answer: Answer, error: Exception) -> None:
+        if self._complete:
+            self._keep_alive = False  # the answer itself was whole, what came after it is not ours
+            self._finish(answer)
+        elif isinstance(error.__context__, UpstreamError):
+            self._fail(error.__context__)  # said by a callback below
+        else:
+            self._fail(self._broken(Fault.MALFORMED, Fault.MALFORMED, f"not HTTP: {error}"))
+
+    # -- called by the parser -------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise PartlyAnswered(Fault.MALFORMED, "a second answer to one request")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > self._limits.head:
+            raise PartlyAnswered(Fault.TOO_LARGE, f"a head of more than {self._limits.head} bytes")
+        if self._answer is None or self._answer.headed:
+            return  # trailers: counted, never told
+        key = name.decode("latin-1").lower()
+        self._headers[key] = value.decode("latin-1")
+        if key in _FRAMING:
+            self._framing += 1
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200 and status != 101:
+            self._headers, self._framing = {}, 0  # on the way: the answer itself follows
+            return
+        headers = self._headers
+        if not self._is_well_framed(status):
+            raise NotAnswered(Fault.MALFORMED, f"status {status} with framing we do not trust")
+        length = int(headers["content-length"]) if "content-length" in headers else None
+        if length is not None and length > self._limits.body:
+            raise PartlyAnswered(Fault.TOO_LARGE, f"a body of {length} bytes")
+        self._keep_alive = self._parser.should_keep_alive()
+        self._until_close = not self._framing and status not in _BODILESS
+        self._barren = 0
+        assert self._answer is not None
+        self._answer.begin(status, headers, length)
+
+    def _is_well_framed(self, status: int) -> bool:
+        """What the parser lets pass and two readers could understand in two ways."""
+        coding = self._headers.get("transfer-encoding", "chunked")
+        return (
+            200 <= status <= 599
+            and self._framing <= 1
+            and coding.strip().lower() == "chunked"
+            and self._parser.get_http_version() in ("1.1", "1.0")
+        )
+
+    def on_body(self, data: bytes) -> None:
+        self._barren = 0
+        self._received += len(data)
+        if self._received > self._limits.body:
+            raise PartlyAnswered(Fault.TOO_LARGE, f"a body of more than {self._limits.body} bytes")
+        assert self._answer is not None
+        if self._answer.put(data) > HIGH_WATER and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+            self._clock.hold()
+
+    def on_message_complete(self) -> None:
+        if self._answer is not None and self._answer.headed:
+            self._complete = True

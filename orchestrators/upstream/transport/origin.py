@@ -1,0 +1,194 @@
+"""All connections to one service URI under one trust: a bulkhead.
+
+A seat is taken for every exchange and given back at its end. A connection is opened only by who has
+a seat and finds none idle, so there are never more connections than seats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from orchestrators.core.outcome import Fault
+from orchestrators.upstream.base import Body, NotConnected
+from orchestrators.upstream.transport import request
+from orchestrators.upstream.transport.answer import Answer
+from orchestrators.upstream.transport.connection import Connection
+from orchestrators.upstream.transport.limits import Limits
+from orchestrators.upstream.transport.tls import Way
+
+_REFUSED = f"[Errno {errno.ECONNREFUSED}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A service URI taken apart. `field`: the Host header."""
+
+    secure: bool
+    host: str
+    port: int
+    field: bytes
+
+    @classmethod
+    def of(cls, service_uri: str) -> Address:
+        """ValueError: not `http(s)://host[:port]`."""
+        parts = urlsplit(service_uri)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            raise ValueError(f"{service_uri!r} is not http(s)://host[:port]")
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError(f"{service_uri!r} has more than a host and a port")
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        return cls(secure, parts.hostname, port, parts.netloc.encode("idna"))
+
+
+class Origin:
+    """`send` is the only way in; `aclose` aborts whatever is under way."""
+
+    def __init__(self, address: Address, ways: tuple[Way, ...], limits: Limits) -> None:
+        self._address = address
+        self._ways = ways
+        self._limits = limits
+        self._seats = asyncio.Semaphore(limits.connections)
+        self._idle: deque[Connection] = deque()
+        self._connections: set[Connection] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        where = f"{self._address.host}:{self._address.port}"
+        return f"<Origin {where} open {len(self._connections)} idle {len(self._idle)}>"
+
+    async def send(
+        self,
+        method: bytes,
+        target: bytes,
+        fields: Iterable[request.Field],
+        body: bytes | Body = b"",
+        *,
+        timeout: float,
+        total: float | None = None,
+    ) -> Answer:
+        """Returns at the head of the answer; the holder closes it.
+
+        `timeout`: seconds to the head, after the last byte of the request. `total`: seconds for all.
+        UpstreamError; ValueError: something that cannot be put into a request.
+        """
+        length = len(body) if isinstance(body, bytes) else body.length
+        head = request.head(method, target, self._address.field, fields, length=length)
+        connection = await self._take()
+        total = self._limits.total if total is None else total
+        return await connection.exchange(head, body, timeout=timeout, total=total)
+
+    async def aclose(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        closing = [connection.closed for connection in self._connections]
+        for connection in self._connections:
+            connection.abort()
+        self._idle.clear()
+        if closing:
+            await asyncio.wait(closing)
+
+    # -- connections ----------------------------------------------------------------------------
+
+    async def _take(self) -> Connection:
+        await self._seat()
+        try:
+            return self._reuse() or await self._connect()
+        except BaseException:
+            self._seats.release()
+            raise
+
+    async def _seat(self) -> None:
+        if not self._seats.locked():
+            await self._seats.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._limits.wait):
+                await self._seats.acquire()
+        except TimeoutError:
+            text = f"{self._limits.connections} calls under way to {self._address.host}"
+            raise NotConnected(Fault.SATURATED, text) from None
+
+    def _reuse(self) -> Connection | None:
+        """The one used last: the others may rest, and be closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        return None
+
+    async def _connect(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._limits.connect):
+                return await self._open_trusted()
+        except TimeoutError:
+            text = f"no connection within {self._limits.connect:g} s"
+            raise NotConnected(Fault.UNREACHABLE, text) from None
+        except (OSError, UnicodeError) as error:
+            fault = Fault.REFUSED if _is_refusal(error) else Fault.UNREACHABLE
+            raise NotConnected(fault, f"{type(error).__name__}: {error}") from error
+
+    async def _open_trusted(self) -> Connection:
+        reason = ""
+        for way in self._ways:
+            try:
+                connection = await self._open(way.context)
+            except ssl.SSLCertVerificationError as error:
+                reason = reason or f"certificate not trusted: {error.verify_message}"
+                continue
+            if not connection.usable:
+                raise NotConnected(Fault.UNREACHABLE, "closed as soon as it was open")
+            if not way.wanted or way.wanted == connection.fingerprint:
+                return connection
+            reason = f"certificate changed, now {connection.fingerprint}"
+            connection.abort()
+        raise NotConnected(Fault.UNTRUSTED, reason)
+
+    async def _open(self, context: ssl.SSLContext | None) -> Connection:
+        host = self._address.host
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self, self._limits),
+            host,
+            self._address.port,
+            ssl=context,
+            server_hostname=host if context else None,
+        )
+        if not connection.closed.done():
+            self._connections.add(connection)
+        return connection
+
+    # -- called by connections ------------------------------------------------------------------
+
+    def ended(self, connection: Connection, *, reusable: bool) -> None:
+        if reusable:
+            loop = asyncio.get_running_loop()
+            connection.idle_since = loop.time()
+            self._idle.append(connection)
+            if self._sweeper is None:
+                self._sweeper = loop.call_later(self._limits.keep, self._sweep)
+        self._seats.release()
+
+    def lost(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._idle and self._idle[0].idle_since + self._limits.keep <= loop.time():
+            self._idle.popleft().abort()
+        self._sweeper = None
+        if self._idle:
+            due = self._idle[0].idle_since + self._limits.keep
+            self._sweeper = loop.call_at(due, self._sweep)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """asyncio folds the failures of several addresses of one name into one error without a number."""
+    text = str(error)
+    return isinstance(error, ConnectionRefusedError) or 0 < text.count("[Errno ") == text.count(_REFUSED)

@@ -1,0 +1,55 @@
+"""Every origin of one process or one command, made when first called. One pool belongs to one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from orchestrators.core.outcome import Fault
+from orchestrators.upstream.base import NotConnected, Target
+from orchestrators.upstream.transport.face import OriginTransport
+from orchestrators.upstream.transport.limits import DEFAULT, Limits
+from orchestrators.upstream.transport.origin import Address, Origin
+from orchestrators.upstream.transport.tls import ways
+
+
+class Pool:
+    """Origins by service URI, trust and fingerprint: a certificate trusted anew is a new origin."""
+
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        self._limits = limits
+        self._origins: dict[tuple[str, str, str], Origin] = {}
+
+    def __repr__(self) -> str:
+        return f"<Pool {list(self._origins.values())}>"
+
+    def origin(self, target: Target) -> Origin:
+        """For live traffic. NotConnected: a service URI or a trust that means nothing."""
+        return self._origin(target.service_uri, target.tls, target.fingerprint)
+
+    def client(self, target: Target) -> httpx.AsyncClient:
+        """For a look; the caller closes it. At first sight, with nothing pinned, any certificate will do."""
+        first_sight = target.tls == "pin" and not target.fingerprint
+        tls = "insecure" if first_sight else target.tls
+        origin = self._origin(target.service_uri, tls, target.fingerprint)
+        return httpx.AsyncClient(
+            base_url=target.service_uri, transport=OriginTransport(origin), trust_env=False
+        )
+
+    def _origin(self, service_uri: str, tls: str, fingerprint: str) -> Origin:
+        key = (service_uri, tls, fingerprint)
+        origin = self._origins.get(key)
+        if origin is None:
+            try:
+                address = Address.of(service_uri)
+                trusted = ways(secure=address.secure, tls=tls, fingerprint=fingerprint)
+            except ValueError as error:
+                raise NotConnected(Fault.UNREACHABLE, str(error)) from error
+            origin = self._origins[key] = Origin(address, trusted, self._limits)
+        return origin
+
+    async def aclose(self) -> None:
+        """Aborts what is under way; a later call begins anew."""
+        origins, self._origins = list(self._origins.values()), {}
+        await asyncio.gather(*(origin.aclose() for origin in origins))

@@ -1,0 +1,115 @@
+"""The product as it is run: migrate, apply, gunicorn, in processes of their own, on a database of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from django.conf import settings
+
+ROOT = Path(settings.BASE_DIR)
+
+
+class Served:
+    """`with Served(tmp_path, document) as gateway:` a gunicorn with one worker, ready to be asked and hurt."""
+
+    def __init__(self, folder: Path, document: dict[str, Any], **environment: str) -> None:
+        self.folder = folder
+        self.document = document
+        self.database = folder / "gateway.sqlite3"
+        self.journal = folder / "journal"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        self.environment = os.environ | {
+            "DATABASE_URL": f"sqlite:///{self.database}",
+            "BYOCGW_JOURNAL_DIR": str(self.journal),
+            "BIND": self.url.removeprefix("http://"),
+            "SECRET_KEY": "for-tests-only-" * 5,
+            "WEB_CONCURRENCY": "1",
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.key = ""
+
+    def __enter__(self) -> Self:
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("apply", "-", stdin=json.dumps(self.document))
+        self.manage("probe_orchestrators", "--quiet")
+        self.key = self.manage("create_api_key", "acme", "--quiet").strip()
+        self.start()
+        return self
+
+    def __exit__(
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def manage(self, *arguments: str, stdin: str = "") -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self) -> None:
+        command = [str(Path(sys.executable).parent / "gunicorn"), "-c", "python:byocgw.gunicorn"]
+        with (self.folder / "gunicorn.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "byocgw.asgi:application"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+        self.wait_until_serving()
+
+    def wait_until_serving(self) -> None:
+        for _ in range(200):
+            try:
+                if httpx.get(f"{self.url}/healthz", timeout=5, trust_env=False).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            threading.Event().wait(0.05)
+        raise AssertionError(f"the gateway does not serve:\n{self.log()}")
+
+    def log(self) -> str:
+        return (self.folder / "gunicorn.log").read_text()
+
+    def stop(self) -> None:
+        process, self.process = self.process, None
+        if process is not None:
+            process.terminate()
+            process.wait(timeout=40)
+
+    def worker(self) -> int:
+        """The process id of the one worker."""
+        assert self.process is not None
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(children[0])
+
+    def kill_worker(self) -> None:
+        os.kill(self.worker(), signal.SIGKILL)
+
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"}
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20)
+        try:
+            return connection.execute(query).fetchall()
+        finally:
+            connection.close()

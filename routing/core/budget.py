@@ -1,0 +1,69 @@
+"""The time of one call: a single deadline, and the window in which another attempt may start.
+
+    started            retry_until                              deadline
+       |------ may start ----|--- an attempt that runs may finish ---|
+
+The window is the retry timeout, which an operator of the stock gateway knows as
+`-aiProcessingRetryTimeout`. Behind it there is room for one whole attempt, cold grace included, so that
+an attempt started at the last moment is not cut short.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """All times in seconds: `started`, `retry_until`, `deadline` on the caller's clock, the rest lengths.
+
+    `attempt_timeout`: one attempt's time to the commit point. `cold_grace`: added to it for an offer that
+    is not known warm, which may have to load its model first.
+    """
+
+    started: float
+    retry_until: float
+    deadline: float
+    attempt_timeout: float
+    cold_grace: float
+
+    @classmethod
+    def of(
+        cls,
+        now: float,
+        *,
+        retry_timeout: float,
+        attempt_timeout: float,
+        cold_grace: float,
+        client_timeout: float | None = None,
+        search_timeout: float | None = None,
+    ) -> Budget:
+        """The budget of a call that starts now. What a client asks for may only shorten it.
+
+        `client_timeout`: the client's own time for the whole call. `search_timeout`: its time until an
+        attempt starts (Livepeer-Orch-Search-Timeout).
+        """
+        whole = retry_timeout + attempt_timeout + cold_grace
+        return cls(
+            started=now,
+            retry_until=now + _shorter(retry_timeout, search_timeout),
+            deadline=now + _shorter(whole, client_timeout),
+            attempt_timeout=attempt_timeout,
+            cold_grace=cold_grace,
+        )
+
+    def may_start(self, now: float) -> bool:
+        """True while another attempt may start; the last moment of the retry timeout still counts."""
+        return now <= self.retry_until and now < self.deadline
+
+    def allowance(self, now: float, warm: bool) -> float:
+        """Seconds an attempt that starts now has to reach the commit point."""
+        return min(self.attempt_timeout + (0.0 if warm else self.cold_grace), self.left(now))
+
+    def left(self, now: float) -> float:
+        """Seconds to the deadline, never below zero."""
+        return max(0.0, self.deadline - now)
+
+
+def _shorter(ours: float, theirs: float | None) -> float:
+    return ours if theirs is None else max(0.0, min(ours, theirs))

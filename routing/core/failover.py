@@ -1,0 +1,126 @@
+"""What comes next: another try, the answer as it is, or giving up. Every path ends in one of the three.
+
+An answer is delivered as soon as there is one. A failure moves on to the next candidate, unless
+
+- the request itself is to blame: containers of two orchestrators gave the same answer to it;
+- the capability keeps state and a container may have begun: asking again could do the work twice;
+- the attempts or the time are used up, or nobody is left. A tried offer is never tried again.
+
+The loop around it ends: every Try names an offer that is not in the history yet, and is followed by an
+attempt that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
+from routing.core.budget import Budget
+from routing.core.refusal import Code
+from routing.core.selection import Candidate, Ranked
+
+# Only these may be the request's doing. Busy, out of memory, timeouts and broken connections never are.
+_BLAMABLE = frozenset({OutcomeClass.CLIENT_ERROR, OutcomeClass.API_MISMATCH, OutcomeClass.UPSTREAM_ERROR})
+
+Answer = tuple[OutcomeClass, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One offer asked, and what came of it after `ms` milliseconds."""
+
+    offer_id: int
+    orchestrator: str
+    outcome: Outcome
+    ms: int
+
+    @property
+    def answer(self) -> Answer | None:
+        """The container's own answer as something to compare; None for whatever others did."""
+        outcome = self.outcome
+        if outcome.speaker is not Speaker.CONTAINER or outcome.cls not in _BLAMABLE or outcome.status is None:
+            return None
+        return outcome.cls, outcome.status
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Ask this one, and give it `timeout` seconds to reach the commit point."""
+
+    candidate: Candidate
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand the last answer to the client as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    code: Code
+
+
+def decide(
+    ranked: Sequence[Ranked],
+    history: tuple[Attempt, ...],
+    *,
+    budget: Budget,
+    max_attempts: int,
+    stateful: bool,
+    now: float,
+) -> Try | Deliver | GiveUp:
+    """The next step of one request; `history` holds its attempts so far, oldest first."""
+    if history and (verdict := _settled(history, stateful)):
+        return verdict
+    if len(history) >= max_attempts:
+        return GiveUp(_failure(history))
+    if now >= budget.deadline or not (history or budget.may_start(now)):
+        return GiveUp(Code.DEADLINE)
+    candidate = _next(ranked, history)
+    if candidate is None or not budget.may_start(now):
+        return GiveUp(_failure(history))
+    return Try(candidate, budget.allowance(now, candidate.warm))
+
+
+def _settled(history: tuple[Attempt, ...], stateful: bool) -> Deliver | GiveUp | None:
+    """What the attempts alone decide, whoever may be left to ask."""
+    last = history[-1]
+    if last.outcome.is_answer:
+        return Deliver()
+    if blamed := requests_fault(history):
+        status = last.outcome.status or 0
+        deliverable = last.offer_id in blamed and 400 <= status < 500
+        return Deliver() if deliverable else GiveUp(Code.EXHAUSTED)
+    if stateful and any(attempt.outcome.began for attempt in history):
+        return GiveUp(_failure(history))
+    return None
+
+
+def _next(ranked: Sequence[Ranked], history: tuple[Attempt, ...]) -> Candidate | None:
+    tried = {attempt.offer_id for attempt in history}
+    return next((each.candidate for each in ranked if each.candidate.offer_id not in tried), None)
+
+
+def _failure(history: tuple[Attempt, ...]) -> Code:
+    """What to call it when nothing more is tried."""
+    if not history:
+        return Code.NONE_AVAILABLE
+    if all(attempt.outcome.cls is OutcomeClass.TIMEOUT for attempt in history):
+        return Code.DEADLINE
+    return Code.EXHAUSTED
+
+
+def requests_fault(history: tuple[Attempt, ...]) -> frozenset[int]:
+    """The offers that answered what another orchestrator's container answered too.
+
+    The request is to blame there, so their harm is dropped; it is applied for all others when the request
+    ends.
+    """
+    voices: dict[Answer, set[str]] = {}
+    for attempt in history:
+        if attempt.answer:
+            voices.setdefault(attempt.answer, set()).add(attempt.orchestrator)
+    agreed = {answer for answer, orchestrators in voices.items() if len(orchestrators) > 1}
+    return frozenset(attempt.offer_id for attempt in history if attempt.answer in agreed)

@@ -1,0 +1,339 @@
+"""Whom to ask: who may be asked at all, and in which order. The price of a good result decides.
+
+`sift` applies what is true only now: what the request wants, how the offers fare, which seats are free.
+Every refusal has a reason. `rank` orders what is left, first by class:
+
+    ready         healthy, known warm, fresh, quick to start
+    second        degraded, unknown, cold, stale or slow to start
+    probation     was down, and has to prove itself
+    last resort   nobody else is left: the one whose time comes soonest
+
+and within a class by the adjusted price in wei:
+
+    (price x expected seconds + value of a second x expected latency) / probability of success
+
+The value of a second is the whole strategy: 0 asks the cheapest, a very large one the fastest. Two of the
+best class are drawn and the cheaper of them goes first (power of two choices), so that load spreads.
+`share` limits the traffic of an offer without excluding it: it is its weight in that drawing, and the
+chance to take part at all. Beside a ready offer, each that could become one (unknown, on probation, not
+seen warm lately) goes first in half a percent of the calls: else nothing would ever be learnt of it, and
+the first that answered would keep all the traffic. Nothing here depends on the order of the input, nor
+does any dice fall here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from fractions import Fraction
+from itertools import accumulate
+from math import inf
+from typing import NamedTuple
+
+from orchestrators.core.health import State
+from orchestrators.core.outcome import OutcomeClass
+from orchestrators.core.price import Price, Unit
+
+# How many pixels a call will take is not known before it: offers priced by pixel are compared for one
+# frame of this size. They never meet offers of another unit, so only the value of a second feels it.
+PIXELS_TYPICAL = 1024 * 1024
+
+# An unknown offer gets at least this share, or it would stay unknown; so does every unproven one.
+_SHARE_OF_UNKNOWN = 0.005
+
+# An offer that always fails ranks as this unlikely to succeed: dear, yet comparable.
+_LEAST_SUCCESS = 0.01
+
+
+class Rank(IntEnum):
+    READY = 0
+    SECOND = 1
+    PROBATION = 2
+    LAST_RESORT = 3
+
+
+class Why(StrEnum):
+    """Why an offer is not asked. Clients see how often each occurred, operators which offer it was."""
+
+    PRICE_CEILING = "price_ceiling"
+    PRICE_UNIT = "price_unit"
+    BAD_QUOTE = "bad_quote"
+    NOT_CLAIMED = "not_claimed"
+    MODE_OFFER = "mode_offer"
+    MODE_ORCHESTRATOR = "mode_orchestrator"
+    DOWN = "down"
+    BUSY = "busy"
+    NO_SEAT = "no_seat"
+    TRIED = "tried"
+    EXCLUDED = "excluded"
+    NOT_INCLUDED = "not_included"
+    STATEFUL = "stateful"
+    SHARE = "share"
+    UNTRUSTED = "untrusted"
+    REJECTED = "rejected"
+    API_MISMATCH = "api_mismatch"
+
+
+# A wrong answer or a refused credential does not get better by being the only choice: no last resort.
+_EXEMPT = {OutcomeClass.REJECTED: Why.REJECTED, OutcomeClass.API_MISMATCH: Why.API_MISMATCH}
+_RESORTS = frozenset({Why.DOWN, Why.BUSY, Why.NOT_CLAIMED})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One offer at this moment: what was decided, what it claims, how it fares.
+
+    `warm`: known to have its model loaded. `latency`: expected seconds. `failure`: probability, 0 to 1.
+    `seats`: calls it may have in flight from this worker. `share`: 0 to 1. `busy_until`, `down_until`:
+    times on the caller's clock; a down without an end lasts until a probe ends it. `cause`: of the down.
+    """
+
+    offer_id: int
+    orchestrator: str
+    service_uri: str
+    price: Price
+    state: State
+    warm: bool
+    stale: bool
+    slow_start: bool
+    latency: float
+    failure: float
+    in_flight: int
+    seats: int
+    share: float
+    claimed: bool
+    busy_until: float
+    down_until: float | None
+    cause: OutcomeClass | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An offer passed over. `detail` is for the operator; `until`: when that may end, if it is known."""
+
+    offer_id: int
+    orchestrator: str
+    why: Why
+    detail: str
+    until: float | None = None
+
+
+class Terms(NamedTuple):
+    """Everything the adjusted price was made of.
+
+    `seconds`: how much of the price's unit a call is expected to take: seconds, for the other units
+    requests or pixels. `latency`: expected seconds. `value_of_second`: wei. `adjusted`: wei, a float
+    because it only orders; the price itself stays exact.
+    """
+
+    price: Price
+    seconds: float
+    latency: float
+    value_of_second: int
+    failure: float
+    adjusted: float
+
+    @property
+    def price_wei(self) -> Fraction:
+        """Exact wei for one unit."""
+        return self.price.per_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    candidate: Candidate
+    rank: Rank
+    terms: Terms
+
+
+def sift(
+    candidates: Iterable[Candidate],
+    *,
+    tried: frozenset[int],
+    include: Collection[str],
+    exclude: Collection[str],
+    now: float,
+) -> tuple[list[Candidate], list[Refused]]:
+    """Part those who may be asked now from those who may not, each with its reason.
+
+    `include` and `exclude` hold service URIs as exact strings; an empty `include` means all.
+    """
+    kept: list[Candidate] = []
+    refused: list[Refused] = []
+    for candidate in candidates:
+        verdict = _unwanted(candidate, tried, include, exclude) or _unfit(candidate, now)
+        if verdict is None:
+            kept.append(candidate)
+        else:
+            refused.append(Refused(candidate.offer_id, candidate.orchestrator, *verdict))
+    return kept, refused
+
+
+_Verdict = tuple[Why, str, float | None]
+
+
+def _unwanted(
+    candidate: Candidate, tried: frozenset[int], include: Collection[str], exclude: Collection[str]
+) -> _Verdict | None:
+    """What this request has against it. Exclusion is looked at first: a URI on both lists is excluded."""
+    if candidate.offer_id in tried:
+        return Why.TRIED, "was asked for this request already", None
+    if candidate.service_uri in exclude:
+        return Why.EXCLUDED, "the request excludes its orchestrator", None
+    if include and candidate.service_uri not in include:
+        return Why.NOT_INCLUDED, "the request includes other orchestrators only", None
+    return None
+
+
+def _unfit(candidate: Candidate, now: float) -> _Verdict | None:
+    """What its live state has against it; what lasts longest comes first."""
+    until = candidate.down_until
+    if candidate.state is State.DOWN and (until is None or now < until):
+        why = Why.DOWN if candidate.cause is None else _EXEMPT.get(candidate.cause, Why.DOWN)
+        return why, _describe_down(candidate, now), until
+    if not candidate.claimed:
+        return Why.NOT_CLAIMED, "its orchestrator does not claim the capability", None
+    if now < candidate.busy_until:
+        wait = candidate.busy_until - now
+        return Why.BUSY, f"asked to be left alone for {wait:.1f} s more", candidate.busy_until
+    if candidate.in_flight >= candidate.seats:
+        return Why.NO_SEAT, f"{candidate.in_flight} in flight, {candidate.seats} allowed", None
+    return None
+
+
+def _describe_down(candidate: Candidate, now: float) -> str:
+    until = candidate.down_until
+    end = "until a probe succeeds" if until is None else f"for {until - now:.1f} s more"
+    return f"down after {candidate.cause or 'faults'}, {end}"
+
+
+def last_resort(candidates: Iterable[Candidate], refused: Iterable[Refused]) -> Candidate | None:
+    """The one to ask when `sift` kept nobody: of the down, busy and not claimed the soonest to be fit.
+
+    Ties go to the lower offer id. Nobody, while one only lacks a seat (waiting helps there), or while the
+    soonest has a call in flight: a last resort takes one call at a time.
+    """
+    reasons = {refusal.offer_id: refusal for refusal in refused}
+    if any(refusal.why is Why.NO_SEAT for refusal in reasons.values()):
+        return None
+    left = [
+        (inf if refusal.until is None else refusal.until, candidate.offer_id, candidate)
+        for candidate in candidates
+        if (refusal := reasons.get(candidate.offer_id)) and refusal.why in _RESORTS
+    ]
+    if not left:
+        return None
+    candidate = min(left)[-1]
+    return candidate if candidate.in_flight == 0 else None
+
+
+def soonest(refused: Iterable[Refused], now: float) -> float | None:
+    """Seconds until the first of the refused may be fit again, for Retry-After; None if nobody knows."""
+    times = [refusal.until for refusal in refused if refusal.until is not None]
+    return max(0.0, min(times) - now) if times else None
+
+
+def rank(
+    kept: Iterable[Candidate],
+    *,
+    value_of_second: int,
+    typical_seconds: float,
+    draws: tuple[float, float, float],
+    last_resort: bool = False,
+    explore: bool = True,
+) -> list[Ranked]:
+    """Order the candidates, best first; every one of them is in the answer.
+
+    `value_of_second`: wei. `typical_seconds`: how long a call usually takes. `draws`, each in [0, 1): two
+    choose the pair, the third decides who takes part in the drawing. `last_resort`: label them so.
+    `explore`: the unproven may go first now and then; not where a call gets one attempt only.
+    """
+    weighed = sorted(
+        (_weigh(candidate, value_of_second, typical_seconds, last_resort) for candidate in kept),
+        key=lambda each: (each.rank, each.terms.adjusted, each.candidate.offer_id),
+    )
+    if len(weighed) < 2:
+        return weighed
+    explored = _explored(weighed, draws[2]) if explore else None
+    if explored is not None:
+        return [explored, *(each for each in weighed if each is not explored)]
+    best = [each for each in weighed if each.rank is weighed[0].rank]
+    pool, weights = _taking_part(best, weighed, draws[2])
+    head = _cheaper_of_two(pool, weights, draws[:2])
+    ahead = [head, *(each for each in pool if each is not head)]
+    placed = {each.candidate.offer_id for each in ahead}
+    return ahead + [each for each in weighed if each.candidate.offer_id not in placed]
+
+
+def _weigh(candidate: Candidate, value_of_second: int, typical_seconds: float, last_resort: bool) -> Ranked:
+    price = candidate.price
+    seconds = _quantity(price.unit, typical_seconds)
+    cost = price.wei / price.units * seconds + value_of_second * candidate.latency
+    adjusted = cost / max(1 - candidate.failure, _LEAST_SUCCESS)
+    terms = Terms(price, seconds, candidate.latency, value_of_second, candidate.failure, adjusted)
+    return Ranked(candidate, Rank.LAST_RESORT if last_resort else _class_of(candidate), terms)
+
+
+def _quantity(unit: Unit, typical_seconds: float) -> float:
+    if unit is Unit.SECOND:
+        return typical_seconds
+    return PIXELS_TYPICAL if unit is Unit.PIXEL else 1
+
+
+def _class_of(candidate: Candidate) -> Rank:
+    # Still marked down, yet sifted in: its time is over, so it is on probation.
+    if candidate.state in (State.PROBATION, State.DOWN):
+        return Rank.PROBATION
+    fit = candidate.warm and not (candidate.stale or candidate.slow_start)
+    return Rank.READY if fit and candidate.state is State.HEALTHY else Rank.SECOND
+
+
+def _explored(weighed: list[Ranked], draw: float) -> Ranked | None:
+    """The unproven one whose turn it is, at the upper end of the dice; usually none."""
+    if weighed[0].rank is not Rank.READY:
+        return None
+    unproven = [each for each in weighed if _is_unproven(each)]
+    turn = int((1 - draw) / _SHARE_OF_UNKNOWN)
+    return unproven[turn] if turn < len(unproven) else None
+
+
+def _is_unproven(ranked: Ranked) -> bool:
+    """Not ready only because nobody has seen it well lately: nothing speaks against it."""
+    candidate = ranked.candidate
+    return ranked.rank is not Rank.READY and candidate.state is not State.DEGRADED and not candidate.slow_start
+
+
+def _taking_part(
+    best: list[Ranked], everyone: list[Ranked], draw: float
+) -> tuple[list[Ranked], Sequence[float]]:
+    """Who takes part in the drawing, and with which weight.
+
+    An offer takes part in its share of the calls. Where nobody would, or all are unknown, all do: a share
+    limits traffic, it never leaves a request without an orchestrator.
+    """
+    if all(each.candidate.state is State.UNKNOWN for each in everyone):
+        return best, [1.0] * len(best)
+    pool = [each for each in best if draw < _share(each.candidate)]
+    return (pool, [_share(each.candidate) for each in pool]) if pool else (best, [1.0] * len(best))
+
+
+def _share(candidate: Candidate) -> float:
+    return max(candidate.share, _SHARE_OF_UNKNOWN) if candidate.state is State.UNKNOWN else candidate.share
+
+
+def _cheaper_of_two(pool: list[Ranked], weights: Sequence[float], draws: Sequence[float]) -> Ranked:
+    """Draw two different ones by weight; the cheaper, or of equals the one drawn first."""
+    first = _drawn(weights, draws[0])
+    others = [index for index in range(len(pool)) if index != first]
+    if not others:
+        return pool[first]
+    second = others[_drawn([weights[index] for index in others], draws[1])]
+    return min(pool[first], pool[second], key=lambda each: each.terms.adjusted)
+
+
+def _drawn(weights: Sequence[float], draw: float) -> int:
+    """The index a draw in [0, 1) falls on. `hi` keeps a rounded sum from pointing past the end."""
+    reach = list(accumulate(weights))
+    return bisect(reach, draw * reach[-1], hi=len(reach) - 1)

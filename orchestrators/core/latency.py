@@ -67,6 +67,17 @@ def observe(latency: Latency, outcome: Outcome, now: float) -> Latency:
     )
 
 
+def heard(latency: Latency, *, mean: float | None, cold: float | None, warm_at: float | None) -> Latency:
+    """What another process measured: its figures while we have none, and when it saw the model loaded."""
+    if latency.samples == 0 and mean is not None:
+        latency = replace(latency, ewma=mean, mean=mean)
+    if latency.cold is None:
+        latency = replace(latency, cold=cold)
+    if warm_at is None or warm_at <= (latency.last_warm_at or 0.0):
+        return latency
+    return replace(latency, last_warm_at=warm_at, last_cold=False)
+
+
 def expected(latency: Latency, in_flight: int, default: float) -> float:
     """What the next call may take, `in_flight` calls being there already; `default` if nobody knows."""
     return (default if latency.ewma is None else latency.ewma) * (in_flight + 1)

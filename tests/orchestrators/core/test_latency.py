@@ -7,7 +7,7 @@ from math import exp
 
 import pytest
 
-from orchestrators.core.latency import Latency, cold_threshold, expected, flags, is_warm, observe
+from orchestrators.core.latency import Latency, cold_threshold, expected, flags, heard, is_warm, observe
 from orchestrators.core.outcome import Outcome, OutcomeClass
 
 
@@ -157,3 +157,25 @@ def test_warm_is_what_answered_warm_of_late() -> None:
     assert not is_warm(STEADY, target=1.0, now=80.1, idle=60.0)
     assert not is_warm(observe(STEADY, cold(3.0), 21.0), target=1.0, now=21.0, idle=60.0)
     assert not is_warm(observe(STEADY, warm(3.0), 21.0), target=1.0, now=21.0, idle=60.0)
+
+
+def test_what_others_measured_stands_in_for_what_we_have_not() -> None:
+    told = heard(Latency(), mean=0.2, cold=4.0, warm_at=50.0)
+    assert expected(told, 0, default=1.0) == 0.2
+    assert (told.cold, told.samples) == (4.0, 0)
+    assert is_warm(told, target=1.0, now=60.0, idle=60.0)
+
+
+def test_our_own_figures_stay_whatever_others_measured() -> None:
+    told = heard(observe(STEADY, cold(3.0), 21.0), mean=9.0, cold=9.0, warm_at=None)
+    assert told.mean == pytest.approx(0.1)
+    assert told.cold == 3.0
+    assert told.last_cold
+    assert heard(Latency(), mean=None, cold=None, warm_at=None) == Latency()
+
+
+def test_an_offer_seen_warm_by_a_prober_is_warm_again() -> None:
+    """R33: only what was seen later than our own last warm answer counts."""
+    ours = observe(STEADY, cold(3.0), 21.0)
+    assert not is_warm(heard(ours, mean=None, cold=None, warm_at=20.0), target=1.0, now=22.0, idle=60.0)
+    assert is_warm(heard(ours, mean=None, cold=None, warm_at=22.0), target=1.0, now=22.0, idle=60.0)

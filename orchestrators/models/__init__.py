@@ -1,0 +1,28 @@
+"""Supply, as rows. Decided by people: RoutingProfile, Capability, Orchestrator, Offer, and what to trust
+in Certificate. Claimed by orchestrators: Advert. Observed: OfferHealth, HealthSnapshot.
+
+People's rows and machines' rows are different tables: saving a form never overwrites a measurement.
+"""
+
+from __future__ import annotations
+
+from orchestrators.models.capability import Capability
+from orchestrators.models.offer import Advert, Offer, OfferHealth
+from orchestrators.models.orchestrator import Certificate, Mode, Orchestrator
+from orchestrators.models.profile import RoutingProfile
+from orchestrators.models.revision import ConfigRevision, Revision
+from orchestrators.models.snapshot import HealthSnapshot
+
+__all__ = [
+    "Advert",
+    "Capability",
+    "Certificate",
+    "ConfigRevision",
+    "HealthSnapshot",
+    "Mode",
+    "Offer",
+    "OfferHealth",
+    "Orchestrator",
+    "Revision",
+    "RoutingProfile",
+]

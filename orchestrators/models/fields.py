@@ -1,0 +1,54 @@
+"""Columns and validators that several models share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from orchestrators.core.price import Price, PriceError
+from orchestrators.core.slug import check_slug
+
+
+def validate_slug(text: str) -> None:
+    """A contract name (R30); the sentence of `core.slug` becomes the form's error."""
+    try:
+        check_slug(text)
+    except ValueError as exc:
+        raise ValidationError(str(exc), code="slug") from exc
+
+
+class PriceField(models.CharField):  # type: ignore[type-arg]
+    """A `Price`, kept as its canonical text ("1000 wei/second"): exact on every database, never a float."""
+
+    description = "an exact price in wei per unit"
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 100)
+        super().__init__(**kwargs)
+
+    def from_db_value(self, value: str | None, *_: object) -> Price | None:
+        return Price.parse(value) if value else None
+
+    def to_python(self, value: object) -> Price | None:
+        if value is None or value == "" or isinstance(value, Price):
+            return value or None  # type: ignore[return-value]
+        try:
+            return Price.parse(str(value))
+        except PriceError as exc:
+            raise ValidationError(str(exc), code="price") from exc
+
+    def get_prep_value(self, value: object) -> str | None:
+        price = self.to_python(value)
+        return None if price is None else str(price)
+
+    def run_validators(self, value: Price | None) -> None:
+        super().run_validators("" if value is None else str(value))  # the validators measure the text
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return self.get_prep_value(self.value_from_object(obj)) or ""
+
+    def formfield(self, **kwargs: Any) -> Any:
+        kwargs.setdefault("help_text", self.help_text or "Such as 1000 wei/second or 0.3 gwei/second.")
+        return super().formfield(**{"empty_value": None, **kwargs})

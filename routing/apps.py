@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class RoutingConfig(AppConfig):
+    name = "routing"
+    verbose_name = "Demand"
+
+    def ready(self) -> None:
+        from orchestrators import changes
+        from routing import checks, configuration  # noqa: F401  (checks registers itself)
+        from routing.models import ApiKey, Client, PriceCeiling, Tier
+
+        for model in (PriceCeiling, Tier, Client):
+            changes.watch(model)
+        changes.watch(ApiKey, ignored=("last_used", "label"))
+        changes.export_with(configuration.export)

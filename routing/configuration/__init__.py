@@ -1,0 +1,18 @@
+"""Configuration as code: everything people decide, as one document of five sections.
+
+    document    text (YAML, JSON) -> plain values, bounded
+    sections    what may stand in each section, and how a value becomes a field and back
+    exporting   database -> document
+    applying    document -> database, all or nothing; pruning: what the document leaves out
+
+A document is declarative: an omitted key means its default, so applying the same one twice changes
+nothing the second time. Natural names are identities: a rename is a removal and an addition. What
+is not decided by people is never part of it: keys, adverts, measurements, certificates.
+"""
+
+from __future__ import annotations
+
+from routing.configuration.applying import Plan, apply, plan
+from routing.configuration.exporting import export
+
+__all__ = ["Plan", "apply", "export", "plan"]

@@ -1,0 +1,12 @@
+"""Demand, as rows. Decided by people: PriceCeiling, Tier, Client, ApiKey. Observed: Job, Attempt, UsageHour.
+
+JournalMark is the journal's own bookkeeping (see routing/journal.py).
+"""
+
+from __future__ import annotations
+
+from routing.models.ceiling import PriceCeiling
+from routing.models.client import ApiKey, Client, Tier
+from routing.models.job import Attempt, Job, JournalMark, UsageHour
+
+__all__ = ["ApiKey", "Attempt", "Client", "Job", "JournalMark", "PriceCeiling", "Tier", "UsageHour"]

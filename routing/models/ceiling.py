@@ -1,0 +1,46 @@
+"""PriceCeiling: the most a capability may cost. Hard: an offer above it is never called (R13)."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from orchestrators.models import Capability
+from orchestrators.models.fields import PriceField
+from routing.models.client import Tier
+
+
+class PriceCeiling(models.Model):
+    """Per capability, for one tier or for all; the least that applies counts.
+
+    No row at all: only free offers are called. A row without a price: decided that there is no ceiling.
+    """
+
+    capability = models.ForeignKey(Capability, on_delete=models.CASCADE, related_name="ceilings")
+    tier = models.ForeignKey(
+        Tier, null=True, blank=True, on_delete=models.CASCADE, related_name="ceilings", help_text="Empty: all."
+    )
+    price = PriceField(
+        null=True,
+        blank=True,
+        help_text="Such as 1000 wei/second or 0.3 gwei/second. 0 wei/second: only free. Empty: no ceiling.",
+    )
+
+    class Meta:
+        ordering = ["capability", "tier"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["capability", "tier"],
+                name="one_ceiling_per_tier",
+                violation_error_message="This capability already has a ceiling for this tier.",
+            ),
+            # NULL is never equal to NULL in a unique index, so "all tiers" needs its own
+            models.UniqueConstraint(
+                fields=["capability"],
+                condition=models.Q(tier=None),
+                name="one_ceiling_for_all_tiers",
+                violation_error_message="This capability already has a ceiling for all tiers.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.capability} at most {self.price or 'any price'}"

@@ -1,0 +1,93 @@
+"""What was asked and what came of it: Job, its Attempts, and UsageHour, the exact sums.
+
+Names are stored as text, not as foreign keys: history outlives what it tells of, and a row can be
+written without looking anything up. Bodies are never stored (R16).
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Job(models.Model):
+    """One request of one client. The request id is the primary key, so no line is applied twice."""
+
+    request_id = models.CharField(max_length=40, primary_key=True)
+    at = models.DateTimeField(db_index=True)
+    client = models.CharField(max_length=63)
+    capability = models.CharField(max_length=63, blank=True)
+    worker_path = models.CharField(max_length=200, blank=True)
+    code = models.CharField(max_length=32, help_text="ok, client_error, cancelled, or the refusal's code.")
+    status = models.PositiveSmallIntegerField()
+    orchestrator = models.CharField(max_length=63, blank=True, help_text="Who served it.")
+    attempts_made = models.PositiveSmallIntegerField()
+    ms = models.PositiveIntegerField()
+    bytes_in = models.BigIntegerField()
+    bytes_out = models.BigIntegerField()
+    wei = models.DecimalField(max_digits=40, decimal_places=0, help_text="Price times seconds, rounded up.")
+    policy = models.BigIntegerField(help_text="The revision of the routing table that decided.")
+    decision = models.JSONField(default=dict, help_text="Who was ranked and who was refused, with reasons.")
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["capability", "-at"], name="job_of_capability")]
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class Attempt(models.Model):
+    """One orchestrator asked for one job."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    at = models.DateTimeField()
+    orchestrator = models.CharField(max_length=63)
+    capability = models.CharField(max_length=63)
+    outcome = models.CharField(max_length=20)
+    status = models.PositiveSmallIntegerField(null=True)
+    ms = models.PositiveIntegerField()
+    cold = models.BooleanField(default=False)
+    held_against = models.BooleanField(default=True, help_text="Off: the request itself was to blame.")
+    detail = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["job", "number"]
+        indexes = [models.Index(fields=["orchestrator", "capability", "-at"], name="attempt_of_offer")]
+
+    def __str__(self) -> str:
+        return f"{self.job_id}#{self.number} {self.outcome}"
+
+
+class UsageHour(models.Model):
+    """Exact sums per hour, client and capability: whatever is sampled elsewhere, these are complete."""
+
+    hour = models.DateTimeField(db_index=True)
+    client = models.CharField(max_length=63)
+    capability = models.CharField(max_length=63, blank=True)
+    requests = models.BigIntegerField(default=0)
+    failures = models.BigIntegerField(default=0, help_text="Answered 5xx, or broken off by an orchestrator.")
+    milliseconds = models.BigIntegerField(default=0)
+    bytes_in = models.BigIntegerField(default=0)
+    bytes_out = models.BigIntegerField(default=0)
+    wei = models.DecimalField(max_digits=40, decimal_places=0, default=0)
+
+    class Meta:
+        ordering = ["-hour"]
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "client", "capability"], name="one_usage_row_per_hour")
+        ]
+        verbose_name_plural = "usage by hour"
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.client} {self.capability}"
+
+
+class JournalMark(models.Model):
+    """How many bytes of a journal file are in the database already."""
+
+    file = models.CharField(max_length=200, primary_key=True)
+    offset = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.file} at {self.offset}"

@@ -1,0 +1,67 @@
+"""Rows -> table, whole, and consistent as far as autocommit allows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from django.db import DatabaseError, connection
+
+from orchestrators.models import Revision
+from routing.table.ceilings import by_tier, lane, read_ceilings
+from routing.table.clients import read_keys
+from routing.table.facts import RoutingTable
+from routing.table.offers import Offers, read_offers
+from routing.table.policies import Plan, read_plans
+
+READS = 5  # of a table that keeps changing under us; the next look would find it out of date anyway
+
+
+def numbers() -> tuple[int, int]:
+    """(policy, health). Raises django.db.Error when the database is away or not migrated."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT policy, health FROM {Revision._meta.db_table} WHERE id = 1")
+        row = cursor.fetchone()
+    if row is None:
+        raise DatabaseError("The revision row is missing: run manage.py migrate.")
+    return row[0], row[1]
+
+
+def build(workers: int) -> RoutingTable:
+    """The table as of now. `workers`: processes that share every limit. Raises django.db.Error."""
+    for _ in range(READS):
+        before, _ = numbers()
+        table = _assemble(before, workers)
+        if numbers()[0] == before:
+            break
+    return table
+
+
+def _assemble(revision: int, workers: int) -> RoutingTable:
+    plans = read_plans()
+    offers = read_offers(plans, workers)
+    ceilings = read_ceilings()
+    policies = {plan.policy.slug: plan.policy for plan in plans}
+    lanes = {
+        (plan.policy.slug, tier): lane(plan, offers[plan.policy.id], applying)
+        for plan in plans
+        for tier, applying in by_tier(ceilings[plan.policy.id]).items()
+    }
+    return RoutingTable(
+        revision=revision,
+        keys=read_keys(workers),
+        policies=policies,
+        lanes=lanes,
+        entries={plan.policy.slug: tuple(offers[plan.policy.id].entries) for plan in plans},
+        slugs=_slugs(plans, offers),
+    )
+
+
+def _slugs(plans: list[Plan], offers: Mapping[int, Offers]) -> dict[str, str]:
+    """Wire names that lead to one capability: all of its offers carry it, and those of no other do."""
+    by_name = defaultdict(list)
+    for plan in plans:
+        names = offers[plan.policy.id].wire_names
+        if len(names) == 1:
+            by_name[next(iter(names))].append(plan.policy.slug)
+    return {name: slugs[0] for name, slugs in by_name.items() if len(slugs) == 1}

@@ -1,0 +1,45 @@
+"""Keys -> clients, with this worker's share of their limits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from routing.core.limits import Rate
+from routing.models import ApiKey, Client
+from routing.table.facts import ClientEntry, KeyEntry
+from routing.table.offers import part
+
+
+def read_keys(workers: int) -> dict[str, KeyEntry]:
+    """Keys before clients before what these may call: one that comes in between is at worst not there yet,
+    never there without its limits."""
+    keys = list(ApiKey.objects.filter(revoked_at=None).values_list("digest", "client_id", "expires_at"))
+    limits = ("tier__requests_per_minute", "tier__burst", "tier__max_in_flight")
+    rows = list(Client.objects.filter(is_active=True).values_list("id", "name", "tier__slug", *limits))
+    allowed = defaultdict(set)
+    for client_id, slug in Client.capabilities.through.objects.values_list("client_id", "capability__slug"):
+        allowed[client_id].add(slug)
+    clients = {row[0]: _client(row, allowed.get(row[0]), workers) for row in rows}
+    return {
+        digest: KeyEntry(clients[client_id], None if expires_at is None else expires_at.timestamp())
+        for digest, client_id, expires_at in keys
+        if client_id in clients
+    }
+
+
+def _client(row: Iterable[Any], allowed: set[str] | None, workers: int) -> ClientEntry:
+    client_id, name, tier, per_minute, burst, in_flight = row
+    rate = None
+    if per_minute:
+        burst = burst or max(1, per_minute // 10)
+        rate = Rate(part(per_minute, workers), part(burst, workers))
+    return ClientEntry(
+        id=client_id,
+        name=name,
+        tier=tier,
+        rate=rate,
+        max_in_flight=part(in_flight, workers) if in_flight else None,
+        capabilities=frozenset(allowed) if allowed else None,
+    )

@@ -1,0 +1,116 @@
+"""What a routing table is made of: frozen values, shared by all requests of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrators.core.classify import Contract
+from orchestrators.core.price import Price
+from orchestrators.upstream.base import Target
+from routing.core.limits import Rate
+from routing.core.selection import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class OfferEntry:
+    """An offer that may be routed to. `seats`: calls at once from this worker, at least 1."""
+
+    id: int
+    orchestrator: str
+    orchestrator_id: int
+    target: Target
+    price: Price
+    claimed: bool
+    seats: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityPolicy:
+    """A capability's own values where it has any, else its profile's. Times in seconds.
+
+    `profile`: its slug. `value_of_second`: wei. `typical_seconds`: compute time of a usual request.
+    `sample_path`: worker path of its sample request without a leading slash, None when it has none.
+    """
+
+    id: int
+    slug: str
+    description: str
+    profile: str
+    max_attempts: int
+    retry_timeout: float
+    attempt_timeout: float
+    cold_grace: float
+    latency_target: float
+    seat_wait: float
+    fresh_for: float
+    value_of_second: int
+    typical_seconds: float
+    stateful: bool
+    contract: Contract
+    content_types: tuple[str, ...]
+    sample_path: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What the clients of one tier may use of a capability.
+
+    `ceiling`: the least that applies; None with `ceiling_decided` means that any price will do, and
+    without it that only free offers are called.
+    """
+
+    policy: CapabilityPolicy
+    offers: tuple[OfferEntry, ...]
+    refused: tuple[Refused, ...]
+    ceiling: Price | None
+    ceiling_decided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEntry:
+    """`rate`, `max_in_flight`: this worker's share of the tier's limits; None: no limit.
+    `capabilities`: slugs; None: all."""
+
+    id: int
+    name: str
+    tier: str | None
+    rate: Rate | None
+    max_in_flight: int | None
+    capabilities: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """`expires_at`: wall seconds. Revoked keys, and those of inactive clients, have no entry."""
+
+    client: ClientEntry
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """`revision`: the policy number it shows. `keys`: by digest. `policies`: by slug, sorted."""
+
+    revision: int
+    keys: Mapping[str, KeyEntry]
+    policies: Mapping[str, CapabilityPolicy]
+    lanes: Mapping[tuple[str, str | None], Lane]
+    entries: Mapping[str, tuple[OfferEntry, ...]]
+    slugs: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"<RoutingTable {self.revision}: {len(self.policies)} capabilities, {len(self.keys)} keys>"
+
+    def lane(self, slug: str, tier: str | None) -> Lane | None:
+        """None: no such capability. A tier without ceilings of its own uses everybody's lane."""
+        return self.lanes.get((slug, tier)) or self.lanes.get((slug, None))
+
+    def offers_of(self, slug: str) -> tuple[OfferEntry, ...]:
+        """Its active offers with a known price, before any ceiling."""
+        return self.entries.get(slug, ())
+
+    def slug_of(self, name: str) -> str | None:
+        """The capability of that slug, else the one whose offers all carry that wire name."""
+        return name if name in self.policies else self.slugs.get(name)

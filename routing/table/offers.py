@@ -1,0 +1,105 @@
+"""Offers -> entries, or refusals with the reason: whatever is decided before any request comes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from orchestrators.models import Mode, Offer, Orchestrator
+from orchestrators.models.orchestrator import ProtocolChoice
+from orchestrators.upstream.base import Target
+from routing.core.selection import Refused, Why
+from routing.table.facts import OfferEntry
+from routing.table.policies import Plan
+from routing.table.prices import price_of, stored
+
+
+class Offers:
+    """One capability's, sorted by what is already decided about them."""
+
+    __slots__ = ("entries", "refused", "wire_names")
+
+    def __init__(self) -> None:
+        self.entries: list[OfferEntry] = []
+        self.refused: list[Refused] = []
+        self.wire_names: set[str] = set()
+
+
+def read_offers(plans: list[Plan], workers: int) -> defaultdict[int, Offers]:
+    found: defaultdict[int, Offers] = defaultdict(Offers)
+    homes = {
+        row[0]: row
+        for row in Orchestrator.objects.order_by("id").values_list(
+            "id", "name", "service_uri", "protocol", "mode", "tls", "certificate__trusted"
+        )
+    }
+    usual = {plan.policy.id: plan for plan in plans}
+    rows = (
+        Offer.objects.order_by("id")
+        .annotate(own_price=stored("price"), quote=stored("advert__price"))
+        .values_list(
+            *("id", "orchestrator_id", "capability_id", "mode", "wire_name", "path", "max_in_flight", "share"),
+            *("own_price", "quote", "advert__claimed", "advert__largest_capacity"),
+        )
+    )
+    for row in rows:
+        home, plan = homes.get(row[1]), usual.get(row[2])
+        if home is not None and plan is not None:  # else it came between two of our queries
+            _place(found[row[2]], row, home, plan, workers)
+    return found
+
+
+def _place(offers: Offers, row: tuple[Any, ...], home: tuple[Any, ...], plan: Plan, workers: int) -> None:
+    offer_id, _, _, mode, wire_name, path, own_seats, share, own_price, quote, claimed, largest = row
+    orchestrator_id, name, uri, protocol, home_mode, tls, trusted = home
+    wire_name = wire_name or plan.policy.slug
+    if Mode.RETIRED not in (mode, home_mode):
+        offers.wire_names.add(wire_name)
+    direct = protocol == ProtocolChoice.DIRECT
+    text = own_price if direct else quote
+    price = price_of(text) if text else None
+    inactive = _inactive(home_mode, mode)
+    if inactive is not None or price is None:
+        verdict = inactive or (Why.BAD_QUOTE, _no_price(text, direct=direct, probed=claimed is not None))
+        offers.refused.append(Refused(offer_id, name, *verdict))
+        return
+    offers.entries.append(
+        OfferEntry(
+            id=offer_id,
+            orchestrator=name,
+            orchestrator_id=orchestrator_id,
+            target=Target(uri, protocol, wire_name, path, tls, trusted or ""),
+            price=price,
+            claimed=direct or bool(claimed),
+            seats=_seats(own_seats, plan.max_in_flight, 0 if direct else largest or 0, workers),
+            share=share,
+        )
+    )
+
+
+def _inactive(home_mode: str, mode: str) -> tuple[Why, str] | None:
+    """The stricter of both counts: either keeps traffic away."""
+    if home_mode != Mode.ACTIVE:
+        return Why.MODE_ORCHESTRATOR, f"its orchestrator is {home_mode}"
+    if mode != Mode.ACTIVE:
+        return Why.MODE_OFFER, f"the offer is {mode}"
+    return None
+
+
+def _no_price(text: str | None, *, direct: bool, probed: bool) -> str:
+    if text:
+        return f'its price "{text[:80]}" cannot be read'
+    if direct:
+        return "no price is set on the offer"
+    return "its orchestrator quotes no usable price" if probed else "not probed yet"
+
+
+def _seats(own: int | None, usual: int, largest: int, workers: int) -> int:
+    """An offer's own number is obeyed, since claimed slots leak; the usual one only within the claim."""
+    seats = own or (min(usual, largest) if largest else usual)
+    return part(seats, workers)
+
+
+def part(limit: int, workers: int) -> int:
+    """This worker's share of a limit."""
+    return max(1, limit // workers)

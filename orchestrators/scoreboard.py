@@ -1,0 +1,284 @@
+"""The scoreboard: how every offer fares, in this process, right now.
+
+    traffic --observe()--> Live --live()--> selection
+                             |  ^
+             collect, write  |  | adopt        (the writing and reading in a thread, never on the loop)
+                             v  |
+                          OfferHealth rows
+
+Plain memory, changed by the pure functions of `core` alone. Between processes only changes of state
+travel: each is written at once, by compare-and-swap on the row's epoch; who loses the race takes the
+winner's state. Averages and counters stay local: every process learns them from its own traffic.
+
+Clock: wall time in seconds, because what is observed here is also stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction as db_transaction
+
+from orchestrators.core import health as healths
+from orchestrators.core import latency as latencies
+from orchestrators.core.health import Health, Source, State
+from orchestrators.core.latency import Latency
+from orchestrators.core.outcome import Outcome, OutcomeClass
+from orchestrators.models import Advert, HealthSnapshot, OfferHealth, Orchestrator, Revision
+
+SERVED_PATHS = 64
+
+
+@dataclass(slots=True)
+class Live:
+    """One offer as this process knows it; only the scoreboard and its seats change it."""
+
+    health: Health = field(default_factory=Health)
+    latency: Latency = field(default_factory=Latency)
+    in_flight: int = 0
+    epoch: int = 0  # of the row our state was last in step with
+    unpublished: bool = False
+    heard_at: float | None = None  # any news, ours or a prober's
+    served: set[bytes] = field(default_factory=set)
+    revoked_under: int | None = None  # policy revision under which it said it does not serve this
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A change of state on its way to the database; later ones of the same offer replace it."""
+
+    offer_id: int
+    epoch: int  # of the row it builds on
+    before: State
+    health: Health
+    latency: Latency
+    outcome: Outcome
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one `collect()` took: changes of state, claims, and offers whose siblings want a probe."""
+
+    transitions: tuple[Transition, ...]
+    claims: tuple[tuple[int, bool], ...]
+    starved: tuple[int, ...]
+
+
+class Seat:
+    """The right to have one call in flight at an offer. `release()` gives it back, once."""
+
+    __slots__ = ("_live", "_offer_id")
+
+    def __init__(self, offer_id: int, live: Live) -> None:
+        self._offer_id = offer_id
+        self._live: Live | None = live
+        live.in_flight += 1
+
+    def release(self) -> None:
+        if self._live is not None:
+            self._live.in_flight -= 1
+            self._live = None
+
+    def __repr__(self) -> str:
+        return f"<Seat at {self._offer_id} {'released' if self._live is None else 'taken'}>"
+
+
+class Scoreboard:
+    """`draw`: a number in [0, 1) for the jitter of a down time."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self._draw = draw
+        self._offers: dict[int, Live] = {}
+        # keyed by offer, so a database that is away for a day costs no memory
+        self._transitions: dict[int, Transition] = {}
+        self._claims: dict[int, bool] = {}
+        self._starved: set[int] = set()
+
+    def __repr__(self) -> str:
+        down = sum(live.health.state is State.DOWN for live in self._offers.values())
+        return f"<Scoreboard {len(self._offers)} offers, {self.in_flight} in flight, {down} down>"
+
+    @property
+    def in_flight(self) -> int:
+        return sum(live.in_flight for live in self._offers.values())
+
+    def live(self, offer_id: int) -> Live:
+        found = self._offers.get(offer_id)
+        if found is None:
+            found = self._offers[offer_id] = Live()
+        return found
+
+    def forget(self, known: Iterable[int]) -> None:
+        """Drop offers that no table knows any more, once they have nothing in flight."""
+        known = set(known)
+        for offer_id in [i for i, live in self._offers.items() if i not in known and not live.in_flight]:
+            del self._offers[offer_id]
+
+    def seat(self, offer_id: int, limit: int) -> Seat | None:
+        live = self.live(offer_id)
+        return Seat(offer_id, live) if live.in_flight < limit else None
+
+    def observe(self, offer_id: int, outcome: Outcome, *, now: float, source: Source = Source.TRAFFIC) -> None:
+        """One attempt's outcome; the only way traffic changes health."""
+        live = self.live(offer_id)
+        before = live.health
+        live.heard_at = now
+        live.latency = latencies.observe(live.latency, outcome, now)
+        live.health = healths.step(before, outcome, source=source, now=now, draw=self._draw())
+        if outcome.cls is OutcomeClass.GPU_OOM:
+            self._starved.add(offer_id)
+        if _shared(live.health) != _shared(before):
+            earlier = self._transitions.get(offer_id)
+            self._transitions[offer_id] = Transition(
+                offer_id,
+                live.epoch,
+                earlier.before if earlier else before.state,
+                live.health,
+                live.latency,
+                outcome,
+                now,
+            )
+            live.unpublished = True
+
+    def served(self, offer_id: int, path: bytes) -> None:
+        """This offer answered well on this worker path: a 404 there is a mismatch from now on."""
+        paths = self.live(offer_id).served
+        if len(paths) < SERVED_PATHS:
+            paths.add(path)
+
+    def claim(self, offer_id: int, claimed: bool, policy: int) -> None:
+        """Its own word against the table's: a 503 'no capacity', or a success although not claimed."""
+        self.live(offer_id).revoked_under = None if claimed else policy
+        self._claims[offer_id] = claimed
+
+    # --- with the other processes: collect() on the loop, write() in a thread, settle() on the loop ---
+
+    def collect(self) -> News | None:
+        """What others should know; None when there is nothing. Keep it until `write` has succeeded."""
+        if not (self._transitions or self._claims or self._starved):
+            return None
+        news = News(tuple(self._transitions.values()), tuple(self._claims.items()), tuple(self._starved))
+        self._transitions, self._claims, self._starved = {}, {}, set()
+        return news
+
+    def settle(self, news: News, lost: Iterable[OfferHealth]) -> None:
+        """`lost`: the rows that someone else had moved first; their state becomes ours."""
+        beaten = {row.offer_id: row for row in lost}
+        for transition in news.transitions:
+            live = self.live(transition.offer_id)
+            live.unpublished = transition.offer_id in self._transitions
+            if transition.offer_id not in beaten:
+                live.epoch = transition.epoch + 1
+            later = self._transitions.get(transition.offer_id)
+            if later is not None:
+                epoch = live.epoch if transition.offer_id not in beaten else beaten[transition.offer_id].epoch
+                self._transitions[transition.offer_id] = replace(later, epoch=epoch)
+        self.adopt(beaten.values())
+
+    def adopt(self, rows: Iterable[OfferHealth]) -> None:
+        """Take over what others saw: states of a newer epoch, and the time of any news."""
+        for row in rows:
+            live = self.live(row.offer_id)
+            for heard in (row.last_outcome_at, row.probed_at):
+                if heard is not None:
+                    live.heard_at = max(live.heard_at or 0.0, heard.timestamp())
+            live.latency = latencies.heard(
+                live.latency, mean=_seconds(row.warm_ms), cold=_seconds(row.cold_ms), warm_at=_warm_at(row)
+            )
+            if row.epoch > live.epoch and not live.unpublished:
+                theirs = row.as_health()
+                live.health = replace(theirs, busy_until=live.health.busy_until, recent=live.health.recent)
+                live.epoch = row.epoch
+
+    def busy_offers(self) -> list[int]:
+        """Offers with a call of ours in flight: their tokens may then well show no capacity."""
+        return [offer_id for offer_id, live in self._offers.items() if live.in_flight]
+
+
+def write(news: News, now: float) -> list[OfferHealth]:
+    """Store the news, all or nothing; returns the rows on which another process was first.
+
+    Raises django.db.Error when the database is away. Run in a thread.
+    """
+    lost: list[int] = []
+    with db_transaction.atomic():
+        # every statement below fires the trigger on this row: taken first, no two writers can deadlock
+        Revision.objects.select_for_update().filter(pk=1).first()
+        for offer_id, claimed in news.claims:
+            Advert.objects.filter(offer_id=offer_id).exclude(claimed=claimed).update(claimed=claimed)
+        for transition in news.transitions:
+            rows = OfferHealth.objects.filter(offer_id=transition.offer_id, epoch=transition.epoch)
+            if rows.update(epoch=transition.epoch + 1, **row_values(transition)):
+                HealthSnapshot.objects.create(**snapshot_values(transition))
+            else:
+                lost.append(transition.offer_id)
+        if news.starved:
+            homes = Orchestrator.objects.filter(offers__in=news.starved)
+            OfferHealth.objects.filter(offer__orchestrator__in=homes).exclude(offer__in=news.starved).update(
+                next_probe_at=_datetime(now)
+            )
+    return list(OfferHealth.objects.filter(offer_id__in=lost))
+
+
+def beat(offers: Iterable[int], now: float) -> None:
+    """Note that a gateway has calls in flight at these offers. Run in a thread."""
+    OfferHealth.objects.filter(offer_id__in=list(offers)).update(called_at=_datetime(now))
+
+
+def _shared(health: Health) -> tuple[object, ...]:
+    return health.state, health.until, health.cause
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _warm_at(row: OfferHealth) -> float | None:
+    """When its latest success was, if that was a warm one."""
+    if row.last_outcome != OutcomeClass.OK or row.last_outcome_at is None:
+        return None
+    return row.last_outcome_at.timestamp()
+
+
+def _datetime(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
+def row_values(transition: Transition) -> dict[str, Any]:
+    """The columns of OfferHealth that a change of state writes."""
+    health, latency = transition.health, transition.latency
+    return {
+        "state": health.state.value,
+        "since": _datetime(health.since),
+        "until": _datetime(health.until),
+        "cause": health.cause.value if health.cause else "",
+        "reason": health.reason[:500],
+        "ejections": health.ejections,
+        "streak": health.streak,
+        "warm_ms": None if latency.mean is None else latency.mean * 1000,
+        "cold_ms": None if latency.cold is None else latency.cold * 1000,
+        "last_success_at": _datetime(health.last_success_at),
+        "last_outcome": transition.outcome.cls.value,
+        "last_outcome_at": _datetime(transition.at),
+    }
+
+
+def snapshot_values(transition: Transition) -> dict[str, Any]:
+    """The same change, as a line of history."""
+    outcome = transition.outcome
+    return {
+        "offer_id": transition.offer_id,
+        "at": _datetime(transition.at),
+        "source": HealthSnapshot.Source.TRAFFIC,
+        "outcome": outcome.cls.value,
+        "before": transition.before.value,
+        "after": transition.health.state.value,
+        "claimed": outcome.cls is not OutcomeClass.NOT_CLAIMED,
+        "latency_ms": None if outcome.latency is None else outcome.latency * 1000,
+        "cold": outcome.cold,
+        "detail": outcome.detail[:500],
+    }

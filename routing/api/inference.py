@@ -1,0 +1,295 @@
+"""The DRF views of the data plane: HTTP in, one call of the routing service, HTTP out.
+
+POST /v1/capabilities/<slug>[/<worker path>]   infer
+GET  /v1/capabilities[/<slug>]                 what this client may call
+POST /process/request/<worker path>            the stock gateway's route, job header and all
+any  /process/stream/...                       not offered yet: 501
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import secrets
+import time
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from routing.api.authentication import IsClient, KeyAuthentication
+from routing.api.problems import document, refusal_for, refuse
+from routing.api.problems import response as problem_response
+from routing.api.request import DataPlaneRequest, client_of, from_door
+from routing.api.throttling import TierThrottle
+from routing.candidates import view as candidates_of
+from routing.core.job_header import JobHeaderError, parse_go_duration, parse_job_header
+from routing.core.refusal import Code, Refusal
+from routing.core.selection import sift
+from routing.delivery import Delivery
+from routing.runtime import Runtime
+from routing.table import ClientEntry, Lane, RoutingTable
+from routing.trip import InferenceCall, refused_record
+
+# Client headers that may reach a container; never Authorization, Cookie or anything about the client.
+PASSED_UPSTREAM = ("accept", "accept-language", "traceparent")
+
+
+class DataPlaneView(APIView):
+    """A DRF view whose handlers are coroutines, run by the door without Django's request cycle.
+
+    What DRF does per request is kept to what a request needs: no content negotiation (the answer is the
+    orchestrator's), no parsing (the body streams), and no reference cycle left behind for the collector.
+    """
+
+    authentication_classes = [KeyAuthentication]
+    permission_classes = [IsClient]
+    throttle_classes = [TierThrottle]
+    parser_classes = []
+    http_method_names = ["get", "post"]
+    view_is_async = True
+
+    runtime: Runtime
+    table: RoutingTable
+    request_id = ""
+    slug = ""  # as soon as it is known, for the books
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        renderer = self.renderer_classes[0]()
+        return renderer, renderer.media_type
+
+    async def dispatch(  # type: ignore[override]
+        self, request: DataPlaneRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        self.request_id, self.arrived = secrets.token_hex(16), time.monotonic()
+        self.runtime, self.table = request.runtime, request.table
+        self.headers: dict[str, str] = {}
+        self.request = self.initialize_request(request, *args, **kwargs)
+        try:
+            self.initial(self.request, *args, **kwargs)
+            handler = getattr(self, (request.method or "").lower(), None)
+            if handler is None or request.method not in self.allowed_methods:
+                raise MethodNotAllowed(request.method or "")
+            response = handler(self.request, **kwargs)
+            if inspect.isawaitable(response):
+                response = await response
+        except Exception as exc:  # CancelledError is none: it must pass
+            self._book_refusal(exc)
+            response = self.handle_exception(exc)
+        return self.finalize_response(self.request, response, *args, **kwargs)
+
+    @property
+    def client(self) -> ClientEntry:
+        return client_of(self.request)
+
+    def lane(self, name: str) -> Lane:
+        """What this client may use of a capability. Raises the refusals 404 and 403."""
+        lane = self.table.lane(name, self.client.tier)
+        if lane is None:
+            raise refuse(Code.NO_SUCH_CAPABILITY, f"There is no capability {name[:63]!r} here.")
+        self.slug = name
+        if self.client.capabilities is not None and name not in self.client.capabilities:
+            raise refuse(Code.CAPABILITY_NOT_ALLOWED, f"This client may not call {name}.")
+        return lane
+
+    def untie(self) -> None:
+        """Break view -> request -> parser_context -> view, so that counting references frees it all at once."""
+        request = self.__dict__.pop("request", None)
+        if isinstance(request, Request):
+            request.parser_context.clear()
+            request.__dict__.clear()
+        self.__dict__.clear()
+
+    def _book_refusal(self, exc: Exception) -> None:
+        """A refusal of a known client counts in its usage; strangers leave no trace in the books."""
+        refusal = refusal_for(exc)
+        client = getattr(self.request, "_user", None)
+        if refusal is None or not isinstance(client, ClientEntry):
+            return
+        taken = time.monotonic() - self.arrived
+        record = refused_record(
+            refusal,
+            request_id=self.request_id,
+            client=client.name,
+            capability=self.slug,
+            at=time.time() - taken,
+            ms=round(taken * 1000),
+            policy=self.table.revision,
+        )
+        self.runtime.journal.append(record)
+
+
+class Inferring(DataPlaneView):
+    """What both routes of inference share: the body's bound, the call, and rendering what came of it."""
+
+    async def infer(self, lane: Lane, path: bytes, **wishes: Any) -> HttpResponseBase:
+        meta = self.request.META
+        incoming = from_door(self.request).incoming
+        limit = self.runtime.max_body
+        if (incoming.length or 0) > limit:
+            raise refuse(Code.BODY_TOO_LARGE, f"The body is larger than {limit} bytes.")
+        call = InferenceCall(
+            request_id=self.request_id,
+            client=self.client,
+            table=self.table,
+            lane=lane,
+            worker_path=path,
+            content_type=meta.get("CONTENT_TYPE") or "application/octet-stream",
+            body=incoming,
+            headers={name: meta[key] for name, key in _META_KEYS if key in meta},
+            **wishes,
+        )
+        result = await self.runtime.service.infer(call)
+        if isinstance(result, Refusal):
+            return problem_response(result, self.request_id)
+        response = self.render(result)
+        if result.whole is not None:
+            await result.aclose()
+        return response
+
+    def render(self, delivery: Delivery) -> HttpResponseBase:
+        response: HttpResponse | StreamedAnswer
+        if delivery.whole is not None:
+            delivery.finish()  # the journal has its line before the client has the answer
+            response = HttpResponse(delivery.whole, status=delivery.status)
+        else:
+            broken = Refusal(Code.EXHAUSTED, "The orchestrator broke off in the middle of its answer.")
+            event = b"event: error\ndata: %s\n\n" % document(broken, self.request_id)
+            response = StreamedAnswer(delivery, event)
+        del response["content-type"]  # Django's default: the orchestrator's own, or none
+        for name, value in delivery.headers.items():
+            response[name] = value
+        response["x-request-id"] = self.request_id
+        return response
+
+
+class StreamedAnswer(StreamingHttpResponse):
+    """An answer that is passed on as it comes. `broken_event` ends an event stream that breaks."""
+
+    def __init__(self, delivery: Delivery, broken_event: bytes) -> None:
+        super().__init__(delivery.chunks(broken_event), status=delivery.status)
+        self.delivery = delivery
+        if delivery.length is not None:
+            self["content-length"] = str(delivery.length)
+
+
+class CapabilityView(Inferring):
+    """`/v1/capabilities/<slug>[/<worker path>]`."""
+
+    def get(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
+        if path:
+            raise MethodNotAllowed("GET")
+        return JsonResponse(describe(self, slug), headers={"x-request-id": self.request_id})
+
+    async def post(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
+        lane = self.lane(slug)
+        return await self.infer(lane, path, timeout=timeout_wish(request))
+
+
+class CapabilitiesView(DataPlaneView):
+    """`/v1/capabilities`: what this client may call."""
+
+    def get(self, request: Request) -> HttpResponseBase:
+        allowed = self.client.capabilities
+        slugs = [slug for slug in sorted(self.table.policies) if allowed is None or slug in allowed]
+        listed = [describe(self, slug) for slug in slugs]
+        return JsonResponse({"capabilities": listed}, headers={"x-request-id": self.request_id})
+
+
+class ProcessRequestView(Inferring):
+    """`/process/request/<worker path>`, as stock clients call it: the capability stands in the header."""
+
+    async def post(self, request: Request, path: bytes) -> HttpResponseBase:
+        try:
+            job = parse_job_header(request.META.get("HTTP_LIVEPEER", ""))
+            search = [parse_go_duration(request.META[key]) for key in SEARCH_KEYS if request.META.get(key)]
+        except JobHeaderError as exc:
+            raise refuse(Code.BAD_JOB_HEADER, str(exc)) from exc
+        lane = self.lane(self.table.slug_of(job.capability) or job.capability)
+        return await self.infer(
+            lane,
+            path,
+            request=job.request,
+            parameters=job.parameters,
+            include=job.include,
+            exclude=job.exclude,
+            timeout=float(job.timeout_seconds),
+            search_timeout=min(search, default=None),
+        )
+
+    def render(self, delivery: Delivery) -> HttpResponseBase:
+        response = super().render(delivery)
+        response["livepeer-balance"] = delivery.balance
+        response["x-metadata"] = delivery.metadata
+        return response
+
+
+class ProcessStreamView(DataPlaneView):
+    """`/process/stream/...`: live streams."""
+
+    def post(self, request: Request) -> HttpResponseBase:
+        raise refuse(Code.NOT_IMPLEMENTED, "Live streams are not offered by this gateway.")
+
+    get = post
+
+
+class NothingHere(DataPlaneView):
+    def post(self, request: Request) -> HttpResponseBase:
+        raise refuse(Code.NOT_FOUND, "There is nothing at this path.")
+
+    get = post
+
+
+SEARCH_KEYS = ("HTTP_LIVEPEER_ORCH_SEARCH_TIMEOUT", "HTTP_LIVEPEER_ORCH_SEARCH_RESP_TIMEOUT")
+_META_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in PASSED_UPSTREAM]
+_CAPABILITY = re.compile(rb"/v1/capabilities/([^/]+)(?:/(.*))?", re.DOTALL)
+
+
+def resolve(raw_path: bytes) -> tuple[type[DataPlaneView], dict[str, Any]]:
+    """The view of an undecoded path. The worker path stays as the client wrote it (%2F is not a slash)."""
+    raw_path = raw_path.partition(b"?")[0]
+    if raw_path.startswith(b"/process/request/") or raw_path == b"/process/request":
+        return ProcessRequestView, {"path": raw_path[len(b"/process/request/") :]}
+    if raw_path.startswith(b"/process/stream"):
+        return ProcessStreamView, {}
+    if raw_path in (b"/v1/capabilities", b"/v1/capabilities/"):
+        return CapabilitiesView, {}
+    match = _CAPABILITY.fullmatch(raw_path)
+    if match is None:
+        return NothingHere, {}
+    return CapabilityView, {"slug": match[1].decode("ascii", "replace"), "path": match[2] or b""}
+
+
+def timeout_wish(request: Request) -> float | None:
+    """Seconds from X-Byocgw-Timeout, which may only shorten the call."""
+    text = request.META.get("HTTP_X_BYOCGW_TIMEOUT")
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:  # which NaN is not
+        raise refuse(Code.BAD_REQUEST, "X-Byocgw-Timeout must be a number of seconds above 0.")
+    return seconds
+
+
+def describe(view: DataPlaneView, slug: str) -> dict[str, Any]:
+    """A capability as its clients see it: a contract, no orchestrator, no model."""
+    lane = view.lane(slug)
+    policy, now = lane.policy, time.time()
+    candidates = candidates_of(lane, view.runtime.board, policy_number=view.table.revision, now=now)
+    kept, _ = sift(candidates, tried=frozenset(), include=(), exclude=(), now=now)
+    return {
+        "capability": slug,
+        "description": policy.description,
+        "profile": policy.profile,
+        "available": bool(kept),
+        "content_types": list(policy.content_types),
+        "stateful": policy.stateful,
+        "attempts": 1 if policy.stateful else policy.max_attempts,
+        "timeout_seconds": policy.retry_timeout + policy.attempt_timeout + policy.cold_grace,
+        "max_body_bytes": view.runtime.max_body,
+    }

@@ -1,0 +1,198 @@
+"""Journal: the segments of one worker. The event loop appends, one background thread drains."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from pathlib import Path
+
+from django.db import Error
+
+from routing.journal import store
+from routing.journal.records import JobRecord, line_of
+from routing.journal.segment import SUFFIX, Segment
+
+logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """Make it after the fork: the lock of its file would be shared with every child.
+
+    `folder`: on a local disk (flock), made if missing; OSError if it cannot be. A disk that is merely
+    full does not stop the start. `node`: this machine's name, unique on its database.
+    `segment_bytes`: a file that grew over it is followed by a new one.
+    `dropped`: records that could not be written. `rejected`: lines the database will never take.
+    """
+
+    def __init__(self, folder: Path, node: str, segment_bytes: int = 64 * 1024 * 1024) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = folder
+        self.node = node
+        self.segment_bytes = segment_bytes
+        self.dropped = 0
+        self.rejected = 0
+        self._live: Segment | None = None
+        self._queue: deque[Segment] = deque()  # rolled and adopted: locked by us until they are drained
+        self._complained: set[Path] = set()
+        self._forgot = False
+        self._failing = False
+        self._closed = False
+        self._writing = threading.Lock()  # guards _live and the counting of what is written
+        self._draining = threading.Lock()  # one drain at a time; close() waits for it
+        self._started()
+
+    def __repr__(self) -> str:
+        return f"<Journal {self.folder} backlog={self.backlog} dropped={self.dropped}>"
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for the database, in the files we hold."""
+        live = self._live
+        return sum(each.whole - each.drained for each in [*self._queue, *([live] if live else [])])
+
+    def append(self, record: JobRecord) -> bool:
+        """Write one line. Never raises: False means it is dropped, counted and logged."""
+        with self._writing:
+            try:
+                self._segment().append(line_of(record))
+            except Exception as exc:  # bookkeeping must not cost the client its answer
+                self.dropped += 1
+                self._say(failing=True, why=exc)
+                return False
+            self._say(failing=False)
+            return True
+
+    def drain(self) -> bool:
+        """One batch: rolled and adopted files first, then our live one. True when there is more.
+
+        django.db.Error when the database is away, OSError when the disk fails: nothing is lost or
+        applied twice; call again later, with a fresh connection.
+        """
+        with self._draining:
+            if self._closed:
+                return False
+            if not self._forgot:
+                store.forget(self.folder, self.node)
+                self._forgot = True
+            if self._queue:
+                self._advance()
+                return True
+            if self._drain_live():
+                return True
+            return self._adopt()
+
+    def close(self, *, drain: bool = False) -> None:
+        """Give up every file; those that are drained go. What is left is adopted by another worker.
+
+        `drain`: apply first what can be applied; then call it where a drain may run. Without it no
+        database is touched, and if a drain is under way its files stay locked until the process ends.
+        An error of database or disk is logged, not raised. Later records are dropped.
+        """
+        with self._writing:
+            self._closed = True
+        if not self._draining.acquire(blocking=drain):
+            return
+        with self._writing:
+            if self._live:
+                self._queue.append(self._live)
+            self._live = None
+        if drain:
+            self._last_drain()
+        while self._queue:
+            self._give_up(self._queue.popleft())
+        self._draining.release()
+
+    def _last_drain(self) -> None:
+        try:
+            while self._queue:
+                self._advance()
+        except (Error, OSError) as exc:
+            logger.warning("journal: %d bytes are left for another worker: %s", self.backlog, exc)
+
+    def _started(self) -> None:
+        """Open the first file now, while file descriptors are plenty."""
+        try:
+            self._segment()
+        except OSError as exc:
+            self._say(failing=True, why=exc)
+
+    def _segment(self) -> Segment:
+        """The file to write to; a new one when the last is full. Called with `_writing` held."""
+        if self._closed:
+            raise OSError("The journal is closed.")
+        if self._live is None:
+            self._live = Segment.create(self.folder, self.node)
+        elif self._live.whole > self.segment_bytes:
+            try:
+                following = Segment.create(self.folder, self.node)
+            except OSError:
+                return self._live  # better too long a file than a lost record
+            self._queue.append(self._live)
+            self._live = following
+        return self._live
+
+    def _say(self, *, failing: bool, why: Exception | None = None) -> None:
+        if failing == self._failing:
+            return
+        self._failing = failing
+        if failing:
+            logger.error("journal: records are being dropped (%d so far): %s", self.dropped, why)
+        else:
+            logger.warning("journal: writes again; %d records were dropped so far", self.dropped)
+
+    def _advance(self) -> None:
+        """One batch of the first file in the queue; the file goes when nothing is left in it."""
+        segment = self._queue[0]
+        if not self._drain(segment):
+            store.finish(segment)
+            self._queue.popleft().close()
+
+    def _drain_live(self) -> bool:
+        live = self._live
+        if live is None:
+            return False
+        if not live.in_place():
+            self._abandon(live)
+        return live.drained < live.whole and self._drain(live)
+
+    def _abandon(self, live: Segment) -> None:
+        """Somebody moved or deleted the live file: write to a new one. Its lines are still drained."""
+        logger.error("journal: %s was moved or deleted; a new file follows", live.path)
+        with self._writing:
+            if self._live is live:  # else it has just been rolled
+                self._queue.append(live)
+                self._live = None
+
+    def _drain(self, segment: Segment) -> bool:
+        drained = store.drain_batch(segment)
+        self.rejected += drained.rejected
+        return drained.more
+
+    def _adopt(self) -> bool:
+        """Take over one file that nobody holds. Our own are locked: passed over like anybody's."""
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            try:
+                segment = Segment.adopt(path)
+            except OSError as exc:
+                self._complain(path, exc)
+                continue
+            if segment:
+                logger.info("journal: adopted %s", path.name)
+                self._queue.append(segment)
+                return True
+        return False
+
+    def _complain(self, path: Path, why: OSError) -> None:
+        if path not in self._complained:
+            self._complained.add(path)
+            logger.error("journal: %s cannot be adopted: %s", path, why)
+
+    def _give_up(self, segment: Segment) -> None:
+        """Its mark, if any, is forgotten at this node's next start."""
+        try:
+            if segment.drained == segment.whole:
+                segment.remove()
+        except OSError as exc:
+            logger.warning("journal: %s stays: %s", segment.path, exc)
+        segment.close()

@@ -1,0 +1,188 @@
+"""What one worker process holds, and the two background tasks that keep it in step with the database.
+
+    refresh, twice a second   the two numbers of Revision -> a new routing table, others' health
+    drain, four times         the journal's lines -> rows; our changes of health -> rows
+
+Database work runs in two threads that own their connections, never on the event loop. If the database
+is away, both try again; the last good table and our own scoreboard keep serving (static stability).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from orchestrators import scoreboard
+from orchestrators.models import OfferHealth
+from orchestrators.scoreboard import News, Scoreboard
+from orchestrators.upstream.registry import Upstreams
+from orchestrators.upstream.transport import Limits, Pool
+from routing import table as tables
+from routing.journal import Journal
+from routing.service import RoutingService
+from routing.table import RoutingTable
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+REFRESH_EVERY = 0.5
+DRAIN_EVERY = 0.25
+HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers fresh
+BEAT_EVERY = 1.0
+LAST_DRAIN = 5.0  # seconds a stopping worker spends on its journal; whoever comes next adopts the rest
+
+
+class DatabaseThread:
+    """One thread with its own connection, which is given up after every error."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._failing = False
+
+    async def run(self, work: Callable[[], T]) -> T | None:
+        """The result, or None if the database failed; one log line per change of state."""
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, work)
+        except DatabaseError as exc:
+            if not self._failing:
+                log.error("%s: the database does not answer (%s); serving from memory", self._name, exc)
+            self._failing = True
+            return None
+        if self._failing:
+            log.warning("%s: the database answers again", self._name)
+        self._failing = False
+        return result
+
+    @staticmethod
+    def _call(work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except Exception:
+            connection.close()
+            raise
+
+    async def stop(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._pool, lambda: connection.close())
+        self._pool.shutdown(wait=False)
+
+
+class Runtime:
+    """Built by `start()`, in the worker, on its event loop."""
+
+    table: RoutingTable
+    service: RoutingService
+    journal: Journal
+
+    def __init__(self) -> None:
+        self.max_body = settings.BYOCGW_MAX_BODY
+        self.board = Scoreboard(random.random)
+        self.arrivals: dict[int, float] = {}  # of limited clients, see throttling
+        self._tasks: list[asyncio.Task[None]] = []
+        self._refresher = DatabaseThread("table refresh")
+        self._drainer = DatabaseThread("journal drain")
+        self._numbers = (-1, -1)
+        self._heard_at = self._beaten_at = 0.0
+        self._news: News | None = None
+
+    async def start(self) -> None:
+        """Raises when there is no database to build the first table from."""
+        loop = asyncio.get_running_loop()
+        self.journal = Journal(settings.BYOCGW_JOURNAL_DIR, settings.BYOCGW_NODE)
+        limits = Limits(idle=settings.BYOCGW_STREAM_IDLE_TIMEOUT, total=settings.BYOCGW_STREAM_TOTAL_TIMEOUT)
+        self._pool = Pool(limits)
+        upstreams = Upstreams(self._pool, settings.BYOCGW_SENDER_ADDRESS)
+        self.service = RoutingService(
+            upstreams, self.board, self.journal, expose=settings.BYOCGW_EXPOSE_ORCHESTRATOR
+        )
+        await loop.run_in_executor(self._refresher._pool, self._first_table)
+        await self._hear()
+        for every, step in ((REFRESH_EVERY, self.refresh), (DRAIN_EVERY, self.drain)):
+            self._tasks.append(asyncio.create_task(self._repeat(every, step)))
+
+    async def stop(self) -> None:
+        """Requests are over. What the last drain does not manage, an adopter does."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(LAST_DRAIN):
+                await self.drain()
+        except TimeoutError:
+            log.warning("the journal is left to the next worker: the database is slow")
+        self.journal.close()
+        await self._pool.aclose()
+        for thread in (self._refresher, self._drainer):
+            await thread.stop()
+
+    async def _repeat(self, every: float, step: Callable[[], object]) -> None:
+        while True:
+            try:
+                await step()  # type: ignore[misc]
+            except Exception:  # a bug in one step must not end all later ones
+                log.exception("a background step failed")
+            await asyncio.sleep(every)
+
+    # --- refresh ---------------------------------------------------------------------------------
+
+    def _first_table(self) -> None:
+        self._numbers = tables.numbers()
+        self._take(tables.build(settings.WEB_CONCURRENCY))
+
+    async def refresh(self) -> None:
+        """One look at the numbers, and what follows from it."""
+        numbers = await self._refresher.run(tables.numbers)
+        if numbers is None:
+            return
+        if numbers[0] != self._numbers[0]:
+            built = await self._refresher.run(lambda: tables.build(settings.WEB_CONCURRENCY))
+            if built is None:
+                return
+            self._take(built)
+        silent = time.monotonic() - self._heard_at > HEAR_EVERY
+        if (silent or numbers[1] != self._numbers[1]) and not await self._hear():
+            return
+        self._numbers = numbers
+
+    def _take(self, table: RoutingTable) -> None:
+        self.table = table
+        self.board.forget(offer.id for slug in table.policies for offer in table.offers_of(slug))
+
+    async def _hear(self) -> bool:
+        rows = await self._refresher.run(lambda: list(OfferHealth.objects.all()))
+        if rows is None:
+            return False
+        self._heard_at = time.monotonic()
+        self.board.adopt(rows)
+        return True
+
+    # --- drain -----------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Journal and news, until nothing is left or the database fails."""
+        while await self._drainer.run(self.journal.drain):
+            pass
+        await self._publish()
+        if time.monotonic() - self._beaten_at > BEAT_EVERY:
+            self._beaten_at = time.monotonic()
+            busy = self.board.busy_offers()
+            if busy:
+                await self._drainer.run(lambda: scoreboard.beat(busy, time.time()))
+
+    async def _publish(self) -> None:
+        self._news = news = self._news or self.board.collect()
+        if news is None:
+            return
+        lost = await self._drainer.run(lambda: scoreboard.write(news, time.time()))
+        if lost is not None:
+            self._news = None
+            self.board.settle(news, lost)

@@ -1,0 +1,312 @@
+"""RoutingService.infer: one request to one answer, or to one typed refusal. The only loop on the way.
+
+    rank -> decide -+-> Try: ask one orchestrator, judge what comes, remember it, decide again
+                    +-> Deliver: the answer goes to the client; nobody is asked from here on
+                    +-> GiveUp: a refusal with its reasons
+
+Everything it reads is in memory: the routing table, the scoreboard. There is no query and no thread
+between a request's arrival and its first byte upstream. Two clocks: durations and deadlines by the
+monotonic one, what is remembered by the wall's; each is read once per step and passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from orchestrators.core.classify import Answered, Setting, classify, classify_fault
+from orchestrators.core.latency import cold_threshold
+from orchestrators.core.outcome import Fault, Outcome, OutcomeClass, Speaker
+from orchestrators.scoreboard import Scoreboard, Seat
+from orchestrators.upstream.base import Call, Reply, UpstreamError
+from orchestrators.upstream.registry import Upstreams
+from routing.candidates import view
+from routing.core.budget import Budget
+from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, requests_fault
+from routing.core.refusal import STATUS, Code, Refusal
+from routing.core.selection import Ranked, Why, last_resort, rank, sift
+from routing.delivery import Delivery, Ending, Opening
+from routing.journal import Journal
+from routing.opening import first_event, read_opening
+from routing.replay import BodyTooLarge, BodyTooSlow, ClientGone
+from routing.table import OfferEntry
+from routing.trip import CLIENT_CLOSED, Held, InferenceCall, Trip
+from routing.waiting import SeatQueue
+
+# What the client sees of the orchestrator's answer, besides its status and body.
+PASSED_ON = ("content-type", "content-encoding", "content-disposition")
+
+
+class Unsendable(Exception):
+    """The client's path or content type cannot be put into a request."""
+
+
+CLIENTS_FAULTS: Mapping[type[Exception], Refusal] = {
+    BodyTooLarge: Refusal(Code.BODY_TOO_LARGE, "The body is larger than this gateway takes."),
+    BodyTooSlow: Refusal(Code.DEADLINE, "The body did not arrive within the time of an attempt."),
+    Unsendable: Refusal(Code.BAD_REQUEST, "The path or the content type holds what HTTP does not allow."),
+}
+
+
+class RoutingService:
+    """`upstreams`: protocol name -> how to speak it. `expose`: tell clients who served them."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        board: Scoreboard,
+        journal: Journal,
+        *,
+        expose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.board = board
+        self.journal = journal
+        self._upstreams = upstreams
+        self._expose = expose
+        self._clock = clock
+        self._wall = wall
+        self._draw = draw
+        self._queue = SeatQueue()
+        self._in_flight: Counter[int] = Counter()
+
+    async def infer(self, call: InferenceCall) -> Delivery | Refusal:
+        """Never raises for what upstreams do. ClientGone and CancelledError pass, the books closed."""
+        trip = Trip(call, at=self._wall(), started=self._clock())
+        limit = call.client.max_in_flight
+        if limit is not None and self._in_flight[call.client.id] >= limit:
+            detail = f"The client has {limit} calls in flight, which is its limit."
+            return self._refuse(trip, Refusal(Code.RATE_LIMITED, detail, retry_after=1.0), counted=False)
+        self._in_flight[call.client.id] += 1
+        try:
+            return await self._route(trip)
+        except (BodyTooLarge, BodyTooSlow, Unsendable) as exc:
+            await self._drop_held(trip)
+            return self._refuse(trip, CLIENTS_FAULTS[type(exc)])
+        except BaseException as exc:
+            gone = isinstance(exc, ClientGone | asyncio.CancelledError)
+            self._close(trip, "cancelled" if gone else "internal", CLIENT_CLOSED if gone else 500)
+            await self._drop_held(trip)
+            raise
+
+    async def _route(self, trip: Trip) -> Delivery | Refusal:
+        policy, call = trip.call.lane.policy, trip.call
+        budget = Budget.of(
+            trip.started,
+            retry_timeout=policy.retry_timeout,
+            attempt_timeout=policy.attempt_timeout,
+            cold_grace=policy.cold_grace,
+            client_timeout=call.timeout,
+            search_timeout=call.search_timeout,
+        )
+        while True:
+            answered = bool(trip.history) and trip.history[-1].outcome.is_answer
+            ranked = [] if answered else self._rank(trip)
+            step = decide(
+                ranked,
+                trip.history,
+                budget=budget,
+                max_attempts=policy.max_attempts,
+                stateful=policy.stateful,
+                now=self._clock(),
+            )
+            if isinstance(step, Deliver):
+                return self._deliver(trip)
+            if isinstance(step, Try):
+                await self._drop_held(trip)
+                await self._attempt(trip, step)
+            elif not await self._seat_came_free(trip, step, budget):
+                await self._drop_held(trip)
+                return self._refuse(trip, trip.refusal(step.code, self._wall()))
+
+    def _rank(self, trip: Trip) -> list[Ranked]:
+        call, now = trip.call, self._wall()
+        policy = call.lane.policy
+        candidates = view(call.lane, self.board, policy_number=call.table.revision, now=now)
+        tried = frozenset(attempt.offer_id for attempt in trip.history)
+        kept, trip.refused = sift(candidates, tried=tried, include=call.include, exclude=call.exclude, now=now)
+        # The last resort is for a request that nobody was asked for yet, not a fourth chance.
+        resort = None if kept or trip.history else last_resort(candidates, trip.refused)
+        ranked = rank(
+            kept if resort is None else [resort],
+            value_of_second=policy.value_of_second,
+            typical_seconds=policy.typical_seconds,
+            draws=(self._draw(), self._draw(), self._draw()),
+            last_resort=resort is not None,
+            explore=not policy.stateful,
+        )
+        if not trip.history:
+            trip.ranked, trip.first_refused = ranked, trip.refused
+        return ranked
+
+    async def _seat_came_free(self, trip: Trip, step: GiveUp, budget: Budget) -> bool:
+        """Wait for a seat, within the profile's time, if that is all that is missing."""
+        now = self._clock()
+        if step.code is not Code.NONE_AVAILABLE or all(each.why is not Why.NO_SEAT for each in trip.refused):
+            return False
+        if trip.waited_until is None:
+            trip.waited_until = min(now + trip.call.lane.policy.seat_wait, budget.retry_until, budget.deadline)
+        return await self._queue.wait(trip.slug, trip.waited_until - now)
+
+    # --- one attempt -----------------------------------------------------------------------------
+
+    async def _attempt(self, trip: Trip, step: Try) -> None:
+        offer = next(each for each in trip.call.lane.offers if each.id == step.candidate.offer_id)
+        seat = self.board.seat(offer.id, max(offer.seats, 1))
+        at, started = self._wall(), self._clock()
+        opening: Opening | None = None
+        outcome = Outcome(OutcomeClass.CANCELLED, speaker=Speaker.GATEWAY)
+        if seat is None:  # sift saw one free, and nothing ran in between
+            raise RuntimeError(f"no seat at offer {offer.id} although selection saw one")
+        try:
+            opening, outcome = await self._ask(trip.call, offer, step, started)
+        finally:
+            attempt = trip.note(offer, outcome, at=at, seconds=self._clock() - started)
+            if opening is not None and (outcome.is_answer or attempt.answer is not None):
+                trip.held = Held(opening, seat, offer, step.candidate, outcome, started)
+            else:
+                self._leave(trip, seat)
+        if opening is not None and trip.held is None:
+            await opening.reply.aclose()
+        self._judge(trip, attempt)
+
+    async def _ask(
+        self, call: InferenceCall, offer: OfferEntry, step: Try, started: float
+    ) -> tuple[Opening | None, Outcome]:
+        policy, protocol = call.lane.policy, offer.target.protocol
+        reply: Reply | None = None
+        opening: Opening | None = None
+        try:
+            async with asyncio.timeout(step.timeout):
+                await call.body.first()
+                whole = call.body.whole()
+                reply = await self._upstreams[protocol].send(
+                    offer.target,
+                    Call(
+                        request_id=call.request_id,
+                        worker_path=call.worker_path,
+                        content_type=call.content_type,
+                        body=call.body if whole is None else whole,
+                        timeout=step.timeout,
+                        request=call.request,
+                        parameters=call.parameters,
+                        headers=call.headers,
+                    ),
+                )
+                opening = await read_opening(reply, policy.contract)
+        except (TimeoutError, UpstreamError) as exc:
+            fault = exc.fault if isinstance(exc, UpstreamError) else Fault.NO_ANSWER
+            if fault is Fault.NO_ANSWER and not call.body.complete:
+                raise BodyTooSlow from exc
+            detail = str(exc) or f"no answer within {step.timeout:.1f} s"
+            return None, classify_fault(fault, protocol, detail)
+        except ValueError as exc:
+            raise Unsendable from exc
+        finally:
+            if opening is None and reply is not None:
+                await reply.aclose()
+        return opening, self._classified(call, offer, step, opening, self._clock() - started)
+
+    def _classified(
+        self, call: InferenceCall, offer: OfferEntry, step: Try, opening: Opening, latency: float
+    ) -> Outcome:
+        live, policy = self.board.live(offer.id), call.lane.policy
+        reply = opening.reply
+        body = first_event(opening.head) if opening.is_event_stream else opening.head
+        answered = Answered(
+            status=reply.status,
+            content_type=reply.headers.get("content-type", ""),
+            body=opening.head if body is None else body,
+            whole=opening.whole,
+            latency=latency,
+            retry_after=reply.headers.get("retry-after", ""),
+        )
+        setting = Setting(
+            protocol=offer.target.protocol,
+            contract=policy.contract,
+            path_known=call.worker_path in live.served or call.worker_path == policy.sample_path,
+            known_warm=step.candidate.warm,
+            cold_over=cold_threshold(live.latency, policy.latency_target),
+        )
+        return classify(answered, setting)
+
+    def _judge(self, trip: Trip, attempt: Attempt) -> None:
+        """Tell the scoreboard: now, or, where the request itself may be to blame, when it ends."""
+        outcome = attempt.outcome
+        if outcome.is_success:
+            return  # a stream is judged at its end
+        if attempt.answer is not None:
+            trip.postponed.append((attempt.offer_id, outcome))
+        elif outcome.speaker is not Speaker.GATEWAY:
+            self.board.observe(attempt.offer_id, outcome, now=self._wall())
+            if outcome.cls is OutcomeClass.NOT_CLAIMED:
+                self.board.claim(attempt.offer_id, False, trip.call.table.revision)
+
+    # --- endings: each closes the trip once ------------------------------------------------------
+
+    def _deliver(self, trip: Trip) -> Delivery:
+        held = trip.held
+        if held is None:
+            raise RuntimeError("nothing to deliver")
+        reply, now = held.opening.reply, self._clock()
+        headers = {name: reply.headers[name] for name in PASSED_ON if name in reply.headers}
+        headers["x-byocgw-attempts"] = str(len(trip.history))
+        headers["server-timing"] = trip.server_timing(now)
+        if held.opening.is_event_stream:
+            headers["cache-control"] = "no-cache"
+            headers["x-accel-buffering"] = "no"
+        if self._expose:
+            headers["x-orchestrator-url"] = held.offer.target.service_uri
+
+        def settle(ending: Ending, sent: int, fault: Fault | None) -> None:
+            self._settle(trip, held, ending, sent, fault)
+
+        return Delivery(held.opening, status=reply.status, headers=headers, settle=settle)
+
+    def _settle(self, trip: Trip, held: Held, ending: Ending, sent: int, fault: Fault | None) -> None:
+        outcome, now = held.outcome, self._wall()
+        code = "ok" if outcome.is_success else "client_error"
+        if ending is Ending.CANCELLED:
+            code = "cancelled"
+        elif ending is Ending.BROKEN:
+            code = "broken"
+            outcome = classify_fault(fault or Fault.CUT_OFF, held.offer.target.protocol)
+        if ending is Ending.BROKEN or (ending is Ending.ENDED and outcome.is_success):
+            self.board.observe(held.offer.id, outcome, now=now)
+        if ending is Ending.ENDED and outcome.is_success:
+            self.board.served(held.offer.id, trip.call.worker_path)
+            if not held.candidate.claimed:
+                self.board.claim(held.offer.id, True, trip.call.table.revision)
+        self._close(trip, code, held.opening.reply.status, sent=sent)
+        self._leave(trip, held.seat)
+
+    def _refuse(self, trip: Trip, refusal: Refusal, *, counted: bool = True) -> Refusal:
+        self._close(trip, refusal.code.value, STATUS[refusal.code], counted=counted)
+        return refusal
+
+    def _close(self, trip: Trip, code: str, status: int, *, sent: int = 0, counted: bool = True) -> None:
+        if trip.closed:
+            return
+        trip.closed = True
+        blameless = requests_fault(trip.history)
+        for offer_id, outcome in trip.postponed:
+            if offer_id not in blameless:
+                self.board.observe(offer_id, outcome, now=self._wall())
+        if counted:
+            self._in_flight[trip.call.client.id] -= 1
+        self.journal.append(trip.record(code, status, sent=sent, now=self._clock()))
+
+    def _leave(self, trip: Trip, seat: Seat) -> None:
+        seat.release()
+        self._queue.wake(trip.slug)
+
+    async def _drop_held(self, trip: Trip) -> None:
+        held, trip.held = trip.held, None
+        if held is not None:
+            self._leave(trip, held.seat)
+            await held.opening.reply.aclose()

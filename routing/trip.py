@@ -1,0 +1,189 @@
+"""Trip: the account of one request, from its arrival to its line in the journal, closed exactly once."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestrators.core.outcome import Outcome
+from orchestrators.core.price import Price, Unit
+from orchestrators.scoreboard import Seat
+from routing.candidates import decision_record
+from routing.core.failover import Attempt, requests_fault
+from routing.core.refusal import STATUS, AttemptSummary, Code, Refusal
+from routing.core.selection import Candidate, Ranked, Refused, Why, soonest
+from routing.delivery import Opening
+from routing.journal import AttemptRecord, JobRecord
+from routing.replay import ReplayBody
+from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
+
+# Where no offer says when it may be fit again (a ceiling, a mode), somebody has to change something.
+WAIT_FOR_PEOPLE = 30.0
+CLIENT_CLOSED = 499  # nginx's number for a client that hung up; never sent, only recorded
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceCall:
+    """One request as the routing service wants it: HTTP is behind it.
+
+    `worker_path`: undecoded, without a leading slash. `timeout`, `search_timeout`: seconds the client
+    allows for the whole and until an attempt starts, None for no wish. `headers`: from the allow-list.
+    """
+
+    request_id: str
+    client: ClientEntry
+    table: RoutingTable
+    lane: Lane
+    worker_path: bytes
+    content_type: str
+    body: ReplayBody
+    request: str = "{}"
+    parameters: str = "{}"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    timeout: float | None = None
+    search_timeout: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Held:
+    """The latest answer, kept open until it is decided whether the client gets it."""
+
+    opening: Opening
+    seat: Seat
+    offer: OfferEntry
+    candidate: Candidate
+    outcome: Outcome
+    started: float
+
+
+@dataclass(slots=True)
+class Trip:
+    """`at`: wall seconds; `started`: monotonic seconds."""
+
+    call: InferenceCall
+    at: float
+    started: float
+    history: tuple[Attempt, ...] = ()
+    times: list[tuple[float, float]] = field(default_factory=list)  # (wall start, seconds) of each attempt
+    ranked: Sequence[Ranked] = ()  # of the first round: what was chosen from
+    refused: Sequence[Refused] = ()  # of the latest round: why nobody is left
+    first_refused: Sequence[Refused] = ()
+    postponed: list[tuple[int, Outcome]] = field(default_factory=list)
+    held: Held | None = None
+    waited_until: float | None = None
+    closed: bool = False
+
+    @property
+    def slug(self) -> str:
+        return self.call.lane.policy.slug
+
+    def note(self, offer: OfferEntry, outcome: Outcome, *, at: float, seconds: float) -> Attempt:
+        attempt = Attempt(offer.id, offer.orchestrator, outcome, round(seconds * 1000))
+        self.history += (attempt,)
+        self.times.append((at, seconds))
+        return attempt
+
+    def refusal(self, code: Code, now: float) -> Refusal:
+        """The typed answer when nobody could serve. `now`: wall seconds."""
+        everyone = [*self.call.lane.refused, *self.refused]
+        reasons = Counter(each.why.value for each in everyone if each.why is not Why.TRIED)
+        wait = soonest(everyone, now)
+        if wait is None and code is Code.NONE_AVAILABLE:
+            wait = 1.0 if Why.NO_SEAT in reasons else WAIT_FOR_PEOPLE
+        return Refusal(
+            code,
+            self._sentence(code, reasons),
+            reasons=dict(reasons),
+            retry_after=wait if code is Code.NONE_AVAILABLE else None,
+            attempts=tuple(AttemptSummary(each.outcome.cls.value, each.ms) for each in self.history),
+        )
+
+    def _sentence(self, code: Code, reasons: Counter[str]) -> str:
+        if code is Code.NONE_AVAILABLE:
+            listed = ", ".join(f"{why} {number}" for why, number in sorted(reasons.items()))
+            return f"no orchestrators available for {self.slug}: {listed or 'none is configured'}"
+        tried = ", ".join(each.outcome.cls.value for each in self.history) or "none started"
+        if code is Code.DEADLINE:
+            return f"The time for {self.slug} ran out; attempts: {tried}."
+        return f"Every attempt at {self.slug} failed: {tried}."
+
+    def server_timing(self, now: float) -> str:
+        """W3C Server-Timing: each attempt by class, and what the gateway itself took. Milliseconds."""
+        spent = sum(seconds for _, seconds in self.times)
+        parts = [
+            f'attempt{number};desc="{attempt.outcome.cls}";dur={seconds * 1000:.1f}'
+            for number, (attempt, (_, seconds)) in enumerate(zip(self.history, self.times, strict=True), 1)
+        ]
+        return ", ".join([*parts, f"gateway;dur={max(0.0, now - self.started - spent) * 1000:.2f}"])
+
+    def record(self, code: str, status: int, *, sent: int, now: float) -> JobRecord:
+        """The line for the journal. `now`: monotonic seconds."""
+        held = self.held
+        blameless = requests_fault(self.history)
+        return JobRecord(
+            request_id=self.call.request_id,
+            at=self.at,
+            client=self.call.client.name,
+            capability=self.slug,
+            worker_path=self.call.worker_path.decode("ascii", "replace")[:200],
+            code=code,
+            status=status,
+            orchestrator=held.offer.orchestrator if held else "",
+            ms=round((now - self.started) * 1000),
+            bytes_in=self.call.body.size,
+            bytes_out=sent,
+            wei=cost(held.offer.price, now - held.started) if held else 0,
+            policy=self.call.table.revision,
+            decision=decision_record(self.ranked, [*self.call.lane.refused, *self.first_refused]),
+            attempts=tuple(
+                AttemptRecord(
+                    at=at,
+                    orchestrator=attempt.orchestrator,
+                    outcome=attempt.outcome.cls.value,
+                    status=attempt.outcome.status,
+                    ms=attempt.ms,
+                    cold=attempt.outcome.cold,
+                    held_against=attempt.offer_id not in blameless,
+                    detail=attempt.outcome.detail[:500],
+                )
+                for attempt, (at, _) in zip(self.history, self.times, strict=True)
+            ),
+        )
+
+
+def cost(price: Price, seconds: float) -> int:
+    """Wei for a call that took so long, rounded up. Pixels are the orchestrator's to count: 0 here.
+
+    An orchestrator charges whole seconds, begun ones included (go-livepeer, chargeForCompute).
+    """
+    if price.unit is Unit.PIXEL:
+        return 0
+    units = max(1, math.ceil(seconds)) if price.unit is Unit.SECOND else 1
+    return math.ceil(price.per_unit * units)
+
+
+def refused_record(
+    refusal: Refusal, *, request_id: str, client: str, capability: str, at: float, ms: int, policy: int
+) -> JobRecord:
+    """The line of a request that was refused before any routing: it counts in the client's usage."""
+    return JobRecord(
+        request_id=request_id,
+        at=at,
+        client=client,
+        capability=capability,
+        worker_path="",
+        code=refusal.code.value,
+        status=STATUS[refusal.code],
+        orchestrator="",
+        ms=ms,
+        bytes_in=0,
+        bytes_out=0,
+        wei=0,
+        policy=policy,
+        decision={},
+        attempts=(),
+    )

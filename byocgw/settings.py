@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 import secrets
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -139,7 +140,7 @@ X_FRAME_OPTIONS = "DENY"
 # --- the data plane ------------------------------------------------------------------------------
 
 BYOCGW_JOURNAL_DIR = Path(read("str", "BYOCGW_JOURNAL_DIR", str(LOCAL_DIR / "journal")))
-BYOCGW_NODE = read("str", "BYOCGW_NODE", "node")
+BYOCGW_NODE = read("str", "BYOCGW_NODE", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:40] or "node")
 BYOCGW_MAX_BODY = at_least("BYOCGW_MAX_BODY", 64 * 1024 * 1024, 1)
 BYOCGW_EXPOSE_ORCHESTRATOR = flag("BYOCGW_EXPOSE_ORCHESTRATOR")
 BYOCGW_SENDER_ADDRESS = address("BYOCGW_SENDER_ADDRESS")

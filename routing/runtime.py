@@ -117,9 +117,10 @@ class Runtime:
         try:
             async with asyncio.timeout(LAST_DRAIN):
                 await self.drain()
+                await self._drainer.run(lambda: self.journal.close(drain=True))
         except TimeoutError:
             log.warning("the journal is left to the next worker: the database is slow")
-        self.journal.close()
+            self.journal.close()
         await self._pool.aclose()
         for thread in (self._refresher, self._drainer):
             await thread.stop()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from orchestrators.core.price import Price, PriceError
 from orchestrators.core.slug import check_slug
@@ -17,6 +19,25 @@ def validate_slug(text: str) -> None:
         check_slug(text)
     except ValueError as exc:
         raise ValidationError(str(exc), code="slug") from exc
+
+
+class WeiField(models.Field):  # type: ignore[type-arg]
+    """A whole number of wei, as `int`. Django's DecimalField would round what it reads from SQLite to 15
+    digits. Exact to 40 digits on PostgreSQL, to 2**63 - 1 on SQLite."""
+
+    description = "an amount of wei"
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "numeric(40, 0)"
+
+    def from_db_value(self, value: object, *_: object) -> int | None:
+        return None if value is None else int(value)  # type: ignore[call-overload, no-any-return]
+
+    def to_python(self, value: object) -> int | None:
+        return None if value is None else int(value)  # type: ignore[call-overload, no-any-return]
+
+    def get_prep_value(self, value: object) -> Decimal | None:
+        return None if value is None else Decimal(self.to_python(value) or 0)
 
 
 class PriceField(models.CharField):  # type: ignore[type-arg]

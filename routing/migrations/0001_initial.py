@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
                 ('ms', models.PositiveIntegerField()),
                 ('bytes_in', models.BigIntegerField()),
                 ('bytes_out', models.BigIntegerField()),
-                ('wei', models.DecimalField(decimal_places=0, help_text='Price times seconds, rounded up.', max_digits=40)),
+                ('wei', orchestrators.models.fields.WeiField(help_text='Price times seconds, rounded up.')),
                 ('policy', models.BigIntegerField(help_text='The revision of the routing table that decided.')),
                 ('decision', models.JSONField(default=dict, help_text='Who was ranked and who was refused, with reasons.')),
             ],
@@ -103,7 +103,7 @@ class Migration(migrations.Migration):
                 ('milliseconds', models.BigIntegerField(default=0)),
                 ('bytes_in', models.BigIntegerField(default=0)),
                 ('bytes_out', models.BigIntegerField(default=0)),
-                ('wei', models.DecimalField(decimal_places=0, default=0, max_digits=40)),
+                ('wei', orchestrators.models.fields.WeiField(default=0)),
             ],
             options={
                 'verbose_name_plural': 'usage by hour',

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from orchestrators.models.fields import WeiField
+
 
 class Job(models.Model):
     """One request of one client. The request id is the primary key, so no line is applied twice."""
@@ -24,7 +26,7 @@ class Job(models.Model):
     ms = models.PositiveIntegerField()
     bytes_in = models.BigIntegerField()
     bytes_out = models.BigIntegerField()
-    wei = models.DecimalField(max_digits=40, decimal_places=0, help_text="Price times seconds, rounded up.")
+    wei = WeiField(help_text="Price times seconds, rounded up.")
     policy = models.BigIntegerField(help_text="The revision of the routing table that decided.")
     decision = models.JSONField(default=dict, help_text="Who was ranked and who was refused, with reasons.")
 
@@ -70,7 +72,7 @@ class UsageHour(models.Model):
     milliseconds = models.BigIntegerField(default=0)
     bytes_in = models.BigIntegerField(default=0)
     bytes_out = models.BigIntegerField(default=0)
-    wei = models.DecimalField(max_digits=40, decimal_places=0, default=0)
+    wei = WeiField(default=0)
 
     class Meta:
         ordering = ["-hour"]

@@ -1,0 +1,42 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import pytest_asyncio
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.db import connection
+
+from orchestrators.models import RoutingProfile
+from tests.support.gateway import Gateway
+
+SHIPPING = "orchestrators.migrations.0002_shipped_profiles_and_capabilities"
+
+
+def pytest_unconfigure() -> None:
+    """Django removes the test database, but not what SQLite keeps beside it while a thread has it open."""
+    for left in django_settings.LOCAL_DIR.glob(f"test-{os.getpid()}.*"):
+        left.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def shipped(transactional_db: None) -> None:
+    """The shipped profiles and capabilities, which the flush after another test has taken away."""
+    if not RoutingProfile.objects.exists():
+        import_module(SHIPPING).ship(apps, SimpleNamespace(connection=connection))
+
+
+@pytest_asyncio.fixture
+async def gateway(tmp_path: Path, settings: object, shipped: None) -> AsyncIterator[Gateway]:
+    """A running gateway on a registry of the shipped profiles and capabilities, with a key."""
+    settings.BYOCGW_JOURNAL_DIR = tmp_path / "journal"  # type: ignore[attr-defined]
+    async with Gateway() as running:
+        await running.issue_key("acme")
+        yield running

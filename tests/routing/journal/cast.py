@@ -1,0 +1,78 @@
+"""The records, and the questions to folder and database, that the journal's tests share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from routing.journal import AttemptRecord, JobRecord, Journal
+from routing.models import Job, UsageHour
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+
+
+MakeJournal = Callable[..., Journal]
+
+
+def attempt(**changes: Any) -> AttemptRecord:
+    usual = AttemptRecord(
+        at=NOON + 0.25,
+        orchestrator="alder",
+        outcome="ok",
+        status=200,
+        ms=310,
+        cold=False,
+        held_against=True,
+        detail="",
+    )
+    return dataclasses.replace(usual, **changes)
+
+
+def job(request_id: str = "job-1", **changes: Any) -> JobRecord:
+    usual = JobRecord(
+        request_id=request_id,
+        at=NOON,
+        client="acme",
+        capability="sketch",
+        worker_path="/draw",
+        code="ok",
+        status=200,
+        orchestrator="alder",
+        ms=420,
+        bytes_in=1000,
+        bytes_out=2000,
+        wei=70,
+        policy=3,
+        decision={},
+        attempts=(attempt(),),
+    )
+    return dataclasses.replace(usual, **changes)
+
+
+def drain(journal: Journal) -> None:
+    while journal.drain():
+        pass
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.journal"))
+
+
+def stored() -> list[str]:
+    return sorted(Job.objects.values_list("request_id", flat=True))
+
+
+def counted() -> int:
+    return sum(UsageHour.objects.values_list("requests", flat=True))
+
+
+def exact(table: str) -> list[str]:
+    """Wei as the database has it: on SQLite the ORM rounds what it reads to 15 digits."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT CAST(wei AS TEXT) FROM {table} ORDER BY wei")
+        return [text for (text,) in cursor.fetchall()]

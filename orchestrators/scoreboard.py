@@ -27,7 +27,7 @@ from orchestrators.core import latency as latencies
 from orchestrators.core.health import Health, Source, State
 from orchestrators.core.latency import Latency
 from orchestrators.core.outcome import Outcome, OutcomeClass
-from orchestrators.models import Advert, HealthSnapshot, OfferHealth, Orchestrator, Revision
+from orchestrators.models import Advert, HealthSnapshot, Offer, OfferHealth, Orchestrator, Revision
 
 SERVED_PATHS = 64
 
@@ -210,6 +210,7 @@ def write(news: News, now: float) -> list[OfferHealth]:
         Revision.objects.select_for_update().filter(pk=1).first()
         for offer_id, claimed in news.claims:
             Advert.objects.filter(offer_id=offer_id).exclude(claimed=claimed).update(claimed=claimed)
+        _make_rows(transition.offer_id for transition in news.transitions)
         for transition in news.transitions:
             rows = OfferHealth.objects.filter(offer_id=transition.offer_id, epoch=transition.epoch)
             if rows.update(epoch=transition.epoch + 1, **row_values(transition)):
@@ -218,10 +219,17 @@ def write(news: News, now: float) -> list[OfferHealth]:
                 lost.append(transition.offer_id)
         if news.starved:
             homes = Orchestrator.objects.filter(offers__in=news.starved)
+            # whenever their sample requests were last sent: what was in memory then may be gone
             OfferHealth.objects.filter(offer__orchestrator__in=homes).exclude(offer__in=news.starved).update(
-                next_probe_at=_datetime(now)
+                next_probe_at=_datetime(now), sampled_at=None
             )
     return list(OfferHealth.objects.filter(offer_id__in=lost))
+
+
+def _make_rows(offers: Iterable[int]) -> None:
+    """A direct offer may be called before any prober has seen it; its health needs a row to be kept in."""
+    missing = Offer.objects.filter(pk__in=list(offers), health=None).values_list("pk", flat=True)
+    OfferHealth.objects.bulk_create([OfferHealth(offer_id=pk) for pk in missing], ignore_conflicts=True)
 
 
 def beat(offers: Iterable[int], now: float) -> None:

@@ -276,6 +276,7 @@ class RoutingService:
         elif ending is Ending.BROKEN:
             code = "broken"
             outcome = classify_fault(fault or Fault.CUT_OFF, held.offer.target.protocol)
+            trip.broke_off(outcome)
         if ending is Ending.BROKEN or (ending is Ending.ENDED and outcome.is_success):
             self.board.observe(held.offer.id, outcome, now=now)
         if ending is Ending.ENDED and outcome.is_success:

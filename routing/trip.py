@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrators.core.outcome import Outcome
 from orchestrators.core.price import Price, Unit
@@ -86,6 +86,10 @@ class Trip:
         self.history += (attempt,)
         self.times.append((at, seconds))
         return attempt
+
+    def broke_off(self, outcome: Outcome) -> None:
+        """The answer under way broke: that, not its good start, is what became of the last attempt."""
+        self.history = (*self.history[:-1], replace(self.history[-1], outcome=outcome))
 
     def refusal(self, code: Code, now: float) -> Refusal:
         """The typed answer when nobody could serve. `now`: wall seconds."""

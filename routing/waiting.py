@@ -21,22 +21,29 @@ class SeatQueue:
 
     async def wait(self, capability: str, timeout: float) -> bool:
         """True when a seat may be free within `timeout` seconds; False at once when the queue is full."""
+        if timeout <= 0:
+            return False
         queue = self._waiting.setdefault(capability, deque())
-        if timeout <= 0 or len(queue) >= LONGEST_QUEUE:
+        if len(queue) >= LONGEST_QUEUE:
             return False
         ticket = asyncio.get_running_loop().create_future()
         queue.append(ticket)
+        came_free = False
         try:
             async with asyncio.timeout(timeout):
                 await ticket
-            return True
+            came_free = True
         except TimeoutError:
-            return False
+            pass
         finally:
+            if ticket.done() and not ticket.cancelled() and not came_free:
+                self.wake(capability)  # woken and gone in the same moment: the seat is the next one's
             if ticket in queue:
                 queue.remove(ticket)
-            if not queue:
-                self._waiting.pop(capability, None)
+            # by now the capability may have another queue, of those who came after this one ran empty
+            if not queue and self._waiting.get(capability) is queue:
+                del self._waiting[capability]
+        return came_free
 
     def wake(self, capability: str) -> None:
         """A seat came free: wake the first in the queue."""

@@ -50,6 +50,7 @@ class Capability(models.Model):
         help_text="Calls at once to one offer. Empty: profile's.",
     )
     value_of_second = models.BigIntegerField(
+        "value of a second",
         null=True,
         blank=True,
         validators=[MinValueValidator(0)],

@@ -31,10 +31,10 @@ class WeiField(models.Field):  # type: ignore[type-arg]
         return "numeric(40, 0)"
 
     def from_db_value(self, value: object, *_: object) -> int | None:
-        return None if value is None else int(value)  # type: ignore[call-overload, no-any-return]
+        return None if value is None else int(value)  # type: ignore[call-overload]
 
     def to_python(self, value: object) -> int | None:
-        return None if value is None else int(value)  # type: ignore[call-overload, no-any-return]
+        return None if value is None else int(value)  # type: ignore[call-overload]
 
     def get_prep_value(self, value: object) -> Decimal | None:
         return None if value is None else Decimal(self.to_python(value) or 0)

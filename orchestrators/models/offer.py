@@ -65,7 +65,9 @@ class Offer(models.Model):
         return f"{self.orchestrator} / {self.capability}"
 
     def clean(self) -> None:
-        if self.price is not None and self.orchestrator.protocol != ProtocolChoice.DIRECT:
+        if self.price is None or self.orchestrator_id is None:
+            return  # without an orchestrator the form says so itself
+        if self.orchestrator.protocol != ProtocolChoice.DIRECT:
             raise ValidationError({"price": "A BYOC orchestrator quotes its own price; leave this empty."})
 
     @property

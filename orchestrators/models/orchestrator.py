@@ -57,11 +57,16 @@ class Orchestrator(models.Model):
         validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "Letters, digits, '.', '_' and '-' only.")],
     )
     service_uri = models.CharField(
-        max_length=255, unique=True, validators=[validate_service_uri], help_text="Such as https://host:8935."
+        "service URI",
+        max_length=255,
+        unique=True,
+        validators=[validate_service_uri],
+        help_text="Such as https://host:8935.",
     )
     protocol = models.CharField(max_length=16, choices=ProtocolChoice.choices, default=ProtocolChoice.BYOC)
     mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.ACTIVE)
     tls = models.CharField(
+        "TLS",
         max_length=16,
         choices=TlsPolicy.choices,
         default=TlsPolicy.PIN,

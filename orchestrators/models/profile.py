@@ -34,6 +34,7 @@ class RoutingProfile(models.Model):
         help_text="Seconds added to the first call to an offer that is not known to be warm; 0 is allowed.",
     )
     latency_target_ms = models.PositiveIntegerField(
+        "latency target, ms",
         validators=[MinValueValidator(1)],
         help_text="The p95 in milliseconds that this kind of work should reach; above it an offer is slow.",
     )
@@ -48,6 +49,7 @@ class RoutingProfile(models.Model):
         validators=POSITIVE, help_text="Seconds after which an offer without news is stale and ranks lower."
     )
     value_of_second = models.BigIntegerField(
+        "value of a second",
         validators=[MinValueValidator(0)],
         help_text="What a second of waiting is worth, in wei: 0 picks the cheapest, a very large value the "
         "fastest. 1 gwei is 1000000000 wei.",

@@ -35,7 +35,7 @@ def is_data_plane(path: str) -> bool:
 
 
 class Incoming(ReplayBody):
-    """The request's body, which also notices that the client hangs up once all of it has arrived."""
+    """The request's body, which also notices that the client hangs up once nobody reads on."""
 
     def __init__(self, receive: Receive, *, length: int | None, limit: int) -> None:
         super().__init__(receive, length=length, limit=limit)
@@ -45,7 +45,12 @@ class Incoming(ReplayBody):
 
     async def _more(self) -> None:
         await super()._more()
-        if self.complete and self._watch is None:
+        if self.complete:
+            self.watch()
+
+    def watch(self) -> None:
+        """From here on, what still comes of the body is dropped."""
+        if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self._cancel_when_gone())
 
     async def _cancel_when_gone(self) -> None:
@@ -89,6 +94,8 @@ class Door:
         response: HttpResponseBase | None = None
         try:
             response = await self._answer(view, request, kwargs)
+            if isinstance(response, StreamedAnswer):
+                incoming.watch()  # it may have begun before all of the request was here
             await send_response(response, send)
         except (ClientGone, BrokenOff):
             pass  # nobody is there to be told, or cutting the connection is all that tells it

@@ -178,9 +178,12 @@ class StreamedAnswer(StreamingHttpResponse):
 class CapabilityView(Inferring):
     """`/v1/capabilities/<slug>[/<worker path>]`."""
 
+    @property
+    def allowed_methods(self) -> list[str]:
+        """Behind a worker path there is nothing to describe."""
+        return ["POST"] if self.kwargs["path"] else super().allowed_methods
+
     def get(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
-        if path:
-            raise MethodNotAllowed("GET")
         return JsonResponse(describe(self, slug), headers={"x-request-id": self.request_id})
 
     async def post(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:

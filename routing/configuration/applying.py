@@ -8,23 +8,26 @@ be saved is saved, and what refers to a broken entry is judged all the same, in 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from orchestrators.changes import change_set
-from orchestrators.models import Capability, Offer, Orchestrator
+from orchestrators.models import Capability, Offer, Orchestrator, RoutingProfile
+from orchestrators.models.advice import about_capability, about_profile
 from routing.configuration.document import misfits
 from routing.configuration.entries import Entry, entries_of, listed, offers_of
 from routing.configuration.pruning import Pruned, prune_orchestrators, prune_others
 from routing.configuration.sections import (
+    CAPABILITIES,
     CLIENTS,
     NO_CEILING,
     OFFERS,
     ORCHESTRATORS,
+    PROFILES,
     SECTIONS,
     Section,
     default_of,
@@ -37,6 +40,7 @@ from routing.configuration.sections import (
     shown,
 )
 from routing.models import PriceCeiling, Tier
+from routing.models.ceiling import about_ceilings
 
 ABSENT = object()
 UNDECIDED = "undecided"
@@ -45,11 +49,12 @@ UNDECIDED = "undecided"
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`changes`: the difference, a line each. `errors`: "path: sentence"; if there are any, nothing was
-    written. `kept`: what `prune` left where it is, and why."""
+    written. `kept`: what `prune` left where it is, and why. `advice`: what is seldom wise, in sentences."""
 
     changes: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
 
 
 class _Undo(Exception):
@@ -117,6 +122,17 @@ class _Application:
                 self.go_into(entry, instance)
         if prune:
             prune_others(names, pruned)
+        if not self.result.errors:
+            self.result.advice.extend(self.advise())
+
+    def advise(self) -> Iterator[str]:
+        """On what the document names; as the admin says it after saving."""
+        for entry in self.entries[PROFILES.name]:
+            yield from about_profile(cast(RoutingProfile, self.known[RoutingProfile][entry.name]))
+        for entry in self.entries[CAPABILITIES.name]:
+            capability = cast(Capability, self.known[Capability][entry.name])
+            yield from about_capability(capability)
+            yield from about_ceilings(capability)
 
     def complain(self, path: str, sentence: str) -> None:
         self.result.errors.append(f"{path}: {sentence}")

@@ -30,7 +30,7 @@ PORTS = range(9101, 9200)
 
 TEXT = {"content_type": "application/json", "path": "reverse-text", "body": {"text": "probe"}}
 IMAGE = {"content_type": "application/json", "path": "", "body": {"image": "probe"}}
-# Name -> (ceiling, what it must answer with, sample request)
+# A second of waiting is worth nothing here (value_of_second 0): the cheapest goes first.
 CAPABILITIES: dict[str, dict[str, Any]] = {
     "text-reversal": {"profile": "warm", "price_ceiling": "1000 wei/second", "sample_request": TEXT},
     "segmentation": {
@@ -142,7 +142,9 @@ class Stage:
 
     def configuration(self) -> dict[str, Any]:
         return {
-            "capabilities": [{"slug": slug, **policy} for slug, policy in CAPABILITIES.items()],
+            "capabilities": [
+                {"slug": slug, "value_of_second": 0, **policy} for slug, policy in CAPABILITIES.items()
+            ],
             "orchestrators": [
                 {
                     "name": name,

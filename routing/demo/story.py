@@ -18,7 +18,9 @@ PHOTO = settings.BASE_DIR / "orchestrators" / "simulator" / "photo.jpg"
 
 
 def reverses_a_text(stage: Stage) -> None:
-    stage.say("\n1. A text is reversed. Of three healthy orchestrators the cheapest good one is asked.")
+    stage.say(
+        "\n1. A text is reversed. Of three healthy orchestrators two are drawn, and the cheaper is asked."
+    )
     answer = stage.post(
         "/v1/capabilities/text-reversal/reverse-text", json={"text": "bring your own container"}
     )

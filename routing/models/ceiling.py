@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.db import models
 
+from orchestrators.core.price import Price
 from orchestrators.models import Capability
 from orchestrators.models.fields import PriceField
 from routing.models.client import Tier
@@ -44,3 +47,21 @@ class PriceCeiling(models.Model):
 
     def __str__(self) -> str:
         return f"{self.capability} at most {self.price or 'any price'}"
+
+
+def about_ceilings(capability: Capability) -> Iterator[str]:
+    """R44: a chain does the work of all its parts."""
+    parts = [*capability.parts.all()]
+    rows = PriceCeiling.objects.filter(capability__in=[capability, *parts], tier=None).exclude(price=None)
+    ceilings = {row.capability_id: row.price for row in rows}
+    own = ceilings.get(capability.pk)
+    prices = [ceilings.get(part.pk) for part in parts]
+    if own is None or not prices or any(price is None or price.unit is not own.unit for price in prices):
+        return
+    total = sum(price.per_unit for price in prices if price is not None)
+    combined = Price(total.numerator, total.denominator, own.unit)
+    if own < combined:
+        yield (
+            f"{capability} chains {', '.join(map(str, parts))}, whose ceilings add up to {combined}; "
+            f"its own of {own} is lower."
+        )

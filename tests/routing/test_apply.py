@@ -268,7 +268,7 @@ def test_an_address_belongs_to_one() -> None:
     do(example())
     taken = {"name": "cedar", "service_uri": "http://127.0.0.1:9102"}
     assert apply({"orchestrators": [taken]}, who="ada").errors == [
-        "orchestrators[0].service_uri: Orchestrator with this Service uri already exists."
+        "orchestrators[0].service_uri: Orchestrator with this Service URI already exists."
     ]
 
 
@@ -350,3 +350,22 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert not Orchestrator.objects.exists()
     assert Revision.objects.get().policy == before.policy
     assert plan(example()).changes == do(example())
+
+
+def test_it_says_what_is_seldom_wise_and_does_it_all_the_same(tmp_path: Path) -> None:
+    """R21, R34, R44: warned about, and saved."""
+    out = run(
+        """
+        capabilities:
+          - {slug: depth, profile: per-frame, price_ceiling: 1000 wei/second}
+          - {slug: image-to-image, profile: warm, price_ceiling: 2000 wei/second, retry_timeout: 60}
+          - {slug: depth-to-image, profile: chained, price_ceiling: 2500 wei/second,
+             parts: [depth, image-to-image]}
+          - {slug: training, profile: chained, typical_seconds: 3600}
+        """,
+        tmp_path=tmp_path,
+    )
+    assert "! A retry timeout of 60 s is unusual for warm, low-latency work: 5 to 10 s is the guidance." in out
+    assert "! depth-to-image chains depth, image-to-image, whose ceilings add up to 3000 wei/second" in out
+    assert "! training fits this gateway poorly" in out
+    assert Capability.objects.get(slug="training").typical_seconds == 3600

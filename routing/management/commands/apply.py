@@ -50,6 +50,8 @@ class Command(BaseCommand):
             raise CommandError("\n  ".join(["nothing was applied.", *plan.errors]))
         for line in (*plan.changes, *(f"  {line}" for line in plan.kept)):
             self.stdout.write(line)
+        for sentence in plan.advice:
+            self.stdout.write(f"! {sentence}")
         if not plan.changes:
             self.stdout.write("Nothing to do.")
         elif dry_run:

@@ -1,0 +1,38 @@
+"""The admin of the supply side.
+
+door       PolicyAdmin: what people decide; every write is one change set
+lines      PolicyInline: rows on their parent's page, without a query for each
+measured   MeasuredAdmin: what machines wrote; to be read, at any size of the table
+standing   one word for where an offer stands: not claimed, down, ready, ...
+acting     activate, drain, disable, probe now
+advice     what is allowed and seldom wise: said after saving
+supply     profiles, capabilities, orchestrators, offers, certificates
+evidence   adverts, health, snapshots, revisions
+"""
+
+from __future__ import annotations
+
+from orchestrators.admin import evidence
+from orchestrators.admin.door import PolicyAdmin, warn
+from orchestrators.admin.lines import PolicyInline
+from orchestrators.admin.measured import (
+    BoundedPaginator,
+    MeasuredAdmin,
+    MeasuredInline,
+    NameFilter,
+    milliseconds,
+)
+from orchestrators.admin.supply import CapabilityAdmin
+
+__all__ = [
+    "BoundedPaginator",
+    "CapabilityAdmin",
+    "MeasuredAdmin",
+    "MeasuredInline",
+    "NameFilter",
+    "PolicyAdmin",
+    "PolicyInline",
+    "evidence",
+    "milliseconds",
+    "warn",
+]

@@ -1,0 +1,120 @@
+"""What an operator does to several rows at once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.db import InterfaceError, OperationalError
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from orchestrators.admin.door import note
+from orchestrators.models import Certificate, Mode, Offer, OfferHealth
+from orchestrators.prober import Report, Settings, Summary, run, selected
+
+if TYPE_CHECKING:
+    from orchestrators.admin.door import PolicyAdmin as Host
+else:
+    Host = object
+
+# A browser waits this long for `probe now`; what is not done by then is due at once for the next prober.
+PROBE_WITHIN = 15.0
+MOST_NAMED = 5
+
+
+class ModeActions(Host):
+    """For models with a `mode`."""
+
+    def _set(self, request: HttpRequest, rows: QuerySet[Any], mode: Mode) -> None:
+        changed = [str(row) for row in rows.exclude(mode=mode)]
+        rows.update(mode=mode)
+        for name in changed:
+            note(request, f"{mode}: {name}")
+        text = f"{len(changed)} of {rows.count()} changed to {mode}; the gateway knows within a second."
+        self.message_user(request, text, messages.SUCCESS)
+
+    @admin.action(description="Activate", permissions=["change"])
+    def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._set(request, queryset, Mode.ACTIVE)
+
+    @admin.action(description="Drain: finish what is running, get nothing new", permissions=["change"])
+    def drain(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._set(request, queryset, Mode.DRAINING)
+
+    @admin.action(description="Disable", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._set(request, queryset, Mode.DISABLED)
+
+
+class ProbeAction(Host):
+    """`to_offer`: the lookup that leads from an offer to the selected rows."""
+
+    to_offer = "pk__in"
+    unlocked_actions = frozenset({"probe_now"})
+
+    @admin.action(description="Probe now", permissions=["change"])
+    def probe_now(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        offers = selected().filter(**{self.to_offer: list(queryset.values_list("pk", flat=True))})
+        try:
+            reports, summary = probe(offers)
+        except (OperationalError, InterfaceError) as error:
+            self.message_user(request, f"The database is away: {error}", messages.ERROR)
+            return
+        worse = [report for report in reports if report.reason]
+        level = messages.WARNING if worse or summary.unfinished or summary.poisoned else messages.SUCCESS
+        self.message_user(request, _told(reports, summary), level)
+        for report in worse[:MOST_NAMED]:
+            text = f"{report.orchestrator} / {report.capability}: {report.after}; {report.reason}"
+            self.message_user(request, text, messages.WARNING)
+
+
+def probe(offers: QuerySet[Offer]) -> tuple[list[Report], Summary]:
+    """Probe these now, sample requests included, in a bounded time.
+
+    Raises OperationalError or InterfaceError when the database is away.
+    """
+    OfferHealth.objects.filter(offer__in=offers).update(next_probe_at=timezone.now(), sampled_at=None)
+    stop = threading.Event()
+    reports: list[Report] = []
+    timer = threading.Timer(PROBE_WITHIN, stop.set)
+    timer.start()
+    try:
+        summary = run(offers, Settings(), stop=stop, on_report=reports.append)
+    finally:
+        timer.cancel()
+    return reports, summary
+
+
+def _told(reports: list[Report], summary: Summary) -> str:
+    states = Counter(report.after for report in reports)
+    parts = [f"{number} {state}" for state, number in sorted(states.items())]
+    text = f"{summary.probed} probed" + (f": {', '.join(parts)}" if parts else "")
+    if summary.left:
+        text += f"; {summary.left} held by another prober"
+    if summary.poisoned:
+        text += f"; {summary.poisoned} could not be probed (see the log)"
+    if summary.unfinished:
+        text += f"; {summary.unfinished} not finished in {PROBE_WITHIN:.0f} s, due at once for the next prober"
+    return f"{text}."
+
+
+class TrustAction(Host):
+    """`to_orchestrator`: the lookup that leads from a certificate to the selected rows."""
+
+    to_orchestrator = "orchestrator__in"
+
+    @admin.action(description="Trust the new certificate", permissions=["change"])
+    def trust_new_certificate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        certificates = Certificate.objects.select_related("orchestrator").filter(
+            **{self.to_orchestrator: list(queryset.values_list("pk", flat=True))}
+        )
+        changed = certificates.exclude(trusted=F("seen"))
+        for certificate in changed:
+            note(request, f"trusted {certificate.seen} for {certificate.orchestrator}")
+        number = changed.update(trusted=F("seen"))
+        text = f"{number} new certificates trusted." if number else "No certificate has changed."
+        self.message_user(request, text, messages.SUCCESS if number else messages.INFO)

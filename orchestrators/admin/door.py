@@ -1,0 +1,101 @@
+"""PolicyAdmin: people change policy through the one door, `orchestrators.changes.change_set`.
+
+Django's own admin views open a transaction each; ours opens around it, because the change set must
+take its lock before anything else is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from orchestrators.changes import ChangeSet, change_set
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+View = Callable[..., Any]
+
+
+def warn(request: HttpRequest, advice: Iterable[str]) -> None:
+    for sentence in advice:
+        messages.warning(request, sentence)
+
+
+class PolicyAdmin(ModelAdmin):
+    """`unlocked_actions`: those that write no policy; they may take seconds and must not hold the lock."""
+
+    unlocked_actions: frozenset[str] = frozenset()
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        why = f"change {object_id}" if object_id else "add"
+        view = super().changeform_view
+        return self._through_the_door(request, why, view, object_id, form_url, extra_context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        view = super().delete_view
+        return self._through_the_door(request, f"delete {object_id}", view, object_id, extra_context)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        action = request.POST.get("action", "edit the list")
+        view = super().changelist_view
+        if action in self.unlocked_actions:
+            return view(request, extra_context)
+        return self._through_the_door(request, action.replace("_", " "), view, extra_context)
+
+    def _through_the_door(self, request: HttpRequest, why: str, view: View, *args: Any) -> Any:
+        if request.method != "POST":
+            return view(request, *args)
+        text = f"admin: {why} ({self.opts.verbose_name})"
+        with change_set(who=request.user.get_username(), why=text, via="admin") as changes:
+            request.change_set = changes  # type: ignore[attr-defined]
+            return view(request, *args)
+
+    # Django calls these for every object written; so the history tells the objects by name.
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        note(request, f"added {self.opts.verbose_name} {obj}")
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        fields = sorted({name for part in message for name in _fields(part)})
+        told = f": {', '.join(fields)}" if fields else ""
+        note(request, f"changed {self.opts.verbose_name} {obj}{told}")
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        for obj in queryset:
+            note(request, f"deleted {self.opts.verbose_name} {obj}")
+        return super().log_deletions(request, queryset)
+
+
+def note(request: HttpRequest, line: str) -> None:
+    """A line of the change set's summary; nothing outside of one."""
+    changes: ChangeSet | None = getattr(request, "change_set", None)
+    if changes is not None:
+        changes.summary.append(line)
+
+
+def _fields(part: Any) -> list[str]:
+    """Names in one part of Django's change message; parts tell of the object and of its inlines."""
+    if not isinstance(part, dict):
+        return []
+    ((verb, told),) = part.items()
+    if "fields" in told:
+        return [str(name) for name in told["fields"]]
+    return [f"{verb} {told['object']}"] if "object" in told else []

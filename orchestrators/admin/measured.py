@@ -1,0 +1,84 @@
+"""MeasuredAdmin: rows that machines write. Nobody edits them, and lists survive a million of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from orchestrators.admin.door import ModelAdmin
+from orchestrators.admin.lines import TabularInline
+
+if TYPE_CHECKING:
+    AnyPaginator = Paginator[Any]
+else:
+    AnyPaginator = Paginator
+
+MOST_COUNTED = 10_000
+
+
+class BoundedPaginator(AnyPaginator):
+    """Counts so far and no further: a full count reads the whole table. What lies beyond, filters reach."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        bounded: int = rows.order_by()[:MOST_COUNTED].count()
+        return bounded
+
+
+class ReadOnly:
+    """Nobody adds, changes or deletes; who may view, sees."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class MeasuredAdmin(ReadOnly, ModelAdmin):
+    """Ordered by an index, counted to a bound; no column sorts, because sorting reads the whole table."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    sortable_by = ()
+    list_per_page = 50
+
+
+class MeasuredInline(ReadOnly, TabularInline):
+    extra = 0
+    can_delete = False
+
+
+class NameFilter(admin.SimpleListFilter):
+    """Filters a column of names by the few rows of the model that has them: no DISTINCT over a million.
+
+    Subclasses say `title`, `parameter_name` (the column), and `names`.
+    """
+
+    def names(self) -> list[str]:
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in self.names()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset if self.value() is None else queryset.filter(**{str(self.parameter_name): self.value()})
+
+
+def milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f} ms"
+
+
+def clock(value: models.DateTimeField[Any, Any] | Any) -> str:
+    """A moment in UTC, to the second."""
+    return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"

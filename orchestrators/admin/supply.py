@@ -1,0 +1,266 @@
+"""What people decide of supply: profiles, capabilities, orchestrators, offers, and whom to trust."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+
+from orchestrators.admin.acting import ModeActions, ProbeAction, TrustAction
+from orchestrators.admin.door import PolicyAdmin, warn
+from orchestrators.admin.lines import PolicyInline
+from orchestrators.admin.measured import MeasuredInline, ReadOnly, clock, milliseconds
+from orchestrators.admin.standing import StandingFilter, with_counts, with_standing
+from orchestrators.models import (
+    Advert,
+    Capability,
+    Certificate,
+    Offer,
+    OfferHealth,
+    Orchestrator,
+    RoutingProfile,
+)
+from orchestrators.models.advice import about_capability, about_profile
+
+
+@admin.register(RoutingProfile)
+class RoutingProfileAdmin(PolicyAdmin):
+    list_display = (
+        *("slug", "max_attempts", "retry_timeout", "attempt_timeout", "cold_grace"),
+        *("latency_target_ms", "max_in_flight", "fresh_for", "suggested_ceiling"),
+    )
+    search_fields = ("slug", "description")
+
+    def save_model(self, request: HttpRequest, obj: RoutingProfile, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        warn(request, about_profile(obj))
+
+
+class OfferInline(PolicyInline):
+    """Wide enough to decide by; the rest is on the offer's own page."""
+
+    model = Offer
+    related = ("orchestrator", "capability")
+    show_change_link = True
+    fields = (
+        "orchestrator",
+        "capability",
+        "mode",
+        "wire_name",
+        "path",
+        "max_in_flight",
+        "price",
+        "share",
+        "stands",
+    )
+    readonly_fields = ("stands",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Offer]:
+        return with_standing(super().get_queryset(request))
+
+    @admin.display(description="standing")
+    def stands(self, offer: Offer) -> str:
+        return getattr(offer, "standing", "")
+
+
+class CountsMixin:
+    """Columns for querysets of `with_counts`."""
+
+    @admin.display(description="usable", ordering="ready_offers")
+    def usable(self, row: Any) -> str:
+        return f"{row.ready_offers} of {row.all_offers}"
+
+    @admin.display(description="in trouble", ordering="troubled_offers")
+    def troubled(self, row: Any) -> int | str:
+        return row.troubled_offers or ""
+
+
+@admin.register(Capability)
+class CapabilityAdmin(CountsMixin, ProbeAction, PolicyAdmin):
+    to_offer = "capability__in"
+    list_display: tuple[str, ...] = (
+        "slug",
+        "profile",
+        "fit",
+        "usable",
+        "troubled",
+        "stateful",
+        "retry_timeout",
+        "has_sample",
+    )
+    list_filter = ("profile", "stateful")
+    list_select_related = ("profile",)
+    search_fields = ("slug", "description")
+    filter_horizontal = ("parts",)
+    inlines: ClassVar[tuple[type[PolicyInline], ...]] = (OfferInline,)
+    actions = ("probe_now",)
+    fieldsets = (
+        (None, {"fields": ("slug", "description", "profile")}),
+        (
+            "Instead of the profile's numbers",
+            {
+                "fields": (
+                    *("retry_timeout", "attempt_timeout", "cold_grace", "max_attempts", "max_in_flight"),
+                    *("value_of_second", "typical_seconds"),
+                )
+            },
+        ),
+        ("The work", {"fields": ("stateful", "parts", "response", "sample_request")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Capability]:
+        return with_counts(super().get_queryset(request))
+
+    def save_model(self, request: HttpRequest, obj: Capability, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        warn(request, about_capability(obj))
+
+    @admin.display(description="sample request", boolean=True)
+    def has_sample(self, capability: Capability) -> bool:
+        return capability.sample_request is not None
+
+
+@admin.register(Orchestrator)
+class OrchestratorAdmin(CountsMixin, ModeActions, ProbeAction, TrustAction, PolicyAdmin):
+    to_offer = "orchestrator__in"
+    list_display = (
+        "name",
+        "service_uri",
+        "protocol",
+        "mode",
+        "region",
+        "usable",
+        "troubled",
+        "certificate_state",
+    )
+    list_filter = ("mode", "protocol", "tls", "region")
+    list_select_related = ("certificate",)
+    search_fields = ("name", "service_uri", "region", "notes")
+    readonly_fields = ("certificate_state",)
+    inlines = (OfferInline,)
+    actions = ("activate", "drain", "disable", "probe_now", "trust_new_certificate")
+    fieldsets = (
+        (None, {"fields": ("name", "service_uri", "protocol", "mode")}),
+        ("Trust", {"fields": ("tls", "certificate_state")}),
+        ("For people", {"fields": ("region", "notes")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Orchestrator]:
+        return with_counts(super().get_queryset(request))
+
+    @admin.display(description="certificate")
+    def certificate_state(self, orchestrator: Orchestrator) -> str:
+        if not orchestrator.service_uri.startswith("https:"):
+            return "none: http"
+        certificate = getattr(orchestrator, "certificate", None)
+        if certificate is None:
+            return "not seen yet"
+        return f"CHANGED to {certificate.seen[:16]}…" if certificate.changed else f"{certificate.trusted[:16]}…"
+
+
+class AdvertInline(MeasuredInline):
+    model = Advert
+    verbose_name_plural = "what it claims"
+    fields = readonly_fields = (
+        *("claimed", "price", "capacity", "largest_capacity", "empty_streak"),
+        *("model", "detail", "checked_at"),
+    )
+
+
+class OfferHealthInline(MeasuredInline):
+    model = OfferHealth
+    verbose_name_plural = "what we observe"
+    fields = readonly_fields = (
+        *("state", "since", "until", "cause", "reason", "streak", "warm", "cold"),
+        *("last_outcome", "last_success_at", "probed_at", "sampled_at", "next_probe_at"),
+    )
+
+    @admin.display(description="warm")
+    def warm(self, row: OfferHealth) -> str:
+        return milliseconds(row.warm_ms)
+
+    @admin.display(description="cold")
+    def cold(self, row: OfferHealth) -> str:
+        return milliseconds(row.cold_ms)
+
+
+@admin.register(Offer)
+class OfferAdmin(ModeActions, ProbeAction, PolicyAdmin):
+    list_display = (
+        *("orchestrator", "capability", "mode", "stands", "asks", "capacity", "warm", "cold"),
+        *("share", "probed", "reason"),
+    )
+    list_display_links = ("orchestrator", "capability")
+    list_filter = (StandingFilter, "mode", "capability", "orchestrator", "orchestrator__protocol")
+    list_select_related = ("orchestrator", "capability", "advert", "health")
+    search_fields = ("orchestrator__name", "orchestrator__service_uri", "capability__slug", "wire_name")
+    autocomplete_fields = ("orchestrator", "capability")
+    inlines = (AdvertInline, OfferHealthInline)
+    actions = ("activate", "drain", "disable", "probe_now")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Offer]:
+        return with_standing(super().get_queryset(request))
+
+    @admin.display(description="standing")
+    def stands(self, offer: Offer) -> str:
+        return str(getattr(offer, "standing", ""))
+
+    @admin.display(description="price")
+    def asks(self, offer: Offer) -> str:
+        price = offer.price or getattr(getattr(offer, "advert", None), "price", None)
+        return "" if price is None else str(price)
+
+    @admin.display(description="free slots")
+    def capacity(self, offer: Offer) -> int | str:
+        free = getattr(getattr(offer, "advert", None), "capacity", None)
+        return "" if free is None else int(free)
+
+    @admin.display(description="warm", ordering="health__warm_ms")
+    def warm(self, offer: Offer) -> str:
+        return milliseconds(getattr(getattr(offer, "health", None), "warm_ms", None))
+
+    @admin.display(description="cold", ordering="health__cold_ms")
+    def cold(self, offer: Offer) -> str:
+        return milliseconds(getattr(getattr(offer, "health", None), "cold_ms", None))
+
+    @admin.display(description="probed", ordering="health__probed_at")
+    def probed(self, offer: Offer) -> str:
+        return clock(getattr(getattr(offer, "health", None), "probed_at", None))
+
+    @admin.display(description="why")
+    def reason(self, offer: Offer) -> str:
+        return getattr(getattr(offer, "health", None), "reason", "")
+
+
+class ChangedFilter(admin.SimpleListFilter):
+    title = "changed"
+    parameter_name = "changed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "changed since it was trusted"), ("no", "as trusted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
+        if self.value() == "yes":
+            return queryset.exclude(seen=F("trusted"))
+        return queryset.filter(seen=F("trusted")) if self.value() == "no" else queryset
+
+
+@admin.register(Certificate)
+class CertificateAdmin(TrustAction, PolicyAdmin):
+    """Machines see, people trust: by the one action, because a fingerprint typed by hand is a mistake."""
+
+    to_orchestrator = "pk__in"
+    list_display = ("orchestrator", "is_trusted", "trusted", "seen", "seen_at")
+    list_filter = (ChangedFilter,)
+    list_select_related = ("orchestrator",)
+    search_fields = ("orchestrator__name", "trusted", "seen")
+    fields = readonly_fields = ("orchestrator", "trusted", "seen", "seen_at")
+    actions = ("trust_new_certificate",)
+
+    has_add_permission = ReadOnly.has_add_permission
+
+    @admin.display(description="as trusted", boolean=True)
+    def is_trusted(self, certificate: Certificate) -> bool:
+        return not certificate.changed

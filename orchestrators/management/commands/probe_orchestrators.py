@@ -1,0 +1,172 @@
+"""Look at every offer once (for cron), or keep looking at whatever is due (`--loop`)."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError
+from django.db.models import QuerySet
+
+from orchestrators.models import Capability, Offer, Orchestrator
+from orchestrators.prober import Report, Settings, Summary, run, selected, watch
+
+EMPTY = (
+    "There is nothing to probe yet. Add an orchestrator and what it offers in the admin, "
+    "or by `manage.py apply FILE`."
+)
+NONE_AWAKE = "Every offer is disabled or retired, or belongs to an orchestrator that is."
+HEADINGS = ("orchestrator", "capability", "before", "after", "latency", "price", "capacity", "reason")
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add("--loop", action="store_true", help="keep probing what is due, until SIGTERM or Ctrl-C")
+        add("--interval", type=_seconds, default=30.0, metavar="S", help="between two probes (default: 30)")
+        add("--concurrency", type=_count, default=64, metavar="N", help="probes at once (default: 64)")
+        add("--orchestrator", action="append", default=[], metavar="NAME", help="only this one; repeatable")
+        add("--capability", action="append", default=[], metavar="SLUG", help="only this one; repeatable")
+        add("--json", action="store_true", help="one object a line for each probe, as it ends")
+        add("--quiet", action="store_true", help="neither progress nor table")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        _require(Orchestrator, "name", options["orchestrator"])
+        _require(Capability, "slug", options["capability"])
+        offers = selected(options["orchestrator"], options["capability"])
+        if not options["loop"] and not offers.exists():
+            if not (options["json"] or options["quiet"]):
+                self.stdout.write(NONE_AWAKE if Offer.objects.exists() else EMPTY)
+            return
+        settings = Settings(interval=options["interval"], concurrency=options["concurrency"])
+        with self._stopping(quiet=options["quiet"] or options["json"]) as stop:
+            try:
+                if options["loop"]:
+                    watch(offers, settings, stop=stop, on_report=self._each(options))
+                else:
+                    self._run_once(offers, settings, stop, options)
+            except (OperationalError, InterfaceError) as error:
+                raise CommandError(f"The database is away: {error}") from error
+
+    def _run_once(
+        self, offers: QuerySet[Offer], settings: Settings, stop: threading.Event, options: dict[str, Any]
+    ) -> None:
+        reports: list[Report] = []
+        total = offers.count()
+        shows_progress = not (options["quiet"] or options["json"]) and sys.stderr.isatty()
+
+        def on_report(report: Report) -> None:
+            reports.append(report)
+            if options["json"]:
+                self.stdout.write(_line(report))
+            elif shows_progress:
+                sys.stderr.write(f"\r{len(reports)}/{total} probed")
+                sys.stderr.flush()
+
+        summary = run(offers, settings, stop=stop, on_report=on_report)
+        if shows_progress:
+            sys.stderr.write("\r" + " " * 40 + "\r")
+        if not (options["quiet"] or options["json"]):
+            self.stdout.write(_table(reports))
+            self.stdout.write(_sentence(summary))
+
+    def _each(self, options: dict[str, Any]) -> Callable[[Report], None]:
+        """In a loop: every probe as JSON, or every change of state as a line."""
+
+        def on_report(report: Report) -> None:
+            if options["json"]:
+                self.stdout.write(_line(report))
+                self.stdout.flush()
+            elif not options["quiet"] and report.before != report.after:
+                self.stdout.write("  ".join(filter(None, _cells(report))))
+                self.stdout.flush()
+
+        return on_report
+
+    @contextmanager
+    def _stopping(self, *, quiet: bool) -> Iterator[threading.Event]:
+        """An event that SIGTERM and SIGINT set. The signals' former meaning comes back afterwards."""
+        stop = threading.Event()
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            if not quiet and not stop.is_set():
+                self.stderr.write(f"{signal.Signals(number).name}: finishing what is under way.")
+            stop.set()
+
+        before = {}
+        if threading.current_thread() is threading.main_thread():  # nobody else may say what signals mean
+            before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield stop
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _require(model: type[Orchestrator] | type[Capability], field: str, names: list[str]) -> None:
+    known = set(model._default_manager.filter(**{f"{field}__in": names}).values_list(field, flat=True))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise CommandError(f"There is no {model._meta.verbose_name} {', '.join(map(repr, unknown))}.")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+    if not 1 <= seconds <= 86_400:
+        raise ArgumentTypeError(f"{text} s: from 1 second to a day")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to 1024")
+    return int(text)
+
+
+def _line(report: Report) -> str:
+    return json.dumps(asdict(report), ensure_ascii=False)
+
+
+def _cells(report: Report) -> tuple[str, ...]:
+    return (
+        report.orchestrator,
+        report.capability,
+        report.before,
+        report.after,
+        "" if report.latency_ms is None else f"{report.latency_ms:.0f} ms",
+        report.price or "",
+        "" if report.capacity is None else str(report.capacity),
+        report.reason,
+    )
+
+
+def _table(reports: list[Report]) -> str:
+    rows = [HEADINGS, *sorted(map(_cells, reports))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _sentence(summary: Summary) -> str:
+    parts = [f"{summary.probed} probed"]
+    if summary.left:
+        parts.append(f"{summary.left} left to another prober")
+    if summary.poisoned:
+        parts.append(f"{summary.poisoned} could not be probed and are put off for an hour (see the log)")
+    if summary.unfinished:
+        parts.append(f"{summary.unfinished} not finished")
+    return ", ".join(parts) + "."

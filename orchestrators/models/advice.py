@@ -1,0 +1,36 @@
+"""What may be saved and is seldom wise: the admin and `apply` say it after saving, and never refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrators.models.capability import Capability
+from orchestrators.models.profile import RoutingProfile
+
+WARM = "warm"
+WARM_RETRY = (5.0, 10.0)  # seconds
+
+
+def about_profile(profile: RoutingProfile) -> Iterator[str]:
+    if profile.slug == WARM:
+        yield from _about_warm_retry(profile.retry_timeout)
+
+
+def about_capability(capability: Capability) -> Iterator[str]:
+    if capability.profile.slug == WARM and capability.retry_timeout is not None:
+        yield from _about_warm_retry(capability.retry_timeout)
+    if capability.fit == "poor":
+        because = "it is stateful" if capability.stateful else "a request takes minutes"
+        yield (
+            f"{capability} fits this gateway poorly, because {because}: it slows every other job on the same "
+            "orchestrator, which is therefore ranked lower for real-time work."
+        )
+
+
+def _about_warm_retry(seconds: float) -> Iterator[str]:
+    least, most = WARM_RETRY
+    if not least <= seconds <= most:
+        yield (
+            f"A retry timeout of {seconds:g} s is unusual for warm, low-latency work: "
+            f"{least:g} to {most:g} s is the guidance."
+        )

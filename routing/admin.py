@@ -1,0 +1,281 @@
+"""The admin of the demand side: who may call, at what price, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+
+from orchestrators.admin import (
+    CapabilityAdmin,
+    MeasuredAdmin,
+    MeasuredInline,
+    NameFilter,
+    PolicyAdmin,
+    PolicyInline,
+    milliseconds,
+    warn,
+)
+from orchestrators.models import Capability, Orchestrator
+from routing.core.refusal import Code
+from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
+from routing.models.ceiling import about_ceilings
+
+# --- prices ------------------------------------------------------------------------------------------
+
+
+class PriceCeilingInline(PolicyInline):
+    model = PriceCeiling
+    related = ("capability", "tier")
+
+
+admin.site.unregister(Capability)
+
+
+@admin.register(Capability)
+class PricedCapabilityAdmin(CapabilityAdmin):
+    """The supply side's, with what demand decides of a capability."""
+
+    list_display = (*CapabilityAdmin.list_display, "ceiling")
+    inlines = (PriceCeilingInline, *CapabilityAdmin.inlines)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Capability]:
+        return super().get_queryset(request).prefetch_related("ceilings__tier")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        warn(request, about_ceilings(form.instance))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """A client limited to a capability alone would be left with an empty list, which means everything."""
+        deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
+        limited = Client.objects.filter(capabilities__in=objs).distinct()
+        return deleted, counts, missing, [*protected, *(f"Client limited to it: {each}" for each in limited)]
+
+    @admin.display(description="price ceiling")
+    def ceiling(self, capability: Capability) -> str:
+        ceilings: Any = capability.ceilings
+        told = [f"{each.tier or 'all'}: {each.price or 'none'}" for each in ceilings.all()]
+        return ", ".join(told) or f"undecided (suggested: {capability.profile.suggested_ceiling})"
+
+
+@admin.register(PriceCeiling)
+class PriceCeilingAdmin(PolicyAdmin):
+    list_display = ("capability", "tier", "most")
+    list_filter = ("capability", "tier")
+    list_select_related = ("capability", "tier")
+    search_fields = ("capability__slug", "tier__slug")
+    autocomplete_fields = ("capability", "tier")
+
+    @admin.display(description="at most")
+    def most(self, ceiling: PriceCeiling) -> str:
+        return "any price" if ceiling.price is None else str(ceiling.price)
+
+    def save_model(self, request: HttpRequest, obj: PriceCeiling, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        warn(request, about_ceilings(obj.capability))
+
+
+# --- who may call ------------------------------------------------------------------------------------
+
+
+@admin.register(Tier)
+class TierAdmin(PolicyAdmin):
+    list_display = ("slug", "requests_per_minute", "burst", "max_in_flight", "clients_in_it")
+    search_fields = ("slug",)
+    inlines = (PriceCeilingInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tier]:
+        tiers: QuerySet[Tier] = super().get_queryset(request).annotate(client_count=Count("clients"))
+        return tiers
+
+    @admin.display(description="clients", ordering="client_count")
+    def clients_in_it(self, tier: Any) -> int:
+        return int(tier.client_count)
+
+
+class ApiKeyInline(PolicyInline):
+    model = ApiKey
+    related = ("client",)
+    show_change_link = True
+    fields = ("label", "hint", "expires_at", "revoked_at", "created_at", "last_used")
+    readonly_fields = ("hint", "created_at", "last_used")
+
+
+@admin.register(Client)
+class ClientAdmin(PolicyAdmin):
+    list_display = ("name", "is_active", "tier", "may_call", "key_count")
+    list_filter = ("is_active", "tier")
+    list_select_related = ("tier",)
+    search_fields = ("name", "notes")
+    autocomplete_fields = ("tier",)
+    filter_horizontal = ("capabilities",)
+    inlines = (ApiKeyInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Client]:
+        clients: QuerySet[Client] = super().get_queryset(request).annotate(keys_issued=Count("keys"))
+        return clients.prefetch_related("capabilities")
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """A key of a new line is made here, and shown this once."""
+        for row in formset.save(commit=False):
+            if isinstance(row, ApiKey) and row.pk is None:
+                _issue(request, row)
+            row.save()
+        for row in formset.deleted_objects:
+            row.delete()
+        formset.save_m2m()
+
+    @admin.display(description="may call")
+    def may_call(self, client: Client) -> str:
+        return ", ".join(each.slug for each in client.capabilities.all()) or "everything"
+
+    @admin.display(description="keys", ordering="keys_issued")
+    def key_count(self, client: Any) -> int:
+        return int(client.keys_issued)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(PolicyAdmin):
+    list_display = ("hint", "client", "label", "state", "created_at", "expires_at", "last_used")
+    list_filter = ("client",)
+    list_select_related = ("client",)
+    search_fields = ("client__name", "label", "hint")
+    autocomplete_fields = ("client",)
+    fields = ("client", "label", "expires_at", "revoked_at", "hint", "created_at", "last_used")
+    readonly_fields = ("hint", "created_at", "last_used")
+    actions = ("revoke",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        return self.readonly_fields if obj is None else ("client", *self.readonly_fields)
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if not change:
+            _issue(request, obj)
+        super().save_model(request, obj, form, change)
+
+    @admin.action(description="Revoke", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        number = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        self.message_user(request, f"{number} keys revoked: refused within a second.", messages.SUCCESS)
+
+    @admin.display(description="state")
+    def state(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return "revoked"
+        return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "valid"
+
+
+def _issue(request: HttpRequest, row: ApiKey) -> None:
+    """Turn a new row into a key. The secret is in this one message and nowhere else."""
+    key, secret = ApiKey.issue(row.client, now=timezone.now(), label=row.label)
+    row.hint, row.digest, row.created_at = key.hint, key.digest, key.created_at
+    text = "The new key of {}, shown this once: <code>{}</code> Copy it now; nobody can read it back."
+    messages.success(request, format_html(text, row.client, secret))
+
+
+# --- what came of it ---------------------------------------------------------------------------------
+
+
+class CapabilityFilter(NameFilter):
+    title = parameter_name = "capability"
+
+    def names(self) -> list[str]:
+        return list(Capability.objects.values_list("slug", flat=True))
+
+
+class ClientFilter(NameFilter):
+    title = parameter_name = "client"
+
+    def names(self) -> list[str]:
+        return list(Client.objects.values_list("name", flat=True))
+
+
+class OrchestratorFilter(NameFilter):
+    title = parameter_name = "orchestrator"
+
+    def names(self) -> list[str]:
+        return list(Orchestrator.objects.values_list("name", flat=True))
+
+
+class CodeFilter(NameFilter):
+    title = parameter_name = "code"
+
+    def names(self) -> list[str]:
+        return ["ok", "client_error", "cancelled", "broken", *(code.value for code in Code)]
+
+
+class AttemptInline(MeasuredInline):
+    model = Attempt
+    fields = readonly_fields = (
+        *("number", "at", "orchestrator", "outcome", "status", "ms", "cold"),
+        *("held_against", "detail"),
+    )
+
+
+@admin.register(Job)
+class JobAdmin(MeasuredAdmin):
+    list_display = (
+        *("at", "request_id", "client", "capability", "code", "status", "orchestrator"),
+        *("attempts_made", "took", "wei"),
+    )
+    list_display_links = ("at", "request_id")
+    list_filter = (CodeFilter, CapabilityFilter, ClientFilter, OrchestratorFilter)
+    search_fields = ("request_id__exact",)
+    search_help_text = "The whole request id, as in X-Request-Id."
+    ordering = ("-at",)
+    inlines = (AttemptInline,)
+    fields = readonly_fields = (
+        *("request_id", "at", "client", "capability", "worker_path", "code", "status", "orchestrator"),
+        *("attempts_made", "took", "bytes_in", "bytes_out", "wei", "policy", "choice"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        rows = super().get_queryset(request)
+        opens_one = request.resolver_match is not None and "object_id" in request.resolver_match.kwargs
+        return rows if opens_one else rows.defer("decision")
+
+    @admin.display(description="took")
+    def took(self, job: Job) -> str:
+        return milliseconds(job.ms)
+
+    @admin.display(description="decision")
+    def choice(self, job: Job) -> str:
+        return json.dumps(job.decision, indent=2, ensure_ascii=False)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(MeasuredAdmin):
+    list_display = (
+        *("at", "job_id", "number", "orchestrator", "capability", "outcome", "status", "ms", "cold"),
+        *("held_against", "detail"),
+    )
+    list_filter = (CapabilityFilter, OrchestratorFilter)
+    search_fields = ("job_id__exact",)
+    search_help_text = "The whole request id."
+    ordering = ("-pk",)
+
+
+@admin.register(UsageHour)
+class UsageHourAdmin(MeasuredAdmin):
+    list_display = (
+        *("hour", "client", "capability", "requests", "failures", "mean_ms", "bytes_in", "bytes_out"),
+        "wei",
+    )
+    list_filter = (CapabilityFilter, ClientFilter)
+    ordering = ("-hour",)
+
+    @admin.display(description="mean")
+    def mean_ms(self, row: UsageHour) -> str:
+        return milliseconds(row.milliseconds / row.requests if row.requests else None)
+
+
+@admin.register(JournalMark)
+class JournalMarkAdmin(MeasuredAdmin):
+    list_display = ("file", "offset")
+    ordering = ("pk",)

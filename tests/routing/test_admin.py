@@ -1,0 +1,275 @@
+"""The admin of the demand side: ceilings, tiers, clients, keys; and what came of the calls."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from orchestrators.core.price import Price
+from orchestrators.models import Capability, ConfigRevision
+from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
+from tests.support.forms import act, shown, submit
+
+pytestmark = pytest.mark.django_db
+
+
+def page(model: str, row: Any = None, *, add: bool = False, app: str = "routing") -> str:
+    base = f"/admin/{app}/{model}/"
+    return f"{base}add/" if add else f"{base}{row.pk}/change/" if row is not None else base
+
+
+@pytest.fixture(autouse=True)
+def collected(settings: Any, tmp_path: Path) -> None:
+    """Whether static files have been collected is nothing to these tests; their server warns if not."""
+    settings.STATIC_ROOT = tmp_path
+
+
+@pytest.fixture
+def ada(client: Browser) -> Browser:
+    """Ada runs the gateway."""
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+@pytest.fixture
+def acme() -> Client:
+    return Client.objects.create(name="acme")
+
+
+def depth() -> Capability:
+    return Capability.objects.get(slug="depth")
+
+
+def ceiling(slug: str, text: str) -> PriceCeiling:
+    served = Capability.objects.get(slug=slug)
+    return PriceCeiling.objects.create(capability=served, price=Price.parse(text))
+
+
+def job(number: int, **fields: Any) -> Job:
+    values = {
+        "request_id": f"request-{number:04}",
+        "at": timezone.now() - timedelta(seconds=number),
+        "client": "acme",
+        "capability": "depth",
+        "code": "ok",
+        "status": 200,
+        "orchestrator": "alder",
+        "attempts_made": 2,
+        "ms": 1234,
+        "bytes_in": 1,
+        "bytes_out": 2,
+        "wei": 5,
+        "policy": 7,
+        "decision": {"candidates": [{"orchestrator": "alder"}]},
+    }
+    return Job.objects.create(**values | fields)
+
+
+# --- prices -----------------------------------------------------------------------------------------
+
+
+def test_it_lets_staff_with_permission_edit_ceilings(client: Browser) -> None:
+    """R7, R13."""
+    row = ceiling("depth", "1000 wei/second")
+    bob = User.objects.create_user("bob", is_staff=True)
+    client.force_login(bob)
+    assert client.get(page("priceceiling", row)).status_code == 403
+    bob.user_permissions.set(
+        Permission.objects.filter(codename__in=["change_priceceiling", "view_priceceiling"])
+    )
+    submit(client, page("priceceiling", row), price="0.3 gwei/second")
+    row.refresh_from_db()
+    assert row.price == Price.parse("300000000 wei/second")
+    assert ConfigRevision.objects.get().summary == f"changed price ceiling {row}: Price"
+
+
+def test_it_explains_what_is_no_price(ada: Browser) -> None:
+    row = ceiling("depth", "1000 wei/second")
+    with pytest.raises(AssertionError, match="is not a price"):
+        submit(ada, page("priceceiling", row), price="cheap")
+    with pytest.raises(AssertionError, match="already has a ceiling for all tiers"):
+        submit(ada, page("priceceiling", add=True), capability=row.capability_id, price="5 wei/second")
+
+
+def test_it_sets_a_ceiling_on_the_capabilitys_own_page(ada: Browser) -> None:
+    line = {"ceilings-TOTAL_FORMS": "1", "ceilings-0-price": "1000 wei/second", "ceilings-0-tier": ""}
+    text = ada.get(page("capability", app="orchestrators")).content.decode()
+    assert "undecided (suggested: 30000000000 wei/second)" in text
+    submit(ada, page("capability", depth(), app="orchestrators"), **line)
+    assert PriceCeiling.objects.get().price == Price.parse("1000 wei/second")
+    text = ada.get(page("capability", app="orchestrators")).content.decode()
+    assert "all: 1000 wei/second" in text
+
+
+def test_it_warns_of_a_chain_whose_ceiling_is_below_its_parts(ada: Browser) -> None:
+    """R44."""
+    chained = Capability.objects.create(slug="depth-styled", profile=depth().profile)
+    chained.parts.set(Capability.objects.filter(slug__in=["depth", "style-transfer"]))
+    ceiling("depth", "100 wei/second"), ceiling("style-transfer", "200 wei/second")
+    row = ceiling("depth-styled", "400 wei/second")
+    (said,) = submit(ada, page("priceceiling", row), price="300 wei/second")
+    assert "changed successfully" in said
+    said, warned = sorted(submit(ada, page("priceceiling", row), price="299 wei/second"))
+    assert "add up to 300 wei/second; its own of 299 wei/second is lower" in said + warned
+    assert any("add up to" in text for text in submit(ada, page("capability", chained, app="orchestrators")))
+    row.refresh_from_db()
+    assert row.price == Price.parse("299 wei/second"), "warned about, and saved"
+
+
+# --- who may call -----------------------------------------------------------------------------------
+
+
+def the_secret(said: list[str]) -> str:
+    (secret,) = re.findall(r"<code>(byoc_[\w-]+)</code>", " ".join(said))
+    return str(secret)
+
+
+def test_it_shows_a_new_key_once_and_keeps_only_its_digest(ada: Browser, acme: Client) -> None:
+    said = submit(ada, page("apikey", add=True), client=acme.pk, label="laptop")
+    secret = the_secret(said)
+    key = ApiKey.objects.get()
+    assert (key.digest, key.label, key.client) == (ApiKey.digest_of(secret), "laptop", acme)
+    assert secret in ada.get(page("apikey")).content.decode(), "the page after saving"
+    for again in (page("apikey"), page("apikey", key), page("client", acme), "/admin/"):
+        assert secret not in ada.get(again).content.decode()
+    said = submit(ada, page("apikey", key), label="desktop")
+    key.refresh_from_db()
+    assert "byoc_" not in " ".join(said).replace(key.hint, "") and key.digest == ApiKey.digest_of(secret)
+    assert secret not in "".join(ConfigRevision.objects.values_list("summary", flat=True))
+
+
+def test_it_makes_a_key_on_the_clients_own_page(ada: Browser, acme: Client) -> None:
+    submit(ada, page("client", acme), **{"keys-TOTAL_FORMS": "1", "keys-0-label": "first"})
+    said = submit(ada, page("client", acme), **{"keys-TOTAL_FORMS": "2", "keys-1-label": "second"})
+    first, second = ApiKey.objects.order_by("pk")
+    assert second.digest == ApiKey.digest_of(the_secret(said)) != first.digest
+    assert (first.label, second.label) == ("first", "second")
+
+
+def test_it_revokes_keys(ada: Browser, acme: Client) -> None:
+    submit(ada, page("apikey", add=True), client=acme.pk)
+    key = ApiKey.objects.get()
+    assert act(ada, page("apikey"), "revoke", key) == ["1 keys revoked: refused within a second."]
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+    assert "revoked" in ada.get(page("apikey")).content.decode()
+    assert act(ada, page("apikey"), "revoke", key) == ["0 keys revoked: refused within a second."]
+    assert [row.why for row in ConfigRevision.objects.all()] == [
+        "admin: revoke (API key)",
+        "admin: add (API key)",
+    ]
+
+
+def test_it_does_not_move_a_key_to_another_client(ada: Browser, acme: Client) -> None:
+    submit(ada, page("apikey", add=True), client=acme.pk)
+    assert "client" not in shown(ada, page("apikey", ApiKey.objects.get()))
+
+
+def test_it_limits_a_client_to_its_capabilities(ada: Browser, acme: Client) -> None:
+    submit(ada, page("client", acme), capabilities=[depth().pk])
+    assert list(acme.capabilities.all()) == [depth()]
+    assert "depth" in ada.get(page("client")).content.decode()
+
+
+# --- what came of it --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["job", "attempt", "usagehour", "journalmark"])
+def test_it_lets_nobody_touch_what_machines_wrote(ada: Browser, model: str) -> None:
+    made = job(1)
+    attempt = Attempt.objects.create(
+        job=made, number=1, at=made.at, orchestrator="cedar", capability="depth", outcome="timeout", ms=5000
+    )
+    usage = UsageHour.objects.create(
+        hour=made.at, client="acme", capability="depth", requests=4, milliseconds=100
+    )
+    mark = JournalMark.objects.create(file="node-1.log", offset=10)
+    row = {"job": made, "attempt": attempt, "usagehour": usage, "journalmark": mark}[model]
+    assert ada.get(page(model, row)).status_code == 200
+    assert ada.get(page(model, add=True)).status_code == 403
+    assert ada.post(page(model, row), {"_save": "Save"}).status_code == 403
+    assert ada.post(f"{page(model)}{row.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_it_shows_a_jobs_attempts_and_who_was_considered(ada: Browser) -> None:
+    made = job(1)
+    Attempt.objects.create(
+        job=made, number=1, at=made.at, orchestrator="cedar", capability="depth", outcome="timeout", ms=5000
+    )
+    text = ada.get(page("job", made)).content.decode()
+    assert "cedar" in text and "timeout" in text and "candidates" in text and "1,234 ms" in text
+
+
+def test_it_finds_a_job_by_its_whole_id_and_filters_without_reading_everything(ada: Browser) -> None:
+    for number in range(60):
+        job(number, code="exhausted" if number == 7 else "ok")
+    assert ada.get(page("job"), {"q": "request-0007"}).context["cl"].result_count == 1
+    assert ada.get(page("job"), {"q": "request-00"}).context["cl"].result_count == 0
+    assert ada.get(page("job"), {"code": "exhausted"}).context["cl"].result_count == 1
+    with CaptureQueriesContext(connection) as queries:
+        listing = ada.get(page("job")).context["cl"]
+    assert len(listing.result_list) == 50
+    about = [query["sql"] for query in queries if "routing_job" in query["sql"]]
+    assert about and all("LIMIT" in sql for sql in about)
+    assert not [sql for sql in about if '"routing_job"."decision"' in sql], "decisions are long"
+
+
+@pytest.mark.parametrize("model", ["priceceiling", "tier", "client", "apikey", "job", "attempt", "usagehour"])
+def test_it_asks_as_many_questions_for_many_rows_as_for_few(ada: Browser, model: str) -> None:
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert ada.get(page(model)).status_code == 200
+        return len(queries)
+
+    def more(numbers: range) -> None:
+        for number in numbers:
+            tier = Tier.objects.create(slug=f"tier-{number}")
+            made = Client.objects.create(name=f"client-{number}", tier=tier)
+            made.capabilities.add(depth())
+            ApiKey.issue(made, now=timezone.now())[0].save()
+            PriceCeiling.objects.create(capability=depth(), tier=tier)
+            done = job(number)
+            Attempt.objects.create(
+                job=done, number=1, at=done.at, orchestrator="alder", capability="depth", outcome="ok", ms=1
+            )
+            UsageHour.objects.create(hour=done.at, client=made.name, capability="depth")
+
+    more(range(2))
+    few = asked()
+    more(range(2, 9))
+    assert asked() == few <= 16
+
+
+def test_it_asks_as_many_questions_for_many_ceilings_on_a_page_as_for_few(ada: Browser) -> None:
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert ada.get(page("capability", depth(), app="orchestrators")).status_code == 200
+        return len(queries)
+
+    def more(numbers: range) -> None:
+        for number in numbers:
+            tier = Tier.objects.create(slug=f"tier-{number}")
+            PriceCeiling.objects.create(capability=depth(), tier=tier)
+
+    more(range(1))
+    few = asked()
+    more(range(1, 7))
+    assert asked() <= few  # fewer: what Django remembers of the first page
+
+
+def test_it_does_not_delete_the_last_capability_a_client_may_call(ada: Browser, acme: Client) -> None:
+    """An empty list means everything: what limits a client must not vanish under it."""
+    depth = Capability.objects.get(slug="depth")
+    acme.capabilities.add(depth)
+    page = ada.post(f"/admin/orchestrators/capability/{depth.pk}/delete/", {"post": "yes"})
+    assert b"Client limited to it: acme" in page.content
+    assert Capability.objects.filter(slug="depth").exists()

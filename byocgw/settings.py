@@ -8,12 +8,15 @@ a value that is usable but unwise is reported by `manage.py check --deploy`. Eac
 from __future__ import annotations
 
 import ipaddress
+import logging
+import math
 import os
 import re
 import secrets
 import socket
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import environ
@@ -22,31 +25,56 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".local"
 
+Number = TypeVar("Number", int, float)
 env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
 
 
-def read(kind: str, name: str, default: Any) -> Any:
-    """`env.<kind>(name)`, with an error that says which variable is wrong and what it may be."""
-    try:
-        return getattr(env, kind)(name, default=default)
-    except (ValueError, TypeError) as exc:
-        raise ImproperlyConfigured(f"{name}: {env.str(name)!r} is not {KINDS[kind]}.") from exc
+def read(name: str, default: str = "") -> str:
+    """The text of a variable; an empty one counts as not set, as gunicorn.py takes it too."""
+    text: str = env.str(name, default="")
+    return text.strip() or default
 
 
-KINDS = {"int": "a whole number", "float": "a number", "str": "text", "list": "a comma-separated list"}
+def listed(name: str, default: str = "") -> list[str]:
+    return [each.strip() for each in read(name, default).split(",") if each.strip()]
 
 
 def flag(name: str) -> bool:
     """True or false in the usual spellings; anything else is an error, not a silent false."""
-    text = env.str(name, default="false").strip().lower()
-    if text not in {"true", "1", "yes", "on", "false", "0", "no", "off", ""}:
+    text = read(name, "false").lower()
+    if text not in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
         raise ImproperlyConfigured(f"{name}: {text!r} is neither true nor false.")
     return text in {"true", "1", "yes", "on"}
 
 
-def at_least(name: str, default: float, least: float, kind: str = "int") -> Any:
-    value = read(kind, name, default)
+def whole(name: str, default: int, least: int) -> int:
+    text = read(name, str(default))
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise ImproperlyConfigured(f"{name}: {text!r} is not a whole number.")
+    return at_least(name, int(text), least)
+
+
+def seconds(name: str, default: float, least: float) -> float:
+    text = read(name, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ImproperlyConfigured(f"{name}: {text!r} is not a number of seconds.")
+    return at_least(name, value, least)
+
+
+def log_level() -> str:
+    level = read("LOG_LEVEL", "INFO").upper()
+    known = logging.getLevelNamesMapping()
+    if level not in known:
+        raise ImproperlyConfigured(f"LOG_LEVEL: {level!r} is none of {', '.join(known)}.")
+    return level
+
+
+def at_least(name: str, value: Number, least: Number) -> Number:
     if value < least:
         raise ImproperlyConfigured(f"{name}: {value} is too small; the least is {least}.")
     return value
@@ -62,7 +90,7 @@ def loopback(bind: str) -> bool:
 
 def secret_key(bind: str) -> str:
     """From the environment; on a loopback address one is made once and kept in `.local/`."""
-    given: str = env.str("SECRET_KEY", default="")
+    given = read("SECRET_KEY")
     if given:
         return given
     if not loopback(bind):
@@ -88,7 +116,8 @@ def secret_key(bind: str) -> str:
 
 def database(url: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = env.db_url_config(url)
+        with warnings.catch_warnings(action="ignore"):  # ours says it below, by the variable's name
+            found: dict[str, Any] = env.db_url_config(url)
     except Exception as exc:  # the library raises many kinds
         raise ImproperlyConfigured(f"DATABASE_URL: {url!r} is not a database address.") from exc
     engine = found.get("ENGINE", "")
@@ -113,7 +142,7 @@ def database(url: str) -> dict[str, Any]:
 
 
 def address(name: str) -> str:
-    text: str = env.str(name, default="0x" + "0" * 40)
+    text = read(name, "0x" + "0" * 40)
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
         raise ImproperlyConfigured(f"{name}: {text!r} is not an Ethereum address (0x and 40 hex digits).")
     return text
@@ -121,12 +150,12 @@ def address(name: str) -> str:
 
 # --- what is served, and where -------------------------------------------------------------------
 
-BIND = read("str", "BIND", "127.0.0.1:8000")
+BIND = read("BIND", "127.0.0.1:8000")
 DEBUG = flag("DEBUG")
 SECRET_KEY = secret_key(BIND)
-ALLOWED_HOSTS = read("list", "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = read("list", "CSRF_TRUSTED_ORIGINS", [])
-WEB_CONCURRENCY = at_least("WEB_CONCURRENCY", 1, 1)
+ALLOWED_HOSTS = listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = listed("CSRF_TRUSTED_ORIGINS")
+WEB_CONCURRENCY = whole("WEB_CONCURRENCY", 1, 1)
 
 BYOCGW_HTTPS = flag("BYOCGW_HTTPS")
 SECURE_SSL_REDIRECT = BYOCGW_HTTPS  # Django's middleware: the control plane only, the door has none
@@ -139,13 +168,13 @@ X_FRAME_OPTIONS = "DENY"
 
 # --- the data plane ------------------------------------------------------------------------------
 
-BYOCGW_JOURNAL_DIR = Path(read("str", "BYOCGW_JOURNAL_DIR", str(LOCAL_DIR / "journal")))
-BYOCGW_NODE = read("str", "BYOCGW_NODE", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:40] or "node")
-BYOCGW_MAX_BODY = at_least("BYOCGW_MAX_BODY", 64 * 1024 * 1024, 1)
+BYOCGW_JOURNAL_DIR = Path(read("BYOCGW_JOURNAL_DIR", str(LOCAL_DIR / "journal")))
+BYOCGW_NODE = read("BYOCGW_NODE", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:40] or "node")
+BYOCGW_MAX_BODY = whole("BYOCGW_MAX_BODY", 64 * 1024 * 1024, 1)
 BYOCGW_EXPOSE_ORCHESTRATOR = flag("BYOCGW_EXPOSE_ORCHESTRATOR")
 BYOCGW_SENDER_ADDRESS = address("BYOCGW_SENDER_ADDRESS")
-BYOCGW_STREAM_IDLE_TIMEOUT = at_least("BYOCGW_STREAM_IDLE_TIMEOUT", 30.0, 0.1, "float")
-BYOCGW_STREAM_TOTAL_TIMEOUT = at_least("BYOCGW_STREAM_TOTAL_TIMEOUT", 600.0, 1, "float")
+BYOCGW_STREAM_IDLE_TIMEOUT = seconds("BYOCGW_STREAM_IDLE_TIMEOUT", 30.0, 0.1)
+BYOCGW_STREAM_TOTAL_TIMEOUT = seconds("BYOCGW_STREAM_TOTAL_TIMEOUT", 600.0, 1.0)
 
 if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", BYOCGW_NODE):
     raise ImproperlyConfigured(f"BYOCGW_NODE: {BYOCGW_NODE!r} must be 1 to 40 letters, digits, '.', '_', '-'.")
@@ -189,7 +218,7 @@ TEMPLATES = [
 ]
 ROOT_URLCONF = "byocgw.urls"
 ASGI_APPLICATION = "byocgw.asgi.application"
-DATABASES = {"default": database(read("str", "DATABASE_URL", f"sqlite:///{LOCAL_DIR / 'byocgw.sqlite3'}"))}
+DATABASES = {"default": database(read("DATABASE_URL", f"sqlite:///{LOCAL_DIR / 'byocgw.sqlite3'}"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -216,6 +245,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": log_level()},
     "loggers": {"httpx": {"level": "WARNING"}},  # a line per request says nothing
 }

@@ -161,8 +161,8 @@ class RoutingService:
         at, started = self._wall(), self._clock()
         opening: Opening | None = None
         outcome = Outcome(OutcomeClass.CANCELLED, speaker=Speaker.GATEWAY)
-        if seat is None:  # sift saw one free, and nothing ran in between
-            raise RuntimeError(f"no seat at offer {offer.id} although selection saw one")
+        if seat is None:
+            return  # taken between ranking and now: rank again
         try:
             opening, outcome = await self._ask(trip.call, offer, step, started)
         finally:

@@ -30,7 +30,7 @@ class Container:
     `price`: wei per second. `capacity`: slots advertised. `latency`: seconds added to every call.
     `pace`: seconds between two events of a stream. `fault`: a fault from the start, as text
     ("slow:seconds=2,times=3") or as a value. `kind`: which container runs; the name's own, or echo.
-    `balance`: wei the caller is said to have here. `model`: reported as the price's constraint.
+    `balance`: wei the caller is said to have here. `model`: reported in the token as `model_id`.
     """
 
     name: str

@@ -49,13 +49,13 @@ def job_token(sender: Sender, registration: Registration | None, fault: Fault, s
     quoted = math.floor(registration.price * factor) if registration else 0
     price: dict[str, object] = {"pricePerUnit": quoted} if quoted else {}
     price["pixelsPerUnit"] = 1
-    if registration and registration.container.model:
-        price["constraint"] = registration.container.model
     balance = math.floor(registration.balance) if registration else 0
     free = registration.free if registration and fault.kind is not FaultKind.NO_CAPACITY else 0
     document: dict[str, object] = {"sender_address": {"addr": sender.addr, "sig": sender.sig}}
     document |= {"balance": balance} if balance else {}
     document |= {"price": price, "service_addr": service_uri}
     document |= {"available_capacity": free} if free else {}
+    if registration and registration.container.model:
+        document["model_id"] = registration.container.model  # not Go's: some orchestrators add it
     document["LastNonce"] = 0
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")

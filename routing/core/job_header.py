@@ -44,6 +44,8 @@ class JobHeader:
 
 def parse_job_header(value: str) -> JobHeader:
     """Read the header's value, or raise JobHeaderError."""
+    if not value:
+        raise JobHeaderError("The Livepeer job header is missing.")
     fields = _object(_decoded(value), "the header")
     capability = _text(fields, "capability")
     if not capability:

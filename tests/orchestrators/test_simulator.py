@@ -69,7 +69,7 @@ async def test_it_reports_balance_and_model() -> None:
     async with Simulator(capabilities=capabilities) as alder, Caller(alder.service_uri) as caller:
         document = (await caller.token("echo")).json()
     assert document["balance"] == 1000
-    assert document["price"] == {"pixelsPerUnit": 1, "constraint": "sdxl"}
+    assert document["model_id"] == "sdxl"
 
 
 TOKEN_REFUSALS = {

@@ -73,13 +73,18 @@ def test_it_takes_a_null_request_and_a_null_stream_id() -> None:
     assert parse_job_header(header(request='{"stream_id": null}')).job_id == ""
 
 
-@pytest.mark.parametrize("value", ["", "e30", "e30==", "e3 0=", "e-30", "é", "/w=="])
+def test_it_says_that_there_is_none() -> None:
+    with pytest.raises(JobHeaderError, match="is missing"):
+        parse_job_header("")
+
+
+@pytest.mark.parametrize("value", ["e30", "e30==", "e3 0=", "e-30", "é", "/w=="])
 def test_it_refuses_what_is_not_padded_base64_of_a_json_text(value: str) -> None:
     with pytest.raises(JobHeaderError, match="base64|not JSON"):
         parse_job_header(value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"a": NaN}', "{} {}", "[" * 100_000])
+@pytest.mark.parametrize("text", [" ", "{", "[]", "null", "7", '{"a": NaN}', "{} {}", "[" * 100_000])
 def test_it_refuses_what_is_not_a_json_object(text: str) -> None:
     with pytest.raises(JobHeaderError, match="not JSON|not a JSON object"):
         parse_job_header(encoded(text))

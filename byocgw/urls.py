@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-admin.site.site_header = admin.site.site_title = "byocgw"
+admin.site.site_title = "byocgw"
 admin.site.index_title = "Orchestrators, capabilities and clients"
 
 urlpatterns = [

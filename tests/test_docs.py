@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.test import Client
 
 from routing.configuration import document, plan
 from routing.core.refusal import STATUS, Code
@@ -129,3 +130,10 @@ def test_the_examples_are_accepted(example: str, db: None) -> None:
     result = plan(document.read(example.encode()))
     assert result.errors == []
     assert result.changes
+
+
+@pytest.mark.django_db
+def test_the_consoles_first_page_says_what_to_do(admin_client: Client) -> None:
+    page = admin_client.get("/admin/").content.decode()
+    assert "<title>Orchestrators, capabilities and clients | byocgw</title>" in page
+    assert set(re.findall(r"manage\.py ([a-z_]+)", page)) == {"probe_orchestrators", "explain"}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
+from asgiref.sync import SyncToAsync
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.db import connection
+from django.db import connection, connections
 
 from orchestrators.models import RoutingProfile
 from tests.support.gateway import Gateway
@@ -27,10 +28,16 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture
-def shipped(transactional_db: None) -> None:
-    """The shipped profiles and capabilities, which the flush after another test has taken away."""
+def shipped(transactional_db: None) -> Iterator[None]:
+    """The shipped profiles and capabilities, which the flush after another test has taken away.
+
+    The thread of a test's own database work outlives it and keeps a connection, which PostgreSQL would not
+    let the database go for.
+    """
     if not RoutingProfile.objects.exists():
         import_module(SHIPPING).ship(apps, SimpleNamespace(connection=connection))
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest_asyncio.fixture

@@ -310,7 +310,7 @@ def test_it_asks_as_many_questions_for_many_inlines_as_for_few(ada: Client, mode
     for number in range(6):
         observed(offer(home, f"cap-{number}"))
         observed(offer(orchestrator(f"{BIRCH}-{number}"), "depth"))
-    assert asked() == few
+    assert asked() <= few
 
 
 def test_it_lists_snapshots_without_counting_or_sorting_them_all(ada: Client) -> None:

@@ -20,7 +20,7 @@ from orchestrators.models import Mode, OfferHealth
 from orchestrators.simulator import Container, SimulatorProcess
 from tests.orchestrators.scenes import ALDER, BIRCH, CEDAR, in_thread, offer, orchestrator, register, simulator
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("registry")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("shipped")]
 
 
 def command(*arguments: str) -> tuple[str, str]:

@@ -48,7 +48,7 @@ from tests.orchestrators.scenes import (
     snapshot,
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("registry")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("shipped")]
 
 
 # --- one run ----------------------------------------------------------------------------------------

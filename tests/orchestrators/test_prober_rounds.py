@@ -28,7 +28,7 @@ from tests.orchestrators.scenes import (
     simulator,
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("registry")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("shipped")]
 NOBODY = "0x" + "0" * 40
 
 

@@ -246,7 +246,7 @@ def test_it_asks_as_many_questions_for_many_rows_as_for_few(ada: Browser, model:
     more(range(2))
     few = asked()
     more(range(2, 9))
-    assert asked() == few <= 16
+    assert asked() <= few <= 16
 
 
 def test_it_asks_as_many_questions_for_many_ceilings_on_a_page_as_for_few(ada: Browser) -> None:

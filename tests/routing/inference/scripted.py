@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
 OK = b"HTTP/1.1 200 OK\r\n"
+TOKEN = json.dumps(
+    {"price": {"pricePerUnit": 1, "pixelsPerUnit": 1}, "available_capacity": 64, "balance": 0}
+).encode()
+NOW = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
 
 
 class Conversation:
@@ -52,6 +59,12 @@ class Conversation:
     async def chunk(self, data: bytes) -> None:
         await self.say(b"%x\r\n%b\r\n" % (len(data), data))
 
+    async def reset(self) -> None:
+        """Break the connection as a process that died does: RST, not FIN."""
+        await asyncio.sleep(0.005)  # what was said is read first: a reset takes it back
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW)
+        self._writer.transport.abort()
+
     async def gone(self) -> None:
         """Returns when the other side has hung up."""
         with contextlib.suppress(ConnectionError):
@@ -65,13 +78,12 @@ Script = Callable[[Conversation], Awaitable[None]]
 class Scripted:
     """A direct "orchestrator": `script` is run for every POST, then the connection is closed.
 
-    `ended` is set when a script has come to its end. Goes where a simulator goes in `scenes.orchestrator`.
+    With `protocol="byoc"` there is an orchestrator in front, of which only the tokens are its own. `ended` is set when a script has come to its end. Goes where a simulator goes in `scenes.orchestrator`.
     """
 
-    protocol = "direct"
-
-    def __init__(self, name: str, script: Script) -> None:
+    def __init__(self, name: str, script: Script, *, protocol: str = "direct") -> None:
         self.name = name
+        self.protocol = protocol
         self.calls = 0
         self.ended = asyncio.Event()
         self._script = script
@@ -85,6 +97,10 @@ class Scripted:
     async def __aexit__(
         self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Refuse connections from now on, and break those there are."""
         self._server.close()
         for task in self._tasks:
             task.cancel()
@@ -101,7 +117,7 @@ class Scripted:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             if head.startswith(b"GET "):
-                writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                writer.write(self._looked_at())
                 return
             self.calls += 1
             await self._script(Conversation(reader, writer, head))
@@ -110,6 +126,11 @@ class Scripted:
             self.ended.set()
         finally:
             writer.close()
+
+    def _looked_at(self) -> bytes:
+        if self.protocol == "direct":
+            return b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
+        return OK + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(TOKEN), TOKEN)
 
 
 def answering(body: bytes, content_type: str = "application/json", *, status: str = "200 OK") -> Script:

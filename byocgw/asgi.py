@@ -13,8 +13,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byocgw.settings")
 django_application = get_asgi_application()
 
 # Models are importable only now.
-from routing.api.door import Door, Receive, Send, is_data_plane  # noqa: E402
+from routing.api.door import Door, Receive, Send  # noqa: E402
 from routing.api.request import Scope  # noqa: E402
+from routing.api.routes import is_data_plane  # noqa: E402
 from routing.runtime import Runtime  # noqa: E402
 
 door = Door(Runtime())

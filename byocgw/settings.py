@@ -66,6 +66,17 @@ def seconds(name: str, default: float, least: float) -> float:
     return at_least(name, value, least)
 
 
+def fraction(name: str, default: float) -> float:
+    text = read(name, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:  # which NaN is not
+        raise ImproperlyConfigured(f"{name}: {text!r} is not a number from 0 to 1.")
+    return value
+
+
 def log_level() -> str:
     level = read("LOG_LEVEL", "INFO").upper()
     known = logging.getLevelNamesMapping()
@@ -172,6 +183,7 @@ BYOCGW_JOURNAL_DIR = Path(read("BYOCGW_JOURNAL_DIR", str(LOCAL_DIR / "journal"))
 BYOCGW_NODE = read("BYOCGW_NODE", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:40] or "node")
 BYOCGW_MAX_BODY = whole("BYOCGW_MAX_BODY", 64 * 1024 * 1024, 1)
 BYOCGW_EXPOSE_ORCHESTRATOR = flag("BYOCGW_EXPOSE_ORCHESTRATOR")
+BYOCGW_DECISION_SAMPLE = fraction("BYOCGW_DECISION_SAMPLE", 0.1)
 BYOCGW_SENDER_ADDRESS = address("BYOCGW_SENDER_ADDRESS")
 BYOCGW_STREAM_IDLE_TIMEOUT = seconds("BYOCGW_STREAM_IDLE_TIMEOUT", 30.0, 0.1)
 BYOCGW_STREAM_TOTAL_TIMEOUT = seconds("BYOCGW_STREAM_TOTAL_TIMEOUT", 600.0, 1.0)

@@ -41,9 +41,11 @@ from orchestrators.models import (
     Capability,
     Certificate,
     ConfigRevision,
+    FailureSignature,
     Offer,
     OfferHealth,
     Orchestrator,
+    ReputationEvent,
     Revision,
     RoutingProfile,
 )
@@ -105,7 +107,9 @@ def watch_own_tables() -> None:
     watch(Orchestrator, ignored=("notes",))
     watch(Certificate, only=("trusted",))
     watch(Offer)
+    watch(FailureSignature, ignored=("note",))
     watch(Advert, only=("claimed", "price", "largest_capacity"))
+    watch(ReputationEvent, only=("points",))
     watch(OfferHealth, number="health", only=("state", "until", "epoch"))
     # Django sends these once per app, each time after (before) *all* migrations: one app is enough.
     sender = apps.get_app_config("orchestrators")

@@ -15,21 +15,26 @@ Clock: wall time in seconds, because what is observed here is also stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction as db_transaction
 
+from orchestrators import reputation
 from orchestrators.core import health as healths
 from orchestrators.core import latency as latencies
+from orchestrators.core.effects import EFFECTS
 from orchestrators.core.health import Health, Source, State
 from orchestrators.core.latency import Latency
 from orchestrators.core.outcome import Outcome, OutcomeClass
+from orchestrators.core.reputation import Kind
 from orchestrators.models import Advert, HealthSnapshot, Offer, OfferHealth, Orchestrator, Revision
 
 SERVED_PATHS = 64
+ROLL_UP_AT = 3
+ROLL_UP_WITHIN = 10.0
 
 
 @dataclass(slots=True)
@@ -42,6 +47,7 @@ class Live:
     epoch: int = 0  # of the row our state was last in step with
     unpublished: bool = False
     heard_at: float | None = None  # any news, ours or a prober's
+    doubts: int = 0  # answers whose harm waits for the end of their request
     served: set[bytes] = field(default_factory=set)
     revoked_under: int | None = None  # policy revision under which it said it does not serve this
 
@@ -96,6 +102,8 @@ class Scoreboard:
         # keyed by offer, so a database that is away for a day costs no memory
         self._transitions: dict[int, Transition] = {}
         self._claims: dict[int, bool] = {}
+        self._homes: Mapping[int, int] = {}  # offer -> orchestrator
+        self._unreached: dict[int, dict[int, float]] = {}  # orchestrator -> its offers, and when
         self._starved: set[int] = set()
 
     def __repr__(self) -> str:
@@ -111,6 +119,11 @@ class Scoreboard:
         if found is None:
             found = self._offers[offer_id] = Live()
         return found
+
+    def know(self, homes: Mapping[int, int]) -> None:
+        """The offers a table has, each with its orchestrator; all others are forgotten."""
+        self._homes = homes
+        self.forget(homes)
 
     def forget(self, known: Iterable[int]) -> None:
         """Drop offers that no table knows any more, once they have nothing in flight."""
@@ -129,7 +142,7 @@ class Scoreboard:
         live.heard_at = now
         live.latency = latencies.observe(live.latency, outcome, now)
         live.health = healths.step(before, outcome, source=source, now=now, draw=self._draw())
-        if outcome.cls is OutcomeClass.GPU_OOM:
+        if EFFECTS[outcome.cls].reprobe_siblings or self._rolls_up(offer_id, outcome, now):
             self._starved.add(offer_id)
         if _shared(live.health) != _shared(before):
             earlier = self._transitions.get(offer_id)
@@ -143,6 +156,20 @@ class Scoreboard:
                 now,
             )
             live.unpublished = True
+
+    def _rolls_up(self, offer_id: int, outcome: Outcome, now: float) -> bool:
+        """Three capabilities of one orchestrator out of reach within 10 s: have a look at all the others.
+
+        A look, no verdict: nothing is down by association (R59, R60).
+        """
+        home = self._homes.get(offer_id)
+        if outcome.cls is not OutcomeClass.UNREACHABLE or home is None:
+            return False
+        recent = {each: at for each, at in self._unreached.get(home, {}).items() if now - at <= ROLL_UP_WITHIN}
+        is_new = offer_id not in recent
+        recent[offer_id] = now
+        self._unreached[home] = recent
+        return is_new and len(recent) == ROLL_UP_AT
 
     def served(self, offer_id: int, path: bytes) -> None:
         """This offer answered well on this worker path: a 404 there is a mismatch from now on."""
@@ -217,6 +244,9 @@ def write(news: News, now: float) -> list[OfferHealth]:
                 HealthSnapshot.objects.create(**snapshot_values(transition))
             else:
                 lost.append(transition.offer_id)
+        for transition in news.transitions:
+            if EFFECTS[transition.outcome.cls].reputation:
+                reputation.note([transition.offer_id], Kind.MISMATCH, transition.outcome.detail, now)
         if news.starved:
             homes = Orchestrator.objects.filter(offers__in=news.starved)
             # whenever their sample requests were last sent: what was in memory then may be gone

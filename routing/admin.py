@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -21,8 +22,9 @@ from orchestrators.admin import (
     milliseconds,
     warn,
 )
-from orchestrators.models import Capability, Orchestrator
+from orchestrators.models import Capability, Offer, Orchestrator
 from routing.core.refusal import Code
+from routing.decisions import unpack
 from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
 from routing.models.ceiling import about_ceilings
 
@@ -218,6 +220,18 @@ class AttemptInline(MeasuredInline):
     )
 
 
+def decision_table(decision: dict[str, Any], capability: str) -> str:
+    """The decision as HTML; an offer is found by its orchestrator's name, if it is there still."""
+    told = [*decision["candidates"], *decision["refused"]]
+    names = {each["orchestrator"] for each in told}
+    rows = Offer.objects.filter(capability__slug=capability, orchestrator__name__in=names)
+    offers = dict(rows.values_list("orchestrator__name", "pk"))
+    for each in told:
+        if each["orchestrator"] in offers:
+            each["link"] = reverse("admin:orchestrators_offer_change", args=[offers[each["orchestrator"]]])
+    return render_to_string("admin/routing/decision.html", {"decision": decision})
+
+
 @admin.register(Job)
 class JobAdmin(MeasuredAdmin):
     list_display = (
@@ -246,7 +260,9 @@ class JobAdmin(MeasuredAdmin):
 
     @admin.display(description="decision")
     def choice(self, job: Job) -> str:
-        return json.dumps(job.decision, indent=2, ensure_ascii=False)
+        if not job.decision:
+            return "not kept: it went well at once, or was refused before anybody was looked at"
+        return decision_table(unpack(job.decision), job.capability)
 
 
 @admin.register(Attempt)

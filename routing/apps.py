@@ -8,11 +8,13 @@ class RoutingConfig(AppConfig):
     verbose_name = "Demand"
 
     def ready(self) -> None:
-        from orchestrators import changes
+        from orchestrators import changes, trial
         from routing import checks, configuration  # noqa: F401  (checks registers itself)
         from routing.models import ApiKey, Client, PriceCeiling, Tier
+        from routing.table.ceilings import payable
 
         for model in (PriceCeiling, Tier, Client):
             changes.watch(model)
         changes.watch(ApiKey, ignored=("last_used", "label"))
         changes.export_with(configuration.export)
+        trial.ceilings_with(payable)

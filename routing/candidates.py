@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from orchestrators.core import health as healths
 from orchestrators.core import latency as latencies
+from orchestrators.core.health import State
+from orchestrators.core.reputation import trust
 from orchestrators.scoreboard import Live, Scoreboard
-from routing.core.selection import Candidate, Ranked, Refused
+from routing.core.selection import Candidate
 from routing.table import CapabilityPolicy, Lane, OfferEntry
+
+# What latencies alone say against an offer: still used, ranked later (R32, R35, R42).
+WORSE = frozenset({"slow", "contention", "eviction"})
 
 
 def view(lane: Lane, board: Scoreboard, *, policy_number: int, now: float) -> list[Candidate]:
@@ -21,17 +23,18 @@ def candidate(
     offer: OfferEntry, policy: CapabilityPolicy, live: Live, policy_number: int, now: float
 ) -> Candidate:
     health = healths.at(live.health, now)
+    flags = latencies.flags(live.latency, policy.latency_target)
     return Candidate(
         offer_id=offer.id,
         orchestrator=offer.orchestrator,
         service_uri=offer.target.service_uri,
         price=offer.price,
-        state=health.state,
+        state=State.DEGRADED if health.state is State.HEALTHY and flags & WORSE else health.state,
         warm=is_warm(live, policy, now),
         stale=live.heard_at is not None and now - live.heard_at > policy.fresh_for,
-        slow_start="cold_over_10s" in latencies.flags(live.latency, policy.latency_target),
+        slow_start="cold_over_10s" in flags,
         latency=latencies.expected(live.latency, live.in_flight, policy.latency_target),
-        failure=healths.failure_probability(health, now),
+        failure=1 - (1 - healths.failure_probability(health, now)) * trust(offer.reputation),
         in_flight=live.in_flight,
         seats=offer.seats,
         share=offer.share,
@@ -39,43 +42,11 @@ def candidate(
         busy_until=health.busy_until,
         down_until=health.until,
         cause=health.cause,
+        poor_fit=offer.poor_fit,
+        reputation=offer.reputation,
+        doubted=live.doubts > 0 or (health.streak > 0 and live.in_flight > 0),
     )
 
 
 def is_warm(live: Live, policy: CapabilityPolicy, now: float) -> bool:
     return latencies.is_warm(live.latency, target=policy.latency_target, now=now, idle=policy.fresh_for)
-
-
-def decision_record(ranked: Iterable[Ranked], refused: Iterable[Refused]) -> dict[str, Any]:
-    """A choice as JSON, for jobs and `explain`: every candidate's terms, every refusal's reason."""
-    return {
-        "candidates": [
-            {
-                "orchestrator": each.candidate.orchestrator,
-                "class": each.rank.name.lower(),
-                "terms": _terms(each),
-            }
-            for each in ranked
-        ],
-        "refused": [
-            {"orchestrator": each.orchestrator, "reason": each.why.value, "detail": each.detail}
-            for each in refused
-        ],
-    }
-
-
-def _terms(ranked: Ranked) -> dict[str, Any]:
-    terms, candidate = ranked.terms, ranked.candidate
-    return {
-        "price": str(terms.price),
-        "units": terms.seconds,
-        "latency_ms": round(terms.latency * 1000, 1),
-        "value_of_second_wei": terms.value_of_second,
-        "failure": round(terms.failure, 4),
-        "adjusted_wei": round(terms.adjusted),
-        "state": candidate.state.value,
-        "warm": candidate.warm,
-        "in_flight": candidate.in_flight,
-        "seats": candidate.seats,
-        "share": candidate.share,
-    }

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+from django.conf import settings
 
 from orchestrators.models import OfferHealth
 from orchestrators.scoreboard import Scoreboard
-from routing.candidates import decision_record, view
+from routing import table as tables
+from routing.candidates import view
 from routing.core.selection import last_resort, rank, sift
+from routing.decisions import pack, unpack
+from routing.models import Tier
 from routing.table import Lane
+
+CHEAPEST = (0.0, 0.0, 0.0)  # draws that take the cheapest of the best class
+
+
+class NotConfigured(LookupError):
+    """There is no such capability, or no such tier. The text is a sentence for a person."""
+
+
+def explain_now(slug: str, tier: str | None = None) -> dict[str, Any]:
+    """The decision for a request that came now, from a client of this tier (None: of none).
+
+    Built from the database, as a gateway starting now would. Raises NotConfigured, django.db.Error.
+    """
+    table = tables.build(settings.WEB_CONCURRENCY)
+    lane = table.lane(slug, tier)
+    if lane is None:
+        known = ", ".join(sorted(table.policies)) or "none"
+        raise NotConfigured(f"There is no capability {slug!r}. Known: {known}.")
+    if tier is not None and not Tier.objects.filter(slug=tier).exists():
+        raise NotConfigured(f"There is no tier {tier!r}.")
+    return explain(lane, stored_board(), revision=table.revision, now=time.time())
 
 
 def stored_board() -> Scoreboard:
@@ -31,7 +58,7 @@ def explain(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> dict
         kept if resort is None else [resort],
         value_of_second=policy.value_of_second,
         typical_seconds=policy.typical_seconds,
-        draws=(0.0, 0.0, 0.0),
+        draws=CHEAPEST,
         last_resort=resort is not None,
     )
     return {
@@ -43,5 +70,5 @@ def explain(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> dict
         if lane.ceiling_decided
         else "free offers only",
         "chosen": ranked[0].candidate.orchestrator if ranked else None,
-        **decision_record(ranked, [*lane.refused, *refused]),
+        **unpack(pack(ranked, [*lane.refused, *refused], CHEAPEST)),
     }

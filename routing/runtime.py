@@ -38,6 +38,7 @@ REFRESH_EVERY = 0.5
 DRAIN_EVERY = 0.25
 HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers fresh
 BEAT_EVERY = 1.0
+REBUILD_EVERY = 600.0  # reputations recover with time, which moves no number
 LAST_DRAIN = 5.0  # seconds a stopping worker spends on its journal; whoever comes next adopts the rest
 
 
@@ -90,6 +91,7 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
         self._refresher = DatabaseThread("table refresh")
         self._drainer = DatabaseThread("journal drain")
+        self.reader = DatabaseThread("job reader")  # a client's question must not hold up the other two
         self._numbers = (-1, -1)
         self._heard_at = self._beaten_at = 0.0
         self._news: News | None = None
@@ -102,7 +104,11 @@ class Runtime:
         self._pool = Pool(limits)
         upstreams = Upstreams(self._pool, settings.BYOCGW_SENDER_ADDRESS)
         self.service = RoutingService(
-            upstreams, self.board, self.journal, expose=settings.BYOCGW_EXPOSE_ORCHESTRATOR
+            upstreams,
+            self.board,
+            self.journal,
+            expose=settings.BYOCGW_EXPOSE_ORCHESTRATOR,
+            decision_sample=settings.BYOCGW_DECISION_SAMPLE,
         )
         await loop.run_in_executor(self._refresher._pool, self._first_table)
         await self._hear()
@@ -122,7 +128,7 @@ class Runtime:
             log.warning("the journal is left to the next worker: the database is slow")
             self.journal.close()
         await self._pool.aclose()
-        for thread in (self._refresher, self._drainer):
+        for thread in (self._refresher, self._drainer, self.reader):
             await thread.stop()
 
     async def _repeat(self, every: float, step: Callable[[], object]) -> None:
@@ -144,7 +150,8 @@ class Runtime:
         numbers = await self._refresher.run(tables.numbers)
         if numbers is None:
             return
-        if numbers[0] != self._numbers[0]:
+        stale = time.monotonic() - self._built_at > REBUILD_EVERY
+        if stale or numbers[0] != self._numbers[0]:
             built = await self._refresher.run(lambda: tables.build(settings.WEB_CONCURRENCY))
             if built is None:
                 return
@@ -156,7 +163,9 @@ class Runtime:
 
     def _take(self, table: RoutingTable) -> None:
         self.table = table
-        self.board.forget(offer.id for slug in table.policies for offer in table.offers_of(slug))
+        self._built_at = time.monotonic()
+        entries = (offer for slug in table.policies for offer in table.offers_of(slug))
+        self.board.know({offer.id: offer.orchestrator_id for offer in entries})
 
     async def _hear(self) -> bool:
         rows = await self._refresher.run(lambda: list(OfferHealth.objects.all()))

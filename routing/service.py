@@ -24,6 +24,7 @@ from orchestrators.scoreboard import Scoreboard, Seat
 from orchestrators.upstream.base import Call, Reply, UpstreamError
 from orchestrators.upstream.registry import Upstreams
 from routing.candidates import view
+from routing.core import retries
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, requests_fault
 from routing.core.refusal import STATUS, Code, Refusal
@@ -40,6 +41,9 @@ from routing.waiting import SeatQueue
 PASSED_ON = ("content-type", "content-encoding", "content-disposition")
 
 
+NO_TALLY = retries.Tally()
+
+
 class Unsendable(Exception):
     """The client's path or content type cannot be put into a request."""
 
@@ -52,7 +56,10 @@ CLIENTS_FAULTS: Mapping[type[Exception], Refusal] = {
 
 
 class RoutingService:
-    """`upstreams`: protocol name -> how to speak it. `expose`: tell clients who served them."""
+    """`upstreams`: protocol name -> how to speak it. `expose`: tell clients who served them.
+
+    `decision_sample`: share of smooth calls whose decision is kept, 0 to 1.
+    """
 
     def __init__(
         self,
@@ -61,6 +68,7 @@ class RoutingService:
         journal: Journal,
         *,
         expose: bool = False,
+        decision_sample: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         draw: Callable[[], float] = random.random,
@@ -69,10 +77,12 @@ class RoutingService:
         self.journal = journal
         self._upstreams = upstreams
         self._expose = expose
+        self._decision_sample = decision_sample
         self._clock = clock
         self._wall = wall
         self._draw = draw
         self._queue = SeatQueue()
+        self._tallies: dict[str, retries.Tally] = {}  # by capability
         self._in_flight: Counter[int] = Counter()
 
     async def infer(self, call: InferenceCall) -> Delivery | Refusal:
@@ -104,21 +114,25 @@ class RoutingService:
             client_timeout=call.timeout,
             search_timeout=call.search_timeout,
         )
+        self._tallies[trip.slug] = retries.with_request(self._tallies.get(trip.slug, NO_TALLY), trip.started)
         while True:
             answered = bool(trip.history) and trip.history[-1].outcome.is_answer
             ranked = [] if answered else self._rank(trip)
+            now = self._clock()
             step = decide(
                 ranked,
                 trip.history,
                 budget=budget,
                 max_attempts=policy.max_attempts,
                 stateful=policy.stateful,
-                now=self._clock(),
+                now=now,
+                may_retry=retries.allows(self._tallies[trip.slug], now),
             )
             if isinstance(step, Deliver):
                 return self._deliver(trip)
             if isinstance(step, Try):
                 await self._drop_held(trip)
+                await self._pause(trip, step, budget)
                 await self._attempt(trip, step)
             elif not await self._seat_came_free(trip, step, budget):
                 await self._drop_held(trip)
@@ -132,16 +146,17 @@ class RoutingService:
         kept, trip.refused = sift(candidates, tried=tried, include=call.include, exclude=call.exclude, now=now)
         # The last resort is for a request that nobody was asked for yet, not a fourth chance.
         resort = None if kept or trip.history else last_resort(candidates, trip.refused)
+        draws = (self._draw(), self._draw(), self._draw())
         ranked = rank(
             kept if resort is None else [resort],
             value_of_second=policy.value_of_second,
             typical_seconds=policy.typical_seconds,
-            draws=(self._draw(), self._draw(), self._draw()),
+            draws=draws,
             last_resort=resort is not None,
             explore=not policy.stateful,
         )
         if not trip.history:
-            trip.ranked, trip.first_refused = ranked, trip.refused
+            trip.ranked, trip.first_refused, trip.draws = ranked, trip.refused, draws
         return ranked
 
     async def _seat_came_free(self, trip: Trip, step: GiveUp, budget: Budget) -> bool:
@@ -152,6 +167,14 @@ class RoutingService:
         if trip.waited_until is None:
             trip.waited_until = min(now + trip.call.lane.policy.seat_wait, budget.retry_until, budget.deadline)
         return await self._queue.wait(trip.slug, trip.waited_until - now)
+
+    async def _pause(self, trip: Trip, step: Try, budget: Budget) -> None:
+        """Before the second retry and later ones; never past the deadline."""
+        if step.budgeted:
+            self._tallies[trip.slug] = retries.with_retry(self._tallies[trip.slug], self._clock())
+        seconds = retries.pause(len(trip.history), self._draw())
+        if seconds:
+            await asyncio.sleep(min(seconds, budget.left(self._clock())))
 
     # --- one attempt -----------------------------------------------------------------------------
 
@@ -225,6 +248,7 @@ class RoutingService:
             whole=opening.whole,
             latency=latency,
             retry_after=reply.headers.get("retry-after", ""),
+            headers=reply.headers,
         )
         setting = Setting(
             protocol=offer.target.protocol,
@@ -232,6 +256,7 @@ class RoutingService:
             path_known=call.worker_path in live.served or call.worker_path == policy.sample_path,
             known_warm=step.candidate.warm,
             cold_over=cold_threshold(live.latency, policy.latency_target),
+            signatures=call.table.signatures,
         )
         return classify(answered, setting)
 
@@ -242,6 +267,7 @@ class RoutingService:
             return  # a stream is judged at its end
         if attempt.answer is not None:
             trip.postponed.append((attempt.offer_id, outcome))
+            self.board.live(attempt.offer_id).doubts += 1
         elif outcome.speaker is not Speaker.GATEWAY:
             self.board.observe(attempt.offer_id, outcome, now=self._wall())
             if outcome.cls is OutcomeClass.NOT_CLAIMED:
@@ -296,11 +322,14 @@ class RoutingService:
         trip.closed = True
         blameless = requests_fault(trip.history)
         for offer_id, outcome in trip.postponed:
+            self.board.live(offer_id).doubts -= 1
             if offer_id not in blameless:
                 self.board.observe(offer_id, outcome, now=self._wall())
         if counted:
             self._in_flight[trip.call.client.id] -= 1
-        self.journal.append(trip.record(code, status, sent=sent, now=self._clock()))
+        self.journal.append(
+            trip.record(code, status, sent=sent, now=self._clock(), sample=self._decision_sample)
+        )
 
     def _leave(self, trip: Trip, seat: Seat) -> None:
         seat.release()

@@ -6,14 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from orchestrators.core.outcome import Outcome
+from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price, Unit
 from orchestrators.scoreboard import Seat
-from routing.candidates import decision_record
 from routing.core.failover import Attempt, requests_fault
 from routing.core.refusal import STATUS, AttemptSummary, Code, Refusal
 from routing.core.selection import Candidate, Ranked, Refused, Why, soonest
+from routing.decisions import is_sampled, pack
 from routing.delivery import Opening
 from routing.journal import AttemptRecord, JobRecord
 from routing.replay import ReplayBody
@@ -70,6 +71,7 @@ class Trip:
     history: tuple[Attempt, ...] = ()
     times: list[tuple[float, float]] = field(default_factory=list)  # (wall start, seconds) of each attempt
     ranked: Sequence[Ranked] = ()  # of the first round: what was chosen from
+    draws: Sequence[float] = ()  # of the same round
     refused: Sequence[Refused] = ()  # of the latest round: why nobody is left
     first_refused: Sequence[Refused] = ()
     postponed: list[tuple[int, Outcome]] = field(default_factory=list)
@@ -124,8 +126,8 @@ class Trip:
         ]
         return ", ".join([*parts, f"gateway;dur={max(0.0, now - self.started - spent) * 1000:.2f}"])
 
-    def record(self, code: str, status: int, *, sent: int, now: float) -> JobRecord:
-        """The line for the journal. `now`: monotonic seconds."""
+    def record(self, code: str, status: int, *, sent: int, now: float, sample: float = 1.0) -> JobRecord:
+        """The line for the journal. `now`: monotonic seconds. `sample`: see `_decision`."""
         held = self.held
         blameless = requests_fault(self.history)
         return JobRecord(
@@ -142,7 +144,7 @@ class Trip:
             bytes_out=sent,
             wei=cost(held.offer.price, now - held.started) if held else 0,
             policy=self.call.table.revision,
-            decision=decision_record(self.ranked, [*self.call.lane.refused, *self.first_refused]),
+            decision=self._decision(code, sample),
             attempts=tuple(
                 AttemptRecord(
                     at=at,
@@ -157,6 +159,15 @@ class Trip:
                 for attempt, (at, _) in zip(self.history, self.times, strict=True)
             ),
         )
+
+    def _decision(self, code: str, sample: float) -> dict[str, Any]:
+        """Kept for whatever did not go well at once, and for this share of the rest; else empty."""
+        if not self.draws:
+            return {}  # refused before anybody was looked at
+        smooth = code == "ok" and [each.outcome.cls for each in self.history] == [OutcomeClass.OK]
+        if smooth and not is_sampled(self.call.request_id, sample):
+            return {}
+        return pack(self.ranked, [*self.call.lane.refused, *self.first_refused], self.draws)
 
 
 def cost(price: Price, seconds: float) -> int:

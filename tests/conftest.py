@@ -18,7 +18,7 @@ from django.db import connection, connections
 from orchestrators.models import RoutingProfile
 from tests.support.gateway import Gateway
 
-SHIPPING = "orchestrators.migrations.0002_shipped_profiles_and_capabilities"
+SHIPPING = ("0002_shipped_profiles_and_capabilities", "0004_shipped_signatures")
 
 
 def pytest_unconfigure() -> None:
@@ -29,13 +29,15 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture
 def shipped(transactional_db: None) -> Iterator[None]:
-    """The shipped profiles and capabilities, which the flush after another test has taken away.
+    """The shipped profiles, capabilities and signatures, which the flush after another test has taken away.
 
     The thread of a test's own database work outlives it and keeps a connection, which PostgreSQL would not
     let the database go for.
     """
     if not RoutingProfile.objects.exists():
-        import_module(SHIPPING).ship(apps, SimpleNamespace(connection=connection))
+        for name in SHIPPING:
+            migration = import_module(f"orchestrators.migrations.{name}")
+            migration.ship(apps, SimpleNamespace(connection=connection))
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 

@@ -18,7 +18,7 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 # settings.py and gunicorn.py read the environment through these alone; the name comes first.
-READERS = {"flag", "whole", "seconds", "listed", "address", "count", "read", "os.environ.get"}
+READERS = {"flag", "whole", "seconds", "fraction", "listed", "address", "count", "read", "os.environ.get"}
 
 
 def variables(file: Path) -> set[str]:
@@ -125,7 +125,7 @@ def examples() -> list[str]:
     )
 
 
-@pytest.mark.parametrize("example", examples(), ids=["reference", "tour"])
+@pytest.mark.parametrize("example", examples(), ids=["reference", "signatures", "tour"])
 def test_the_examples_are_accepted(example: str, db: None) -> None:
     result = plan(document.read(example.encode()))
     assert result.errors == []

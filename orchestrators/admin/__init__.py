@@ -5,14 +5,16 @@ lines      PolicyInline: rows on their parent's page, without a query for each
 measured   MeasuredAdmin: what machines wrote; to be read, at any size of the table
 standing   one word for where an offer stands: not claimed, down, ready, ...
 acting     activate, drain, disable, probe now
+trying     run a trial; trials, and reputation with what moved it
 advice     what is allowed and seldom wise: said after saving
 supply     profiles, capabilities, orchestrators, offers, certificates
+signatures what answers are known by, and a page to try it
 evidence   adverts, health, snapshots, revisions
 """
 
 from __future__ import annotations
 
-from orchestrators.admin import evidence
+from orchestrators.admin import evidence, signatures
 from orchestrators.admin.door import PolicyAdmin, warn
 from orchestrators.admin.lines import PolicyInline
 from orchestrators.admin.measured import (
@@ -34,5 +36,6 @@ __all__ = [
     "PolicyInline",
     "evidence",
     "milliseconds",
+    "signatures",
     "warn",
 ]

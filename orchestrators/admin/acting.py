@@ -6,7 +6,9 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.db import InterfaceError, OperationalError
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
@@ -26,8 +28,16 @@ PROBE_WITHIN = 15.0
 MOST_NAMED = 5
 
 
+class ReasonForm(ActionForm):
+    """Beside the choice of an action."""
+
+    reason = forms.CharField(required=False, max_length=300, label="Why:")
+
+
 class ModeActions(Host):
-    """For models with a `mode`."""
+    """For models with a `mode`. Why it changes may be said beside the action."""
+
+    action_form = ReasonForm
 
     def _set(self, request: HttpRequest, rows: QuerySet[Any], mode: Mode) -> None:
         changed = [str(row) for row in rows.exclude(mode=mode)]

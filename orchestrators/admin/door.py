@@ -52,11 +52,12 @@ class PolicyAdmin(ModelAdmin):
         return self._through_the_door(request, f"delete {object_id}", view, object_id, extra_context)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        action = request.POST.get("action", "edit the list")
+        action = request.POST.get("action") or "edit the list"
         view = super().changelist_view
         if action in self.unlocked_actions:
             return view(request, extra_context)
-        return self._through_the_door(request, action.replace("_", " "), view, extra_context)
+        why = ": ".join(filter(None, (action.replace("_", " "), _reason(request))))
+        return self._through_the_door(request, why, view, extra_context)
 
     def _through_the_door(self, request: HttpRequest, why: str, view: View, *args: Any) -> Any:
         if request.method != "POST":
@@ -82,6 +83,11 @@ class PolicyAdmin(ModelAdmin):
         for obj in queryset:
             note(request, f"deleted {self.opts.verbose_name} {obj}")
         return super().log_deletions(request, queryset)
+
+
+def _reason(request: HttpRequest) -> str:
+    """What people said beside the action; long lists have it above and below."""
+    return next((text for each in request.POST.getlist("reason") if (text := each.strip())), "")
 
 
 def note(request: HttpRequest, line: str) -> None:

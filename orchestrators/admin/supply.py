@@ -13,6 +13,7 @@ from orchestrators.admin.door import PolicyAdmin, warn
 from orchestrators.admin.lines import PolicyInline
 from orchestrators.admin.measured import MeasuredInline, ReadOnly, clock, milliseconds
 from orchestrators.admin.standing import StandingFilter, with_counts, with_standing
+from orchestrators.admin.trying import ReputationMixin, TrialAction, with_events
 from orchestrators.models import (
     Advert,
     Capability,
@@ -123,7 +124,7 @@ class CapabilityAdmin(CountsMixin, ProbeAction, PolicyAdmin):
 
 
 @admin.register(Orchestrator)
-class OrchestratorAdmin(CountsMixin, ModeActions, ProbeAction, TrustAction, PolicyAdmin):
+class OrchestratorAdmin(CountsMixin, ReputationMixin, ModeActions, ProbeAction, TrustAction, PolicyAdmin):
     to_offer = "orchestrator__in"
     list_display = (
         "name",
@@ -133,22 +134,24 @@ class OrchestratorAdmin(CountsMixin, ModeActions, ProbeAction, TrustAction, Poli
         "region",
         "usable",
         "troubled",
+        "reputation",
         "certificate_state",
     )
     list_filter = ("mode", "protocol", "tls", "region")
     list_select_related = ("certificate",)
     search_fields = ("name", "service_uri", "region", "notes")
-    readonly_fields = ("certificate_state",)
+    readonly_fields = ("certificate_state", "moved_by")
     inlines = (OfferInline,)
     actions = ("activate", "drain", "disable", "probe_now", "trust_new_certificate")
     fieldsets = (
         (None, {"fields": ("name", "service_uri", "protocol", "mode")}),
         ("Trust", {"fields": ("tls", "certificate_state")}),
+        ("Reputation", {"fields": ("moved_by",)}),
         ("For people", {"fields": ("region", "notes")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Orchestrator]:
-        return with_counts(super().get_queryset(request))
+        return with_events(with_counts(super().get_queryset(request)))
 
     @admin.display(description="certificate")
     def certificate_state(self, orchestrator: Orchestrator) -> str:
@@ -187,7 +190,8 @@ class OfferHealthInline(MeasuredInline):
 
 
 @admin.register(Offer)
-class OfferAdmin(ModeActions, ProbeAction, PolicyAdmin):
+class OfferAdmin(ModeActions, ProbeAction, TrialAction, PolicyAdmin):
+    unlocked_actions = ProbeAction.unlocked_actions | TrialAction.unlocked_actions
     list_display = (
         *("orchestrator", "capability", "mode", "stands", "asks", "capacity", "warm", "cold"),
         *("share", "probed", "reason"),
@@ -198,7 +202,7 @@ class OfferAdmin(ModeActions, ProbeAction, PolicyAdmin):
     search_fields = ("orchestrator__name", "orchestrator__service_uri", "capability__slug", "wire_name")
     autocomplete_fields = ("orchestrator", "capability")
     inlines = (AdvertInline, OfferHealthInline)
-    actions = ("activate", "drain", "disable", "probe_now")
+    actions = ("activate", "drain", "disable", "probe_now", "run_trial")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Offer]:
         return with_standing(super().get_queryset(request))

@@ -5,8 +5,8 @@ Three questions, in this order, because a status alone misleads:
 1. Are these the orchestrator's *own* words? A BYOC orchestrator answers with the container's statuses
    and with its own; only its exact texts tell them apart. Those about credentials or payment are no
    fault of the request (`rejected`), and a stock gateway that hands them to the client is wrong.
-2. Does the container's text carry a known *signature*? Out of memory and loading have no status of
-   their own. Plain substrings on the first 8 KiB: their time is bounded, a regular expression's is not.
+2. Does the answer carry a known *signature*? Out of memory and loading have no status of their own.
+   Operators keep the list (see `signature`); it is sought in the headers and the first 8 KiB.
 3. Else the *status*; and a success must keep the capability's contract, or it is none.
 
 Bodies belong to the client: no text of a container gets into an outcome, only the orchestrator's own.
@@ -17,7 +17,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
@@ -25,7 +26,9 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from orchestrators.core.effects import EFFECTS
 from orchestrators.core.outcome import NOTHING_SENT, Fault, Outcome, OutcomeClass, Speaker
+from orchestrators.core.signature import DEFAULTS, Signature, match
 
 Validate = Callable[[object], str | None]
 
@@ -55,17 +58,6 @@ _OWN_REFUSALS = (
 # It says "removing" even when it keeps the capability, as it does when the time ran out.
 _REMOVING = "job not able to be processed, removing capability err="
 _RAN_OUT = ("context canceled", "context deadline exceeded")
-
-# A bare "loading" in a 400 is more often an image that could not be loaded: the client's.
-_SIGNATURES: tuple[tuple[str, frozenset[int], OutcomeClass], ...] = (
-    ("cuda out of memory", frozenset({400, *range(500, 600)}), OutcomeClass.GPU_OOM),
-    ("out of memory", frozenset({400, 500}), OutcomeClass.GPU_OOM),
-    ("model is not ready", frozenset({400, 503}), OutcomeClass.COLD_START),
-    ("model not ready", frozenset({400, 503}), OutcomeClass.COLD_START),
-    ("model is loading", frozenset({400, 503}), OutcomeClass.COLD_START),
-    ("model is still loading", frozenset({400, 503}), OutcomeClass.COLD_START),
-    ("loading", frozenset({503}), OutcomeClass.COLD_START),
-)
 
 _FAULTS: Mapping[Fault, OutcomeClass] = {
     Fault.SATURATED: OutcomeClass.BUSY,
@@ -115,6 +107,7 @@ class Contract:
 class Answered:
     """`body`: all of it (`whole`), or the first SSE event, or the first 8 KiB; None if it was not read.
     `latency`: seconds from the first byte sent to the commit point. `retry_after`: the header's text.
+    `headers`: names in lower case.
     """
 
     status: int
@@ -123,6 +116,7 @@ class Answered:
     whole: bool
     latency: float
     retry_after: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +125,7 @@ class Setting:
 
     `protocol`: byoc | direct. `path_known`: this offer has served this worker path before, or it is its
     sample's. `cold_over`: seconds; a success slower than that by an offer not `known_warm` was a cold start.
+    `signatures`: in order.
     """
 
     protocol: str
@@ -138,13 +133,43 @@ class Setting:
     path_known: bool
     known_warm: bool
     cold_over: float
+    signatures: tuple[Signature, ...] = DEFAULTS
+
+
+class Rule(StrEnum):
+    """What an answer was judged by."""
+
+    OWN_WORDS = "the orchestrator's own words"
+    SIGNATURE = "a failure signature"
+    STATUS = "the status"
+    CONTRACT = "the capability's contract, and the time it took"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome, and how it came about. `signature`: the one that matched, if any."""
+
+    outcome: Outcome
+    rule: Rule
+    signature: Signature | None = None
 
 
 def classify(answered: Answered, setting: Setting) -> Outcome:
     """Judge one answer. Never raises, whatever the other side sent."""
+    return judge(answered, setting).outcome
+
+
+def judge(answered: Answered, setting: Setting) -> Verdict:
+    """`classify`, for whoever wants to know why. Never raises either."""
     text = (answered.body or b"")[:_HEAD].decode("utf-8", "replace")
     own = _by_own_words(answered, text.rstrip()) if setting.protocol == "byoc" else None
-    return own or _by_signature(answered, text.lower()) or _by_status(answered, setting)
+    if own is not None:
+        return Verdict(own, Rule.OWN_WORDS)
+    signature = match(setting.signatures, answered.status, answered.headers, text.lower())
+    if signature is not None:
+        return Verdict(_by_signature(answered, signature), Rule.SIGNATURE, signature)
+    rule = Rule.CONTRACT if 200 <= answered.status < 300 else Rule.STATUS
+    return Verdict(_by_status(answered, setting), rule)
 
 
 def classify_fault(fault: Fault, protocol: str, detail: str = "") -> Outcome:
@@ -164,22 +189,18 @@ def _by_own_words(answered: Answered, text: str) -> Outcome | None:
     cls = _OWN_TEXTS.get((answered.status, text))
     if any(answered.status == status and text.startswith(start) for status, start in _OWN_REFUSALS):
         cls = OutcomeClass.REJECTED
-    removing = answered.status == 500 and text.startswith(_REMOVING)
-    if removing:
+    if answered.status == 500 and text.startswith(_REMOVING):
         ran_out = any(words in text for words in _RAN_OUT)
         cls = OutcomeClass.TIMEOUT if ran_out else OutcomeClass.CONTAINER_CRASH
     if cls is None:
         return None
-    told = _outcome(answered, cls, text[:_LONGEST_DETAIL])
-    return replace(told, speaker=Speaker.ORCHESTRATOR, began=removing)
+    return replace(_outcome(answered, cls, text[:_LONGEST_DETAIL]), speaker=Speaker.ORCHESTRATOR)
 
 
-def _by_signature(answered: Answered, text: str) -> Outcome | None:
-    for words, statuses, cls in _SIGNATURES:
-        if answered.status in statuses and words in text:
-            told = _outcome(answered, cls, f'The container says "{words}".')
-            return replace(told, began=cls is not OutcomeClass.COLD_START)
-    return None
+def _by_signature(answered: Answered, signature: Signature) -> Outcome:
+    """Its own texts tell the operator what was found: they are his, not the client's."""
+    told = " and ".join(f'"{words}"' for words in (signature.text, signature.header) if words)
+    return _outcome(answered, signature.cls, f"The container says {told} (signature {signature.name}).")
 
 
 def _by_status(answered: Answered, setting: Setting) -> Outcome:
@@ -189,8 +210,7 @@ def _by_status(answered: Answered, setting: Setting) -> Outcome:
     if 300 <= status < 400:
         return _outcome(answered, OutcomeClass.API_MISMATCH, "Redirects are not followed.")
     if status in (429, 503):
-        busy = _outcome(answered, OutcomeClass.BUSY)
-        return replace(busy, retry_after=_seconds(answered.retry_after), began=False)
+        return _outcome(answered, OutcomeClass.BUSY)
     if status in (404, 405) and setting.path_known:
         return _outcome(answered, OutcomeClass.API_MISMATCH, "A path that is known to exist is refused.")
     if 400 <= status < 500:
@@ -203,12 +223,19 @@ def _by_contract(answered: Answered, setting: Setting) -> Outcome:
     if breach:
         return _outcome(answered, OutcomeClass.API_MISMATCH, breach)
     if not setting.known_warm and answered.latency > setting.cold_over:
-        return replace(_outcome(answered, OutcomeClass.COLD_START), cold=True)
+        return replace(_outcome(answered, OutcomeClass.COLD_START), cold=True, began=True)
     return _outcome(answered, OutcomeClass.OK)
 
 
 def _outcome(answered: Answered, cls: OutcomeClass, detail: str = "") -> Outcome:
-    return Outcome(cls, status=answered.status, latency=answered.latency, detail=detail)
+    return Outcome(
+        cls,
+        status=answered.status,
+        latency=answered.latency,
+        retry_after=_seconds(answered.retry_after) if cls is OutcomeClass.BUSY else None,
+        began=EFFECTS[cls].began,
+        detail=detail,
+    )
 
 
 def _seconds(retry_after: str) -> float:
@@ -234,8 +261,14 @@ def _breach(answered: Answered, contract: Contract) -> str:
     return _breach_by_document(body, media_type, contract) if answered.whole else ""
 
 
-def _breach_by_event(event: bytes, contract: Contract) -> str:
-    data = [line[5:] for line in event.splitlines() if line.startswith(b"data:")]
+def _breach_by_event(stream: bytes, contract: Contract) -> str:
+    """By the first event with data; whatever follows it has not been promised to be whole."""
+    data: list[bytes] = []
+    for line in stream.splitlines():
+        if line.startswith(b"data:"):
+            data.append(line[5:])
+        elif data and not line:
+            break
     try:
         document = _parse(b"\n".join(data))
     except ValueError:

@@ -18,9 +18,10 @@ Health is per orchestrator *and* capability; nothing here knows of any other off
   the stragglers' faults: a person has to read them.
 - Busy, cold starts, the client's own errors, hang-ups and claims are no faults. Claims live in `advert`.
 
-Three *sources* weigh differently. TRAFFIC is a client's call. PROBE is a sample request, whose success ends
-any down. LOOK asks for a token or a container's health and starts no work: it tells of reachability and of
-credentials, so its success ends a down with such a cause, into probation, and changes nothing else.
+Which class does what, `effects` says. Three *sources* weigh differently. TRAFFIC is a client's call.
+PROBE is a sample request, whose success ends any down. LOOK asks for a token or a container's health and
+starts no work: it tells of reachability and of credentials, so its success ends a down with such a cause,
+into probation, and changes nothing else.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from orchestrators.core.effects import EFFECTS, OnHealth
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
 
 _FAULTS_IN_A_ROW = 2
@@ -94,7 +96,7 @@ class _Contact:
 def step(health: Health, outcome: Outcome, *, source: Source, now: float, draw: float) -> Health:
     """The health after `outcome`. `draw`, in [0, 1), places the end of a down within its jitter."""
     contact = _Contact(outcome, source, now, draw)
-    effect = _look if source is Source.LOOK else _EFFECTS[outcome.cls]
+    effect = _look if source is Source.LOOK else _STEPS[EFFECTS[outcome.cls].on_health]
     return effect(at(health, now), contact)
 
 
@@ -177,7 +179,7 @@ def _look(health: Health, contact: _Contact) -> Health:
     if outcome.cls is OutcomeClass.REJECTED:
         return _rejected(health, contact)
     if outcome.cls is OutcomeClass.UNREACHABLE or (
-        outcome.speaker is Speaker.TRANSPORT and _EFFECTS[outcome.cls] is _fault
+        outcome.speaker is Speaker.TRANSPORT and EFFECTS[outcome.cls].on_health is OnHealth.FAULT
     ):
         return _fault(health, replace(contact, outcome=replace(outcome, cls=OutcomeClass.UNREACHABLE)))
     return health
@@ -192,22 +194,15 @@ def _reached(health: Health, now: float) -> Health:
     return _enter(cured, State.PROBATION, f"on probation; it was down for {health.cause}", now)
 
 
-# What each class does when it comes from traffic or a sample request; every class has its line.
-_EFFECTS: Mapping[OutcomeClass, Callable[[Health, _Contact], Health]] = {
-    OutcomeClass.OK: _success,
-    OutcomeClass.SLOW: _success,
-    OutcomeClass.COLD_START: _cold_start,
-    OutcomeClass.BUSY: _busy,
-    OutcomeClass.NOT_CLAIMED: _nothing,
-    OutcomeClass.GPU_OOM: _fault,
-    OutcomeClass.CONTAINER_CRASH: _fault,
-    OutcomeClass.API_MISMATCH: _mismatch,
-    OutcomeClass.TIMEOUT: _fault,
-    OutcomeClass.UNREACHABLE: _fault,
-    OutcomeClass.UPSTREAM_ERROR: _fault,
-    OutcomeClass.REJECTED: _rejected,
-    OutcomeClass.CLIENT_ERROR: _nothing,
-    OutcomeClass.CANCELLED: _nothing,
+# Of traffic and of sample requests.
+_STEPS: Mapping[OnHealth, Callable[[Health, _Contact], Health]] = {
+    OnHealth.PROOF: _success,
+    OnHealth.START: _cold_start,
+    OnHealth.WAIT: _busy,
+    OnHealth.NONE: _nothing,
+    OnHealth.FAULT: _fault,
+    OnHealth.DOWN: _mismatch,
+    OnHealth.SHUT: _rejected,
 }
 
 

@@ -26,7 +26,9 @@ _SERIES = 5  # answers that make a usual one
 _STEADY_SERIES = 8  # answers that make a usual deviation
 _P95 = 1.65  # standard deviations from the mean to the 95th percentile, were answers normally spread
 _UNEVEN = 0.5  # of the mean: a deviation beyond it looks like a GPU shared with others
+_NOTICED = 0.1  # of the target: below it nobody feels how uneven answers are
 _LONG_START = 10.0
+_NO_FLAGS: frozenset[str] = frozenset()
 _LEAST_MEAN = 0.001  # ratios of less than a millisecond are noise
 
 
@@ -85,13 +87,18 @@ def expected(latency: Latency, in_flight: int, default: float) -> float:
 
 def flags(latency: Latency, target: float) -> frozenset[str]:
     """What an operator should know: slow, contention, eviction, cold_over_10s. `target`: p95 wanted."""
-    raised = {
-        "slow": latency.samples >= _SERIES and _p95(latency) >= target,
-        "contention": latency.samples >= _STEADY_SERIES and latency.deviation > _UNEVEN * _mean(latency),
-        "eviction": latency.samples > 0 and _was_cold(latency, target),
-        "cold_over_10s": latency.cold is not None and latency.cold > _LONG_START,
-    }
-    return frozenset(name for name, is_raised in raised.items() if is_raised)
+    mean, p95 = _mean(latency), _p95(latency)
+    uneven = latency.samples >= _STEADY_SERIES and latency.deviation > _UNEVEN * mean
+    raised = []  # most often empty, and asked for with every choice
+    if latency.samples >= _SERIES and p95 >= target:
+        raised.append("slow")
+    if uneven and p95 > _NOTICED * target:
+        raised.append("contention")
+    if latency.samples and _was_cold(latency, target):
+        raised.append("eviction")
+    if latency.cold is not None and latency.cold > _LONG_START:
+        raised.append("cold_over_10s")
+    return frozenset(raised) if raised else _NO_FLAGS
 
 
 def cold_threshold(latency: Latency, target: float) -> float:

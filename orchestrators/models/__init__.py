@@ -1,5 +1,6 @@
-"""Supply, as rows. Decided by people: RoutingProfile, Capability, Orchestrator, Offer, and what to trust
-in Certificate. Claimed by orchestrators: Advert. Observed: OfferHealth, HealthSnapshot.
+"""Supply, as rows. Decided by people: RoutingProfile, Capability, Orchestrator, Offer, FailureSignature, and
+what to trust in Certificate. Claimed by orchestrators: Advert. Observed: OfferHealth, HealthSnapshot, Trial,
+ReputationEvent.
 
 People's rows and machines' rows are different tables: saving a form never overwrites a measurement.
 """
@@ -11,18 +12,23 @@ from orchestrators.models.offer import Advert, Offer, OfferHealth
 from orchestrators.models.orchestrator import Certificate, Mode, Orchestrator
 from orchestrators.models.profile import RoutingProfile
 from orchestrators.models.revision import ConfigRevision, Revision
+from orchestrators.models.signature import FailureSignature
 from orchestrators.models.snapshot import HealthSnapshot
+from orchestrators.models.trial import ReputationEvent, Trial
 
 __all__ = [
     "Advert",
     "Capability",
     "Certificate",
     "ConfigRevision",
+    "FailureSignature",
     "HealthSnapshot",
     "Mode",
     "Offer",
     "OfferHealth",
     "Orchestrator",
+    "ReputationEvent",
     "Revision",
     "RoutingProfile",
+    "Trial",
 ]

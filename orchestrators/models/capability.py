@@ -9,11 +9,9 @@ from django.core.validators import MinValueValidator
 from django.db import models
 
 from orchestrators.core.classify import Contract
+from orchestrators.core.fit import fit_of
 from orchestrators.models.fields import validate_slug
 from orchestrators.models.profile import POSITIVE, RoutingProfile
-
-# Over this many typical seconds a job is a batch job, whatever its kind (R21).
-POOR_FIT_SECONDS = 60.0
 
 
 class Capability(models.Model):
@@ -126,6 +124,4 @@ class Capability(models.Model):
     def fit(self) -> str:
         """good | fair | poor: how well the work suits routing of short units (R20, R46)."""
         seconds = self.typical_seconds or self.profile.latency_target_ms / 1000
-        if self.stateful or seconds > POOR_FIT_SECONDS:
-            return "poor"
-        return "good" if seconds <= 10 else "fair"
+        return fit_of(stateful=self.stateful, seconds=seconds).value

@@ -17,6 +17,7 @@ from orchestrators.core.classify import Contract, Setting
 from orchestrators.core.health import Health, State
 from orchestrators.core.latency import Latency
 from orchestrators.core.price import Price
+from orchestrators.core.signature import Signature
 from orchestrators.models import Capability, Offer
 from orchestrators.upstream.base import Target
 
@@ -70,7 +71,9 @@ def load(offer_ids: Iterable[int]) -> list[Offer]:
     return list(Offer.objects.select_related(*related).filter(pk__in=list(offer_ids)))
 
 
-def assign(offer: Offer, lease: datetime, *, now: float, interval: float) -> Assignment:
+def assign(
+    offer: Offer, lease: datetime, *, signatures: tuple[Signature, ...], now: float, interval: float
+) -> Assignment:
     """Raises whatever a spoilt row raises: ValueError for a contract or a sample that is none."""
     capability, row, advert = offer.capability, offer.health, offer.advert
     certificate = getattr(offer.orchestrator, "certificate", None)
@@ -97,6 +100,7 @@ def assign(offer: Offer, lease: datetime, *, now: float, interval: float) -> Ass
             path_known=True,
             known_warm=fresh,
             cold_over=latencies.cold_threshold(latency, target_seconds),
+            signatures=signatures,
         ),
         health=health,
         epoch=row.epoch,
@@ -105,7 +109,7 @@ def assign(offer: Offer, lease: datetime, *, now: float, interval: float) -> Ass
         price=offer.price if offer.orchestrator.protocol == "direct" else advert.price,
         model=advert.model,
         ours_in_flight=row.called_at is not None and now - row.called_at.timestamp() <= CALLED_LATELY,
-        sample=_sample(capability) if _is_due(offer, health, now=now, interval=interval) else None,
+        sample=sample_of(capability) if _is_due(offer, health, now=now, interval=interval) else None,
         seen=certificate.seen if certificate else "",
         seen_at=certificate.seen_at if certificate else None,
     )
@@ -122,7 +126,8 @@ def _is_due(offer: Offer, health: Health, *, now: float, interval: float) -> boo
     return now - sampled_at.timestamp() >= every
 
 
-def _sample(capability: Capability) -> Sample:
+def sample_of(capability: Capability) -> Sample:
+    """Its sample request. Raises ValueError for a body that cannot be sent."""
     sample: dict[str, Any] = capability.sample_request or {}
     content_type = sample.get("content_type", "application/json")
     timeout = capability.effective("attempt_timeout") + capability.effective("cold_grace")

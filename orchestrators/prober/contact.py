@@ -47,14 +47,15 @@ class Finding:
 
 async def contact(assignment: Assignment, upstream: Upstream, *, clock: Callable[[], float]) -> Finding:
     """Raises for nothing that the other side does."""
-    look, sighting, fingerprint = await _look(assignment, upstream)
+    seen, sighting, fingerprint = await look(assignment, upstream)
     sample = None
-    if sighting is not None and look.cls is not OutcomeClass.REJECTED and assignment.sample is not None:
-        sample = await _send(assignment, assignment.sample, upstream, fingerprint)
-    return Finding(assignment, look, sighting, sample, fingerprint, clock())
+    if sighting is not None and seen.cls is not OutcomeClass.REJECTED and assignment.sample is not None:
+        sample = await send(assignment, assignment.sample, upstream, fingerprint)
+    return Finding(assignment, seen, sighting, sample, fingerprint, clock())
 
 
-async def _look(assignment: Assignment, upstream: Upstream) -> tuple[Outcome, Sighting | None, str]:
+async def look(assignment: Assignment, upstream: Upstream) -> tuple[Outcome, Sighting | None, str]:
+    """What it says, the sighting unless that failed, and the fingerprint of its certificate."""
     protocol = assignment.target.protocol
     try:
         async with asyncio.timeout(LOOK_TIMEOUT):
@@ -87,7 +88,8 @@ async def _fingerprint(assignment: Assignment, upstream: Upstream) -> str:
         return ""
 
 
-async def _send(assignment: Assignment, sample: Sample, upstream: Upstream, fingerprint: str) -> Outcome:
+async def send(assignment: Assignment, sample: Sample, upstream: Upstream, fingerprint: str) -> Outcome:
+    """One sample request, judged. `fingerprint`: of the certificate that the look has just seen."""
     target, protocol = assignment.target, assignment.target.protocol
     # At first sight the certificate just seen is the one to be stored, so the sample may rest on it.
     target = replace(target, fingerprint=target.fingerprint or fingerprint)
@@ -117,6 +119,7 @@ async def _send(assignment: Assignment, sample: Sample, upstream: Upstream, fing
         whole=whole,
         latency=time.monotonic() - started,
         retry_after=reply.headers.get("retry-after", ""),
+        headers=reply.headers,
     )
     return classify(answered, assignment.setting)
 

@@ -105,12 +105,12 @@ def _claimed(finding: Finding) -> tuple[Claim, Price | None, str]:
     if sighting is None or not finding.look.is_success:
         return claim, price, model
     claim = adverts.next_claim(claim, sighting.capacity, ours_in_flight=assignment.ours_in_flight)
-    if _is_a_quote(sighting):
+    if is_a_quote(sighting):
         price = None if sighting.price is None else Price.parse(sighting.price)
     return claim, price, sighting.model or model
 
 
-def _is_a_quote(sighting: Sighting) -> bool:
+def is_a_quote(sighting: Sighting) -> bool:
     """A token for an unknown capability has no capacity and price 0: that is no offer to work for free."""
     free = sighting.price is not None and Price.parse(sighting.price).wei == 0
     return not (free and not sighting.capacity)

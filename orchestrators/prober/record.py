@@ -10,10 +10,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from orchestrators.core.outcome import OutcomeClass
+from orchestrators.core.effects import EFFECTS
+from orchestrators.core.reputation import Kind
 from orchestrators.models import Advert, Certificate, HealthSnapshot, OfferHealth
 from orchestrators.prober.judgement import Judgement, Report
 from orchestrators.prober.leases import moment, settled
+from orchestrators.reputation import note
 from orchestrators.scoreboard import Transition, row_values
 
 # How often to note that a certificate is still the same.
@@ -22,15 +24,18 @@ SEEN_AGAIN = timedelta(minutes=1)
 _OF_WORK = ("last_outcome", "last_outcome_at")
 
 
-def record(judgement: Judgement) -> Report | None:
+def record(judgement: Judgement, source: HealthSnapshot.Source = HealthSnapshot.Source.PROBE) -> Report | None:
     """Store one judgement; None when the row is no longer ours (the lease ran out, the offer is gone)."""
     _record_certificate(judgement)
     _record_advert(judgement)
     report = _record_health(judgement)
     if report is None:
         return None
-    HealthSnapshot.objects.create(**_snapshot(judgement, report))
-    if judgement.outcome.cls is OutcomeClass.GPU_OOM:
+    HealthSnapshot.objects.create(source=source, **_snapshot(judgement, report))
+    if EFFECTS[judgement.outcome.cls].reputation:
+        finding = judgement.finding
+        note([finding.assignment.offer_id], Kind.MISMATCH, judgement.outcome.detail, finding.at)
+    if EFFECTS[judgement.outcome.cls].reprobe_siblings:
         _probe_siblings(judgement)
     return report
 
@@ -120,7 +125,6 @@ def _snapshot(judgement: Judgement, report: Report) -> dict[str, Any]:
     return {
         "offer_id": finding.assignment.offer_id,
         "at": moment(finding.at),
-        "source": HealthSnapshot.Source.PROBE,
         "outcome": judgement.outcome.cls.value,
         "before": report.before,
         "after": report.after,

@@ -19,7 +19,8 @@ from django.conf import settings as django_settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.db.models import QuerySet
 
-from orchestrators.models import Offer
+from orchestrators.core.signature import Signature
+from orchestrators.models import FailureSignature, Offer
 from orchestrators.prober.assignment import assign, load
 from orchestrators.prober.contact import Finding
 from orchestrators.prober.judgement import Report, judge
@@ -96,8 +97,10 @@ class Prober:
         while self._seated:
             self._claim(self._seated[0])
             self._seated.popleft()
-        for offer in self._loaded([offer_id for offer_id in self._leases if offer_id not in self._under_way]):
-            self._begin(offer)
+        offers = self._loaded([offer_id for offer_id in self._leases if offer_id not in self._under_way])
+        signatures = FailureSignature.objects.in_force() if offers else ()
+        for offer in offers:
+            self._begin(offer, signatures)
         return self.collect(wait=wait if self._under_way else 0)
 
     def collect(self, *, wait: float) -> list[Report]:
@@ -143,10 +146,10 @@ class Prober:
             self._leave(gone)
         return offers
 
-    def _begin(self, offer: Offer) -> None:
-        now, interval = self._settings.clock(), self._settings.interval
+    def _begin(self, offer: Offer, signatures: tuple[Signature, ...]) -> None:
+        now, lease = self._settings.clock(), self._leases[offer.pk]
         try:
-            assignment = assign(offer, self._leases[offer.pk], now=now, interval=interval)
+            assignment = assign(offer, lease, signatures=signatures, now=now, interval=self._settings.interval)
         except Exception as error:  # whatever a spoilt row may raise
             self._put_off(offer.pk, error)
             return

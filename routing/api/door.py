@@ -14,9 +14,10 @@ from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from routing.api.inference import DataPlaneView, StreamedAnswer, resolve
+from routing.api.inference import DataPlaneView, StreamedAnswer
 from routing.api.problems import response as problem_response
 from routing.api.request import DataPlaneRequest, Scope
+from routing.api.routes import resolve
 from routing.core.refusal import Code, Refusal
 from routing.delivery import BrokenOff
 from routing.replay import ClientGone, ReplayBody
@@ -26,12 +27,6 @@ log = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-PREFIXES = ("/v1/capabilities", "/process/")
-
-
-def is_data_plane(path: str) -> bool:
-    return path.startswith(PREFIXES)
 
 
 class Incoming(ReplayBody):

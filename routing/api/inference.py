@@ -9,7 +9,6 @@ any  /process/stream/...                       not offered yet: 501
 from __future__ import annotations
 
 import inspect
-import re
 import secrets
 import time
 from typing import Any
@@ -238,31 +237,8 @@ class ProcessStreamView(DataPlaneView):
     get = post
 
 
-class NothingHere(DataPlaneView):
-    def post(self, request: Request) -> HttpResponseBase:
-        raise refuse(Code.NOT_FOUND, "There is nothing at this path.")
-
-    get = post
-
-
 SEARCH_KEYS = ("HTTP_LIVEPEER_ORCH_SEARCH_TIMEOUT", "HTTP_LIVEPEER_ORCH_SEARCH_RESP_TIMEOUT")
 _META_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in PASSED_UPSTREAM]
-_CAPABILITY = re.compile(rb"/v1/capabilities/([^/]+)(?:/(.*))?", re.DOTALL)
-
-
-def resolve(raw_path: bytes) -> tuple[type[DataPlaneView], dict[str, Any]]:
-    """The view of an undecoded path. The worker path stays as the client wrote it (%2F is not a slash)."""
-    raw_path = raw_path.partition(b"?")[0]
-    if raw_path.startswith(b"/process/request/") or raw_path == b"/process/request":
-        return ProcessRequestView, {"path": raw_path[len(b"/process/request/") :]}
-    if raw_path.startswith(b"/process/stream"):
-        return ProcessStreamView, {}
-    if raw_path in (b"/v1/capabilities", b"/v1/capabilities/"):
-        return CapabilitiesView, {}
-    match = _CAPABILITY.fullmatch(raw_path)
-    if match is None:
-        return NothingHere, {}
-    return CapabilityView, {"slug": match[1].decode("ascii", "replace"), "path": match[2] or b""}
 
 
 def timeout_wish(request: Request) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import models
 
-from orchestrators.models import Capability, Offer, Orchestrator, RoutingProfile
+from orchestrators.models import Capability, FailureSignature, Offer, Orchestrator, RoutingProfile
 from routing.configuration.sections import (
     CAPABILITIES,
     CLIENTS,
@@ -15,6 +15,7 @@ from routing.configuration.sections import (
     OFFERS,
     ORCHESTRATORS,
     PROFILES,
+    SIGNATURES,
     TIERS,
     Section,
     default_of,
@@ -42,6 +43,7 @@ def export() -> dict[str, list[dict[str, Any]]]:
             for each in Client.objects.order_by("name").select_related("tier").prefetch_related("capabilities")
         ],
         ORCHESTRATORS.name: _orchestrators(),
+        SIGNATURES.name: [_entry(SIGNATURES, each) for each in FailureSignature.objects.all()],
     }
 
 

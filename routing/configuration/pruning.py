@@ -14,7 +14,15 @@ from django.db import models
 
 from orchestrators.models import Capability, HealthSnapshot, Mode, Offer, Orchestrator, RoutingProfile
 from routing.configuration.entries import Listed
-from routing.configuration.sections import CAPABILITIES, CLIENTS, ORCHESTRATORS, PROFILES, TIERS, Section
+from routing.configuration.sections import (
+    CAPABILITIES,
+    CLIENTS,
+    ORCHESTRATORS,
+    PROFILES,
+    SIGNATURES,
+    TIERS,
+    Section,
+)
 from routing.models import Attempt, Client, Job, Tier, UsageHour
 
 
@@ -60,6 +68,8 @@ def prune_others(listed: Listed, pruned: Pruned) -> None:
     for client in _left_out(CLIENTS, listed):
         assert isinstance(client, Client)
         _prune_client(client, pruned)
+    for signature in _left_out(SIGNATURES, listed):
+        pruned.delete(f"{SIGNATURES.label} {signature}", signature)
     for section, reason in (
         (TIERS, _tier_stays),
         (CAPABILITIES, _capability_stays),

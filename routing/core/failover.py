@@ -4,7 +4,8 @@ An answer is delivered as soon as there is one. A failure moves on to the next c
 
 - the request itself is to blame: containers of two orchestrators gave the same answer to it;
 - the capability keeps state and a container may have begun: asking again could do the work twice;
-- the attempts or the time are used up, or nobody is left. A tried offer is never tried again.
+- the attempts, the time or the budget of retries are used up, or nobody is left. A tried offer is never
+  tried again. Only offers on probation need one (see `retries`).
 
 The loop around it ends: every Try names an offer that is not in the history yet, and is followed by an
 attempt that is.
@@ -15,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrators.core.effects import EFFECTS
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
 from routing.core.budget import Budget
 from routing.core.refusal import Code
-from routing.core.selection import Candidate, Ranked
+from routing.core.selection import Candidate, Rank, Ranked
 
 # Only these may be the request's doing. Busy, out of memory, timeouts and broken connections never are.
-_BLAMABLE = frozenset({OutcomeClass.CLIENT_ERROR, OutcomeClass.API_MISMATCH, OutcomeClass.UPSTREAM_ERROR})
+_BLAMABLE = frozenset(cls for cls, effect in EFFECTS.items() if effect.blamable)
 
 Answer = tuple[OutcomeClass, int]
 
@@ -46,10 +48,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """Ask this one, and give it `timeout` seconds to reach the commit point."""
+    """Ask this one, and give it `timeout` seconds to reach the commit point. `budgeted`: a retry that
+    draws on the capability's budget."""
 
     candidate: Candidate
     timeout: float
+    budgeted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +74,25 @@ def decide(
     max_attempts: int,
     stateful: bool,
     now: float,
+    may_retry: bool = True,
 ) -> Try | Deliver | GiveUp:
-    """The next step of one request; `history` holds its attempts so far, oldest first."""
+    """The next step of one request; `history` holds its attempts so far, oldest first.
+
+    `may_retry`: the capability's budget allows one more retry at an offer on probation.
+    """
     if history and (verdict := _settled(history, stateful)):
         return verdict
     if len(history) >= max_attempts:
         return GiveUp(_failure(history))
     if now >= budget.deadline or not (history or budget.may_start(now)):
         return GiveUp(Code.DEADLINE)
-    candidate = _next(ranked, history)
-    if candidate is None or not budget.may_start(now):
+    chosen = _next(ranked, history)
+    if chosen is None or not budget.may_start(now):
         return GiveUp(_failure(history))
-    return Try(candidate, budget.allowance(now, candidate.warm))
+    budgeted = bool(history) and chosen.rank >= Rank.PROBATION
+    if budgeted and not may_retry:
+        return GiveUp(_failure(history))
+    return Try(chosen.candidate, budget.allowance(now, chosen.candidate.warm), budgeted)
 
 
 def _settled(history: tuple[Attempt, ...], stateful: bool) -> Deliver | GiveUp | None:
@@ -98,9 +109,9 @@ def _settled(history: tuple[Attempt, ...], stateful: bool) -> Deliver | GiveUp |
     return None
 
 
-def _next(ranked: Sequence[Ranked], history: tuple[Attempt, ...]) -> Candidate | None:
+def _next(ranked: Sequence[Ranked], history: tuple[Attempt, ...]) -> Ranked | None:
     tried = {attempt.offer_id for attempt in history}
-    return next((each.candidate for each in ranked if each.candidate.offer_id not in tried), None)
+    return next((each for each in ranked if each.candidate.offer_id not in tried), None)
 
 
 def _failure(history: tuple[Attempt, ...]) -> Code:

@@ -26,6 +26,7 @@ class Code(StrEnum):
     NOT_IMPLEMENTED = "not_implemented"
     EXHAUSTED = "exhausted"
     NONE_AVAILABLE = "none_available"
+    BOOKS_CLOSED = "books_closed"
     DEADLINE = "deadline"
 
 
@@ -43,6 +44,7 @@ STATUS: dict[Code, int] = {
     Code.NOT_IMPLEMENTED: 501,
     Code.EXHAUSTED: 502,
     Code.NONE_AVAILABLE: 503,
+    Code.BOOKS_CLOSED: 503,
     Code.DEADLINE: 504,
 }
 
@@ -60,6 +62,7 @@ TITLE: dict[Code, str] = {
     Code.NOT_IMPLEMENTED: "The gateway does not offer this",
     Code.EXHAUSTED: "Every attempt failed",
     Code.NONE_AVAILABLE: "No orchestrator is available",
+    Code.BOOKS_CLOSED: "Past jobs cannot be looked up now",
     Code.DEADLINE: "Time ran out",
 }
 

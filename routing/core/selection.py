@@ -4,8 +4,8 @@
 Every refusal has a reason. `rank` orders what is left, first by class:
 
     ready         healthy, known warm, fresh, quick to start
-    second        degraded, unknown, cold, stale or slow to start
-    probation     was down, and has to prove itself
+    second        degraded, unknown, cold, stale, slow to start, or beside poor-fit work
+    probation     was down, or has just failed, and has to prove itself
     last resort   nobody else is left: the one whose time comes soonest
 
 and within a class by the adjusted price in wei:
@@ -88,6 +88,9 @@ class Candidate:
     `warm`: known to have its model loaded. `latency`: expected seconds. `failure`: probability, 0 to 1.
     `seats`: calls it may have in flight from this worker. `share`: 0 to 1. `busy_until`, `down_until`:
     times on the caller's clock; a down without an end lasts until a probe ends it. `cause`: of the down.
+    `poor_fit`: its orchestrator also does long or stateful work, which slows every other job there (R22).
+    `reputation`: of its orchestrator, 0 to 100; it is part of `failure` already.
+    `doubted`: its latest answer was a fault, and another call is already finding out what that means.
     """
 
     offer_id: int
@@ -107,6 +110,9 @@ class Candidate:
     busy_until: float
     down_until: float | None
     cause: OutcomeClass | None
+    poor_fit: bool = False
+    doubted: bool = False
+    reputation: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +290,9 @@ def _quantity(unit: Unit, typical_seconds: float) -> float:
 
 def _class_of(candidate: Candidate) -> Rank:
     # Still marked down, yet sifted in: its time is over, so it is on probation.
-    if candidate.state in (State.PROBATION, State.DOWN):
+    if candidate.doubted or candidate.state in (State.PROBATION, State.DOWN):
         return Rank.PROBATION
-    fit = candidate.warm and not (candidate.stale or candidate.slow_start)
+    fit = candidate.warm and not (candidate.stale or candidate.slow_start or candidate.poor_fit)
     return Rank.READY if fit and candidate.state is State.HEALTHY else Rank.SECOND
 
 
@@ -302,7 +308,9 @@ def _explored(weighed: list[Ranked], draw: float) -> Ranked | None:
 def _is_unproven(ranked: Ranked) -> bool:
     """Not ready only because nobody has seen it well lately: nothing speaks against it."""
     candidate = ranked.candidate
-    return ranked.rank is not Rank.READY and candidate.state is not State.DEGRADED and not candidate.slow_start
+    degraded = candidate.state is State.DEGRADED
+    known_worse = degraded or candidate.slow_start or candidate.poor_fit or candidate.doubted
+    return ranked.rank is not Rank.READY and not known_worse
 
 
 def _taking_part(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from pathlib import Path
 
 from django.db import Error
@@ -14,6 +14,9 @@ from routing.journal.records import JobRecord, line_of
 from routing.journal.segment import SUFFIX, Segment
 
 logger = logging.getLogger(__name__)
+
+# Far more than come between two drains: a few megabytes.
+REMEMBERED = 2000
 
 
 class Journal:
@@ -32,6 +35,7 @@ class Journal:
         self.segment_bytes = segment_bytes
         self.dropped = 0
         self.rejected = 0
+        self._latest: OrderedDict[str, JobRecord] = OrderedDict()
         self._live: Segment | None = None
         self._queue: deque[Segment] = deque()  # rolled and adopted: locked by us until they are drained
         self._complained: set[Path] = set()
@@ -53,6 +57,9 @@ class Journal:
 
     def append(self, record: JobRecord) -> bool:
         """Write one line. Never raises: False means it is dropped, counted and logged."""
+        self._latest[record.request_id] = record
+        if len(self._latest) > REMEMBERED:
+            self._latest.popitem(last=False)
         with self._writing:
             try:
                 self._segment().append(line_of(record))
@@ -62,6 +69,10 @@ class Journal:
                 return False
             self._say(failing=False)
             return True
+
+    def recall(self, request_id: str) -> JobRecord | None:
+        """One of the latest records of this worker, drained or not. For the thread that appends."""
+        return self._latest.get(request_id)
 
     def drain(self) -> bool:
         """One batch: rolled and adopted files first, then our live one. True when there is more.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 
 from django.db import DatabaseError, connection
 
-from orchestrators.models import Revision
+from orchestrators.models import FailureSignature, Revision
+from orchestrators.reputation import scores
 from routing.table.ceilings import by_tier, lane, read_ceilings
 from routing.table.clients import read_keys
 from routing.table.facts import RoutingTable
@@ -39,7 +41,7 @@ def build(workers: int) -> RoutingTable:
 
 def _assemble(revision: int, workers: int) -> RoutingTable:
     plans = read_plans()
-    offers = read_offers(plans, workers)
+    offers = read_offers(plans, workers, scores(time.time()))
     ceilings = read_ceilings()
     policies = {plan.policy.slug: plan.policy for plan in plans}
     lanes = {
@@ -54,6 +56,7 @@ def _assemble(revision: int, workers: int) -> RoutingTable:
         lanes=lanes,
         entries={plan.policy.slug: tuple(offers[plan.policy.id].entries) for plan in plans},
         slugs=_slugs(plans, offers),
+        signatures=FailureSignature.objects.in_force(),
     )
 
 

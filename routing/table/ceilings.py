@@ -33,6 +33,16 @@ def by_tier(ceilings: Ceilings) -> dict[str | None, list[Price | None]]:
     return {None: general} | {tier: [*general, price] for tier, price in ceilings.items() if tier is not None}
 
 
+def payable(capability_id: int) -> tuple[Price | None, ...]:
+    """What the clients of each tier, and those of none, may pay (None: any price); none: undecided.
+
+    For the trials of new offers. Of ceilings in different units no offer passes both: the general one stands
+    for them.
+    """
+    applying = by_tier(read_ceilings()[capability_id]).values()
+    return tuple(_least([price for price in each if price is not None]) for each in applying if each)
+
+
 def lane(plan: Plan, offers: Offers, applying: list[Price | None]) -> Lane:
     ceilings = [price for price in applying if price is not None]
     refused = [*offers.refused]

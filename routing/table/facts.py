@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrators.core.classify import Contract
 from orchestrators.core.price import Price
+from orchestrators.core.signature import DEFAULTS, Signature
 from orchestrators.upstream.base import Target
 from routing.core.limits import Rate
 from routing.core.selection import Refused
@@ -14,7 +15,9 @@ from routing.core.selection import Refused
 
 @dataclass(frozen=True, slots=True)
 class OfferEntry:
-    """An offer that may be routed to. `seats`: calls at once from this worker, at least 1."""
+    """An offer that may be routed to. `seats`: calls at once from this worker, at least 1. `poor_fit`: its
+    orchestrator also serves long or stateful work, which slows it (R22). `reputation`: of its
+    orchestrator, 0 to 100 (R57)."""
 
     id: int
     orchestrator: str
@@ -24,6 +27,8 @@ class OfferEntry:
     claimed: bool
     seats: int
     share: float
+    poor_fit: bool = False
+    reputation: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,8 @@ class KeyEntry:
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """`revision`: the policy number it shows. `keys`: by digest. `policies`: by slug, sorted."""
+    """`revision`: the policy number it shows. `keys`: by digest. `policies`: by slug, sorted.
+    `signatures`: in order, for every capability."""
 
     revision: int
     keys: Mapping[str, KeyEntry]
@@ -99,6 +105,7 @@ class RoutingTable:
     lanes: Mapping[tuple[str, str | None], Lane]
     entries: Mapping[str, tuple[OfferEntry, ...]]
     slugs: Mapping[str, str]
+    signatures: tuple[Signature, ...] = DEFAULTS
 
     def __repr__(self) -> str:
         return f"<RoutingTable {self.revision}: {len(self.policies)} capabilities, {len(self.keys)} keys>"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
+from orchestrators.core.fit import Fit, fit_of
 from orchestrators.models import Mode, Offer, Orchestrator
 from orchestrators.models.orchestrator import ProtocolChoice
 from orchestrators.upstream.base import Target
@@ -25,7 +27,8 @@ class Offers:
         self.wire_names: set[str] = set()
 
 
-def read_offers(plans: list[Plan], workers: int) -> defaultdict[int, Offers]:
+def read_offers(plans: list[Plan], workers: int, reputations: Mapping[int, float]) -> defaultdict[int, Offers]:
+    """By capability. `reputations`: 0 to 100 by orchestrator; whoever is missing has 100."""
     found: defaultdict[int, Offers] = defaultdict(Offers)
     homes = {
         row[0]: row
@@ -42,14 +45,32 @@ def read_offers(plans: list[Plan], workers: int) -> defaultdict[int, Offers]:
             *("own_price", "quote", "advert__claimed", "advert__largest_capacity"),
         )
     )
-    for row in rows:
-        home, plan = homes.get(row[1]), usual.get(row[2])
-        if home is not None and plan is not None:  # else it came between two of our queries
-            _place(found[row[2]], row, home, plan, workers)
+    # a row without home or plan came between two of our queries
+    whole = [row for row in rows if row[1] in homes and row[2] in usual]
+    burdened = {row[1] for row in whole if row[3] == Mode.ACTIVE and _is_poor(usual[row[2]])}
+    for row in whole:
+        plan = usual[row[2]]
+        neighbourhood = {
+            "poor_fit": row[1] in burdened and not _is_poor(plan),
+            "reputation": reputations.get(row[1], 100.0),
+        }
+        _place(found[row[2]], row, homes[row[1]], plan, workers, neighbourhood)
     return found
 
 
-def _place(offers: Offers, row: tuple[Any, ...], home: tuple[Any, ...], plan: Plan, workers: int) -> None:
+def _is_poor(plan: Plan) -> bool:
+    policy = plan.policy
+    return fit_of(stateful=policy.stateful, seconds=policy.typical_seconds) is Fit.POOR
+
+
+def _place(
+    offers: Offers,
+    row: tuple[Any, ...],
+    home: tuple[Any, ...],
+    plan: Plan,
+    workers: int,
+    neighbourhood: dict[str, Any],
+) -> None:
     offer_id, _, _, mode, wire_name, path, own_seats, share, own_price, quote, claimed, largest = row
     orchestrator_id, name, uri, protocol, home_mode, tls, trusted = home
     wire_name = wire_name or plan.policy.slug
@@ -73,6 +94,7 @@ def _place(offers: Offers, row: tuple[Any, ...], home: tuple[Any, ...], plan: Pl
             claimed=direct or bool(claimed),
             seats=_seats(own_seats, plan.max_in_flight, 0 if direct else largest or 0, workers),
             share=share,
+            **neighbourhood,
         )
     )
 

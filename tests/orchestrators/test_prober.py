@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price
+from orchestrators.core.signature import DEFAULTS
 from orchestrators.models import (
     Advert,
     Certificate,
@@ -188,7 +189,7 @@ def test_it_leaves_an_event_when_the_implementation_changes() -> None:
     now = timezone.now()
     lease = claim(row.pk, now)
     assert lease is not None
-    assignment = assign(load([row.pk])[0], lease, now=now.timestamp(), interval=30)
+    assignment = assign(load([row.pk])[0], lease, signatures=DEFAULTS, now=now.timestamp(), interval=30)
     sighting = Sighting(200, capacity=2, price="5 wei/second", model="depth-v2")
     finding = Finding(assignment, Outcome(OutcomeClass.OK), sighting, None, "", now.timestamp())
     report = record(judge(finding, interval=30, draw=lambda: 0.5))

@@ -155,6 +155,28 @@ def test_it_remembers_a_bounded_number_of_paths() -> None:
     assert len(board.live(7).served) == SERVED_PATHS
 
 
+def test_three_capabilities_out_of_reach_have_the_others_looked_at() -> None:
+    """R59, R60: a look at the rest of that orchestrator, and nobody is down by association."""
+    gone = Outcome(OutcomeClass.UNREACHABLE, began=False)
+    board = new_board()
+    board.know({1: 100, 2: 100, 3: 100, 4: 100, 5: 200})
+    for offer_id, at in ((1, NOW), (1, NOW + 1), (2, NOW + 5), (5, NOW + 5)):
+        board.observe(offer_id, gone, now=at)
+    assert collected(board).starved == ()
+    board.observe(3, gone, now=NOW + 10.9)
+    assert collected(board).starved == (3,)
+    assert board.live(4).health.state is State.UNKNOWN
+
+
+def test_faults_too_far_apart_are_no_sign_of_each_other() -> None:
+    gone = Outcome(OutcomeClass.UNREACHABLE, began=False)
+    board = new_board()
+    board.know({1: 100, 2: 100, 3: 100})
+    for offer_id, at in ((1, NOW), (2, NOW + 5), (3, NOW + 10.1)):
+        board.observe(offer_id, gone, now=at)
+    assert board.collect() is None
+
+
 # --- to the database ---------------------------------------------------------------------------------
 
 

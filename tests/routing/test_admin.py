@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestrators.core.price import Price
-from orchestrators.models import Capability, ConfigRevision
+from orchestrators.models import Capability, ConfigRevision, Offer, Orchestrator
 from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
 from tests.support.forms import act, shown, submit
 
@@ -69,7 +69,12 @@ def job(number: int, **fields: Any) -> Job:
         "bytes_out": 2,
         "wei": 5,
         "policy": 7,
-        "decision": {"candidates": [{"orchestrator": "alder"}]},
+        "decision": {
+            "d": [0.25, 0.5, 0.75],
+            "s": 300,
+            "c": [["alder", 0, 1, 1000, 0.5, 123.4, 0.01, 530, 1, 2, 8]],
+            "r": [["birch", 0, "5000", "1000"]],
+        },
     }
     return Job.objects.create(**values | fields)
 
@@ -205,8 +210,18 @@ def test_it_shows_a_jobs_attempts_and_who_was_considered(ada: Browser) -> None:
     Attempt.objects.create(
         job=made, number=1, at=made.at, orchestrator="cedar", capability="depth", outcome="timeout", ms=5000
     )
+    alder = Orchestrator.objects.create(name="alder", service_uri="https://alder:8935")
+    offer = Offer.objects.create(orchestrator=alder, capability=depth())
     text = ada.get(page("job", made)).content.decode()
-    assert "cedar" in text and "timeout" in text and "candidates" in text and "1,234 ms" in text
+    assert "cedar" in text and "timeout" in text and "1,234 ms" in text
+    assert f'<a href="{page("offer", offer, app="orchestrators")}">alder</a>' in text
+    assert "1000 wei/second" in text and "530 wei" in text and "2 of 8" in text
+    assert "price_ceiling: 5000 wei/second is above the ceiling of 1000 wei/second" in text
+    assert ">birch<" in text, "an offer that is gone is named all the same"
+
+
+def test_it_says_when_a_jobs_decision_was_not_kept(ada: Browser) -> None:
+    assert "not kept" in ada.get(page("job", job(1, decision={}))).content.decode()
 
 
 def test_it_finds_a_job_by_its_whole_id_and_filters_without_reading_everything(ada: Browser) -> None:

@@ -57,6 +57,19 @@ EVERYTHING = {
             "offers": [{"capability": "depth", "price": "0 wei/pixel", "share": 0.005}],
         }
     ],
+    "signatures": [
+        {
+            "name": "queue-full",
+            "order": 5,
+            "enabled": False,
+            "status_from": 500,
+            "status_to": 502,
+            "text": 'Queue: full # "now"',
+            "header": "X-Queue:",
+            "cls": "busy",
+            "note": "yes",
+        },
+    ],
 }
 
 
@@ -86,7 +99,8 @@ def test_it_is_always_in_the_same_order() -> None:
     for name in ("cedar", "alder", "birch"):
         Orchestrator.objects.create(name=name, service_uri=f"https://{name}.example")
     assert [each["name"] for each in export()["orchestrators"]] == ["alder", "birch", "cedar"]
-    assert list(export()) == ["profiles", "capabilities", "tiers", "clients", "orchestrators"]
+    sections = ["profiles", "capabilities", "tiers", "clients", "orchestrators", "signatures"]
+    assert list(export()) == sections
     assert exported() == exported()
 
 

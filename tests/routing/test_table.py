@@ -132,6 +132,19 @@ def test_a_direct_offer_needs_a_price(birch: Offer, anything: PriceCeiling) -> N
     assert lane().refused[0].detail == "no price is set on the offer"
 
 
+def test_poor_fit_work_weighs_on_what_stands_beside_it(
+    alder: Offer, birch: Offer, anything: PriceCeiling
+) -> None:
+    """R22: an orchestrator with a long or stateful job is slower for all others, and only for those."""
+    training = Capability.objects.create(slug="training", profile=alder.capability.profile, stateful=True)
+    long = Offer.objects.create(orchestrator=alder.orchestrator, capability=training)
+    Advert.objects.create(offer=long, claimed=True, price=alder.advert.price)
+    assert {offer.orchestrator: offer.poor_fit for offer in lane().offers} == {"alder": True, "birch": False}
+    assert [offer.poor_fit for offer in tables.build(1).offers_of("training")] == [False]
+    Offer.objects.filter(pk=long.pk).update(mode="disabled")
+    assert not any(offer.poor_fit for offer in lane().offers)
+
+
 def test_one_bad_row_costs_only_its_own_offer(alder: Offer, birch: Offer, anything: PriceCeiling) -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE orchestrators_advert SET price = 'a song'")

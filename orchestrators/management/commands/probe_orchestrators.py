@@ -1,22 +1,23 @@
-"""Look at every offer once (for cron), or keep looking at whatever is due (`--loop`)."""
+"""Look at every offer once (for cron), or keep looking at whatever is due (`--loop`); try what is new."""
 
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import threading
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 
+from orchestrators import trial
+from orchestrators.changes import operator
+from orchestrators.management.stopping import stopping
+from orchestrators.management.tables import columns
 from orchestrators.models import Capability, Offer, Orchestrator
 from orchestrators.prober import Report, Settings, Summary, run, selected, watch
 
@@ -25,6 +26,8 @@ EMPTY = (
     "or by `manage.py apply FILE`."
 )
 NONE_AWAKE = "Every offer is disabled or retired, or belongs to an orchestrator that is."
+# No trial of a one-shot run is begun later than so many seconds after its first.
+TRIALS_WITHIN = 60.0
 HEADINGS = ("orchestrator", "capability", "before", "after", "latency", "price", "capacity", "reason")
 
 
@@ -50,12 +53,13 @@ class Command(BaseCommand):
                 self.stdout.write(NONE_AWAKE if Offer.objects.exists() else EMPTY)
             return
         settings = Settings(interval=options["interval"], concurrency=options["concurrency"])
-        with self._stopping(quiet=options["quiet"] or options["json"]) as stop:
+        with stopping(self, quiet=options["quiet"] or options["json"]) as stop:
             try:
                 if options["loop"]:
-                    watch(offers, settings, stop=stop, on_report=self._each(options))
+                    self._loop(offers, settings, stop, options)
                 else:
                     self._run_once(offers, settings, stop, options)
+                    self._try_new(offers, stop, options)
             except (OperationalError, InterfaceError) as error:
                 raise CommandError(f"The database is away: {error}") from error
 
@@ -81,6 +85,35 @@ class Command(BaseCommand):
             self.stdout.write(_table(reports))
             self.stdout.write(_sentence(summary))
 
+    def _loop(
+        self, offers: QuerySet[Offer], settings: Settings, stop: threading.Event, options: dict[str, Any]
+    ) -> None:
+        """Trials have a thread of their own: they take a minute, and no probe waits for them."""
+        told = {"stop": stop, "on_result": self._each_trial(options)}
+        trials = threading.Thread(target=trial.watch, args=(offers, _order()), kwargs=told, name="trials")
+        trials.start()
+        try:
+            watch(offers, settings, stop=stop, on_report=self._each(options))
+        finally:
+            stop.set()
+            trials.join()
+
+    def _try_new(self, offers: QuerySet[Offer], stop: threading.Event, options: dict[str, Any]) -> None:
+        """What is new and on trial, a bounded number of it; the others in the next runs."""
+        fresh = list(trial.untried(offers).values_list("pk", flat=True)[: trial.MOST_NEW])
+        chosen = Offer.objects.filter(pk__in=fresh)
+        trial.run(chosen, _order(), stop=stop, on_result=self._each_trial(options))
+
+    def _each_trial(self, options: dict[str, Any]) -> Callable[[trial.Result], None]:
+        def on_result(result: trial.Result) -> None:
+            if options["json"]:
+                self.stdout.write(json.dumps(result.document, ensure_ascii=False))
+            elif not options["quiet"]:
+                self.stdout.write(f"trial of {result.offer}: {result.told}")
+            self.stdout.flush()
+
+        return on_result
+
     def _each(self, options: dict[str, Any]) -> Callable[[Report], None]:
         """In a loop: every probe as JSON, or every change of state as a line."""
 
@@ -94,24 +127,9 @@ class Command(BaseCommand):
 
         return on_report
 
-    @contextmanager
-    def _stopping(self, *, quiet: bool) -> Iterator[threading.Event]:
-        """An event that SIGTERM and SIGINT set. The signals' former meaning comes back afterwards."""
-        stop = threading.Event()
 
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            if not quiet and not stop.is_set():
-                self.stderr.write(f"{signal.Signals(number).name}: finishing what is under way.")
-            stop.set()
-
-        before = {}
-        if threading.current_thread() is threading.main_thread():  # nobody else may say what signals mean
-            before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield stop
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+def _order() -> trial.Order:
+    return trial.Order(who=operator(), within=TRIALS_WITHIN)
 
 
 def _require(model: type[Orchestrator] | type[Capability], field: str, names: list[str]) -> None:
@@ -156,9 +174,7 @@ def _cells(report: Report) -> tuple[str, ...]:
 
 def _table(reports: list[Report]) -> str:
     rows = [HEADINGS, *sorted(map(_cells, reports))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return columns(rows)
 
 
 def _sentence(summary: Summary) -> str:

@@ -1,50 +1,75 @@
-"""manage.py explain: who would serve a capability now, with every term and every reason."""
+"""manage.py explain: who would serve a capability now, or what became of a job; every term and reason."""
 
 from __future__ import annotations
 
 import json
-import time
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from routing import table as tables
-from routing.explain import explain, stored_board
+from routing import history
+from routing.explain import NotConfigured, explain_now
 
 
 class Command(BaseCommand):
-    help = "Shows who would be asked for a capability right now, in which order, and why not the others."
+    help = "Shows who would be asked for a capability right now, or was for a job, and why not the others."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("capability")
+        subject = parser.add_mutually_exclusive_group(required=True)
+        subject.add_argument("capability", nargs="?")
+        subject.add_argument("--job", metavar="REQUEST_ID", help="a call that is over, as in X-Request-Id")
         parser.add_argument("--tier", help="as a client of this tier; without it, of none")
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        table = tables.build(settings.WEB_CONCURRENCY)
-        lane = table.lane(options["capability"], options["tier"])
-        if lane is None:
-            known = ", ".join(sorted(table.policies)) or "none"
-            raise CommandError(f"There is no capability {options['capability']!r}. Known: {known}.")
-        found = explain(lane, stored_board(), revision=table.revision, now=time.time())
-        self.stdout.write(json.dumps(found, indent=2) if options["json"] else self.in_words(found))
+        found, words = self.past(options["job"]) if options["job"] else self.present(**options)
+        self.stdout.write(json.dumps(found, indent=2) if options["json"] else "\n".join(words))
 
     @staticmethod
-    def in_words(found: dict[str, Any]) -> str:
-        lines = [f"{found['capability']}, revision {found['revision']}, ceiling {found['ceiling']}"]
+    def present(*, capability: str, tier: str | None, **options: Any) -> tuple[dict[str, Any], list[str]]:
+        try:
+            found = explain_now(capability, tier)
+        except NotConfigured as exc:
+            raise CommandError(str(exc)) from exc
+        words = [f"{found['capability']}, revision {found['revision']}, ceiling {found['ceiling']}"]
         if found["chosen"] is None:
-            lines.append("Nobody can serve it now.")
-        for place, each in enumerate(found["candidates"], 1):
-            terms = each["terms"]
-            lines.append(
-                f"{place}. {each['orchestrator']}: {each['class']}, {terms['state']}"
-                f"{', warm' if terms['warm'] else ''}; {terms['price']}, expected {terms['latency_ms']} ms, "
-                f"failure {terms['failure']:.1%}, adjusted price {terms['adjusted_wei']} wei, "
-                f"{terms['in_flight']} of {terms['seats']} seats taken"
-            )
-        lines += [
-            f"-  {each['orchestrator']}: {each['reason']} ({each['detail']})" for each in found["refused"]
+            words.append("Nobody can serve it now.")
+        return found, words + in_words(found)
+
+    @staticmethod
+    def past(request_id: str) -> tuple[dict[str, Any], list[str]]:
+        record = history.find(request_id)
+        if record is None:
+            raise CommandError(f"There is no job {request_id!r}.")
+        found = history.for_staff(record)
+        words = [
+            f"{found['capability'] or 'no capability'}, revision {found['revision']}, for {found['client']} "
+            f"at {found['at']}: {found['code']} ({found['status']}) in {found['ms']} ms"
         ]
-        return "\n".join(lines)
+        words += [
+            f"attempt {number}: {each['orchestrator']}: {each['class']} in {each['ms']} ms"
+            f"{', not held against it' if not each['held_against'] else ''}"
+            f"{' (' + each['detail'] + ')' if each['detail'] else ''}"
+            for number, each in enumerate(found["attempts"], 1)
+        ]
+        decision = found["decision"]
+        return found, words + (["Its decision was not kept."] if decision is None else in_words(decision))
+
+
+def in_words(decision: dict[str, Any]) -> list[str]:
+    """A line for every candidate, best first, and for everyone refused."""
+    lines = []
+    for place, each in enumerate(decision["candidates"], 1):
+        terms = each["terms"]
+        lines.append(
+            f"{place}. {each['orchestrator']}: {each['class']}, {terms['state']}"
+            f"{', warm' if terms['warm'] else ''}{''.join(', ' + mark for mark in terms['against'])}; "
+            f"{terms['price']}, expected {terms['latency_ms']} ms, "
+            f"failure {terms['failure']:.1%}, adjusted price {terms['adjusted_wei']} wei, "
+            f"{terms['in_flight']} of {terms['seats']} seats taken"
+        )
+    lines += [f"-  {each['orchestrator']}: {each['reason']} ({each['detail']})" for each in decision["refused"]]
+    if any(decision["draws"]):
+        lines.append("drawn with " + ", ".join(map(str, decision["draws"])))
+    return lines

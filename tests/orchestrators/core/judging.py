@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from orchestrators.core.classify import Answered, Contract, Setting, classify
+from collections.abc import Mapping
+
+from orchestrators.core.classify import Answered, Contract, Setting, Verdict, classify
+from orchestrators.core.classify import judge as judged
 from orchestrators.core.outcome import Outcome
+from orchestrators.core.signature import DEFAULTS, Signature
 
 ANY = Contract()
+NO_HEADERS: Mapping[str, str] = {}
 
 
-def judge(
+def judge(*answer: object, **circumstances: object) -> Outcome:
+    """The outcome; arguments as of `case`."""
+    return classify(*case(*answer, **circumstances))  # type: ignore[arg-type]
+
+
+def verdict(*answer: object, **circumstances: object) -> Verdict:
+    """The outcome and what it rests on; arguments as of `case`."""
+    return judged(*case(*answer, **circumstances))  # type: ignore[arg-type]
+
+
+def case(
     status: int = 200,
     body: bytes | None = b'{"images": []}',
     content_type: str = "application/json",
@@ -20,6 +35,8 @@ def judge(
     retry_after: str = "",
     path_known: bool = True,
     known_warm: bool = True,
-) -> Outcome:
-    answered = Answered(status, content_type, body, whole, latency, retry_after)
-    return classify(answered, Setting(protocol, contract, path_known, known_warm, cold_over=1.0))
+    headers: Mapping[str, str] = NO_HEADERS,
+    signatures: tuple[Signature, ...] = DEFAULTS,
+) -> tuple[Answered, Setting]:
+    answered = Answered(status, content_type, body, whole, latency, retry_after, headers)
+    return answered, Setting(protocol, contract, path_known, known_warm, 1.0, signatures)

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from orchestrators.core.health import State
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, requests_fault
@@ -24,9 +25,34 @@ def after(
     stateful: bool = False,
     now: float = NOW,
     budget: Budget = BUDGET,
+    may_retry: bool = True,
 ) -> Try | Deliver | GiveUp:
     ranked = rank(candidates, value_of_second=300, typical_seconds=1, draws=(0, 0, 0))
-    return decide(ranked, history, budget=budget, max_attempts=max_attempts, stateful=stateful, now=now)
+    return decide(
+        ranked,
+        history,
+        budget=budget,
+        max_attempts=max_attempts,
+        stateful=stateful,
+        now=now,
+        may_retry=may_retry,
+    )
+
+
+class TestTheBudgetOfRetries:
+    failed = attempt(ALDER, OutcomeClass.TIMEOUT)
+    proving = replace(BIRCH, state=State.PROBATION)
+
+    def test_a_retry_on_probation_draws_on_it(self) -> None:
+        assert after(self.failed, candidates=(ALDER, self.proving)) == Try(self.proving, 15, budgeted=True)
+        gave_up = after(self.failed, candidates=(ALDER, self.proving), may_retry=False)
+        assert gave_up == GiveUp(Code.DEADLINE)
+
+    def test_what_nothing_speaks_against_needs_none(self) -> None:
+        assert after(self.failed, candidates=(ALDER, BIRCH), may_retry=False) == Try(BIRCH, 15)
+
+    def test_a_first_attempt_is_no_retry(self) -> None:
+        assert after(candidates=(self.proving,), may_retry=False) == Try(self.proving, 15)
 
 
 class TestTrying:

@@ -78,7 +78,8 @@ Script = Callable[[Conversation], Awaitable[None]]
 class Scripted:
     """A direct "orchestrator": `script` is run for every POST, then the connection is closed.
 
-    With `protocol="byoc"` there is an orchestrator in front, of which only the tokens are its own. `ended` is set when a script has come to its end. Goes where a simulator goes in `scenes.orchestrator`.
+    With `protocol="byoc"` there is an orchestrator in front, of which only the tokens are its own.
+    `ended` is set when a script has come to its end. Goes where a simulator goes in `scenes.orchestrator`.
     """
 
     def __init__(self, name: str, script: Script, *, protocol: str = "direct") -> None:
@@ -130,7 +131,8 @@ class Scripted:
     def _looked_at(self) -> bytes:
         if self.protocol == "direct":
             return b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
-        return OK + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(TOKEN), TOKEN)
+        length = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(TOKEN)
+        return OK + b"content-type: application/json\r\n" + length + TOKEN
 
 
 def answering(body: bytes, content_type: str = "application/json", *, status: str = "200 OK") -> Script:

@@ -12,6 +12,7 @@ from django.db.models import F
 
 from orchestrators.models import Offer, OfferHealth, Orchestrator
 from orchestrators.simulator import Container, Simulator
+from routing.decisions import unpack
 from routing.models import Job
 from tests.routing.inference.scenes import (
     DEPTH,
@@ -124,6 +125,7 @@ async def test_it_never_calls_an_offer_above_the_ceiling(gateway: Gateway) -> No
 async def test_it_remembers_who_competed(gateway: Gateway) -> None:
     """R27: with n offers, the job and `explain` list n candidates with the terms of each."""
     only_cheapest_first(gateway)
+    gateway.runtime.service._decision_sample = 1.0
     async with (
         Simulator("alder", capabilities=[Container("depth", price=30)]) as alder,
         Simulator("birch", capabilities=[Container("depth", price=20)]) as birch,
@@ -136,7 +138,8 @@ async def test_it_remembers_who_competed(gateway: Gateway) -> None:
         await gateway.drained()
         job = await in_thread(Job.objects.get)
 
-    for decision in (found, job.decision):
+    kept = unpack(job.decision)
+    for decision in (found, kept):
         assert [each["orchestrator"] for each in decision["candidates"]] == ["cedar", "birch", "alder"]
         assert [each["terms"]["price"] for each in decision["candidates"]] == [
             *("10 wei/second", "20 wei/second", "30 wei/second")
@@ -147,7 +150,7 @@ async def test_it_remembers_who_competed(gateway: Gateway) -> None:
         ]
     terms = found["candidates"][0]["terms"]
     assert {"price", "latency_ms", "value_of_second_wei", "failure", "adjusted_wei"} <= set(terms)
-    assert terms == job.decision["candidates"][0]["terms"]
+    assert terms == kept["candidates"][0]["terms"]
     assert (found["capability"], found["chosen"], found["revision"]) == ("depth", "cedar", job.policy)
     assert job.orchestrator == "cedar"
 

@@ -65,7 +65,8 @@ async def classes(gateway: Gateway, protocol: Any, faults: dict[str, str]) -> tu
         await gateway.apply(
             {
                 "capabilities": [
-                    {"slug": slug_of(fault), "attempt_timeout": 1.5, "cold_grace": 0} | policy
+                    {"slug": slug_of(fault), "attempt_timeout": 1.5, "cold_grace": 0, "value_of_second": 0}
+                    | policy
                     for fault in faults
                 ],
                 "orchestrators": [offers_of(cedar, faults), offers_of(alder, faults)],

@@ -1,0 +1,181 @@
+"""Trials and reputation, as people see them: run one, read its scorecard, see what moved a score."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.contrib import admin, messages
+from django.db import InterfaceError, OperationalError
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from orchestrators.admin.evidence import CapabilityFilter, OfEveryOffer, OrchestratorFilter
+from orchestrators.admin.measured import MeasuredAdmin, NameFilter, clock, milliseconds
+from orchestrators.core.reputation import FORGOTTEN_AFTER, Kind, left, score, trust
+from orchestrators.core.scorecard import Verdict
+from orchestrators.models import Offer, Orchestrator, ReputationEvent, Trial
+from orchestrators.prober import selected
+from orchestrators.trial import Order, Result, Summary, run
+
+if TYPE_CHECKING:
+    from orchestrators.admin.door import PolicyAdmin as Host
+else:
+    Host = object
+
+# A browser waits for the trials that have begun by then, a minute and a half at the longest.
+TRY_WITHIN = 20.0
+MOST_TOLD = 5
+MOST_EVENTS = 10
+_LEVELS = {Verdict.PASS: messages.SUCCESS, Verdict.WARN: messages.WARNING, Verdict.FAIL: messages.ERROR}
+
+
+class TrialAction(Host):
+    """For offers."""
+
+    unlocked_actions = frozenset({"run_trial"})
+
+    @admin.action(
+        description="Run a trial: some fifteen sample requests, up to a minute", permissions=["change"]
+    )
+    def run_trial(self, request: HttpRequest, queryset: QuerySet[Offer]) -> None:
+        offers = selected().filter(pk__in=list(queryset.values_list("pk", flat=True)))
+        untriable = [str(each) for each in offers.filter(capability__sample_request__isnull=True)[:MOST_TOLD]]
+        if untriable:
+            text = f"No sample request to try it with: {', '.join(untriable)}."
+            self.message_user(request, text, messages.WARNING)
+        order = Order(
+            who=request.user.get_username(), why="admin: passed its trial", via="admin", within=TRY_WITHIN
+        )
+        results: list[Result] = []
+        try:
+            summary = run(offers, order, on_result=results.append)
+        except (OperationalError, InterfaceError) as error:
+            self.message_user(request, f"The database is away: {error}", messages.ERROR)
+            return
+        self._tell(request, results, summary)
+
+    def _tell(self, request: HttpRequest, results: list[Result], summary: Summary) -> None:
+        for result in results[:MOST_TOLD]:
+            self.message_user(request, f"{result.offer}: {result.told}", _LEVELS[result.card.verdict])
+        more = len(results) - MOST_TOLD
+        parts = [f"{more} more tried: see the trials" if more > 0 else ""]
+        parts.append(f"{summary.left} not tried: a prober is at work there" if summary.left else "")
+        parts.append(f"{summary.unfinished} not begun in time" if summary.unfinished else "")
+        if any(parts):
+            self.message_user(request, f"{'; '.join(filter(None, parts))}.", messages.WARNING)
+
+
+class VerdictFilter(NameFilter):
+    title = parameter_name = "verdict"
+
+    def names(self) -> list[str]:
+        return [each.value for each in Verdict]
+
+
+class KindFilter(NameFilter):
+    title = parameter_name = "kind"
+
+    def names(self) -> list[str]:
+        return [each.value for each in Kind]
+
+
+@admin.register(Trial)
+class TrialAdmin(OfEveryOffer):
+    list_display = (
+        "at",
+        "orchestrator",
+        "capability",
+        "verdict",
+        "cold",
+        "warm",
+        "p95",
+        "calls",
+        "price",
+        "who",
+    )
+    list_filter = (VerdictFilter, OrchestratorFilter, CapabilityFilter)
+    ordering = ("-id",)
+    fields = readonly_fields = (
+        *("offer", "at", "who", "verdict", "scorecard", "cold", "warm", "p95"),
+        *("calls", "capacity", "price"),
+    )
+
+    @admin.display(description="cold")
+    def cold(self, trial: Trial) -> str:
+        return milliseconds(trial.cold_ms)
+
+    @admin.display(description="warm")
+    def warm(self, trial: Trial) -> str:
+        return milliseconds(trial.warm_ms)
+
+    @admin.display(description="p95")
+    def p95(self, trial: Trial) -> str:
+        return milliseconds(trial.warm_p95_ms)
+
+    @admin.display(description="scorecard")
+    def scorecard(self, trial: Trial) -> SafeString:
+        rows = ((each["name"], each["verdict"], each["sentence"]) for each in trial.points)
+        body = format_html_join("", "<tr><th>{}</th><td><strong>{}</strong></td><td>{}</td></tr>", rows)
+        return format_html("<table>{}</table>", body)
+
+
+class HomeFilter(NameFilter):
+    title = "orchestrator"
+    parameter_name = "orchestrator__name"
+
+    def names(self) -> list[str]:
+        return list(Orchestrator.objects.values_list("name", flat=True))
+
+
+@admin.register(ReputationEvent)
+class ReputationEventAdmin(MeasuredAdmin):
+    list_display = ("at", "orchestrator", "kind", "points", "offer", "detail")
+    list_filter = (KindFilter, HomeFilter)
+    list_select_related = ("orchestrator", "offer__orchestrator", "offer__capability")
+    ordering = ("-id",)
+
+
+class ReputationMixin:
+    """For orchestrators, with `with_events` around their queryset."""
+
+    @admin.display(description="reputation")
+    def reputation(self, orchestrator: Orchestrator) -> str:
+        events = [each.as_event() for each in orchestrator.reputation_events.all()]
+        return f"{score(events, timezone.now().timestamp()):.0f}"
+
+    @admin.display(description="what moved it")
+    def moved_by(self, orchestrator: Orchestrator) -> SafeString | str:
+        """The score as it enters routing, and the latest events with what is left of each."""
+        now = timezone.now().timestamp()
+        events = list(orchestrator.reputation_events.all())
+        if not events:
+            return "Nothing has been held against it: 100 of 100."
+        value = score([each.as_event() for each in events], now)
+        rows = (
+            (
+                clock(each.at),
+                each.kind,
+                f"{each.points:g}",
+                f"{left(each.points, now - each.at.timestamp()):.1f}",
+                each.detail,
+            )
+            for each in events[:MOST_EVENTS]
+        )
+        row = "<tr><td>{}</td><td>{}</td><td>-{}</td><td>{} left</td><td>{}</td></tr>"
+        head = "{} of 100: its calls count as {} times as likely to succeed. What it lost halves in three days."
+        return format_html(
+            "{}<table>{}</table>",
+            head.format(f"{value:.1f}", f"{trust(value):.2f}"),
+            format_html_join("", row, rows),
+        )
+
+
+def with_events(orchestrators: QuerySet[Orchestrator]) -> QuerySet[Orchestrator]:
+    """In one query more, however many there are."""
+    since = timezone.now() - timedelta(seconds=FORGOTTEN_AFTER)
+    events = ReputationEvent.objects.filter(at__gt=since).order_by("-id")
+    return orchestrators.prefetch_related(Prefetch("reputation_events", queryset=events))

@@ -1,0 +1,51 @@
+"""Which view answers which path of the data plane."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.http import HttpResponseBase
+from rest_framework.request import Request
+
+from routing.api.inference import (
+    CapabilitiesView,
+    CapabilityView,
+    DataPlaneView,
+    ProcessRequestView,
+    ProcessStreamView,
+)
+from routing.api.jobs import JobView
+from routing.api.problems import refuse
+from routing.core.refusal import Code
+
+PREFIXES = ("/v1/capabilities", "/v1/jobs", "/process/")
+_CAPABILITY = re.compile(rb"/v1/capabilities/([^/]+)(?:/(.*))?", re.DOTALL)
+_JOB = re.compile(rb"/v1/jobs/([0-9A-Za-z-]{1,40})/?")
+
+
+def is_data_plane(path: str) -> bool:
+    return path.startswith(PREFIXES)
+
+
+class NothingHere(DataPlaneView):
+    def post(self, request: Request) -> HttpResponseBase:
+        raise refuse(Code.NOT_FOUND, "There is nothing at this path.")
+
+    get = post
+
+
+def resolve(raw_path: bytes) -> tuple[type[DataPlaneView], dict[str, Any]]:
+    """The view of an undecoded path. The worker path stays as the client wrote it (%2F is not a slash)."""
+    raw_path = raw_path.partition(b"?")[0]
+    if raw_path.startswith(b"/process/request/") or raw_path == b"/process/request":
+        return ProcessRequestView, {"path": raw_path[len(b"/process/request/") :]}
+    if raw_path.startswith(b"/process/stream"):
+        return ProcessStreamView, {}
+    if raw_path in (b"/v1/capabilities", b"/v1/capabilities/"):
+        return CapabilitiesView, {}
+    if match := _CAPABILITY.fullmatch(raw_path):
+        return CapabilityView, {"slug": match[1].decode("ascii", "replace"), "path": match[2] or b""}
+    if match := _JOB.fullmatch(raw_path):
+        return JobView, {"request_id": match[1].decode()}
+    return NothingHere, {}

@@ -1,0 +1,74 @@
+"""What staff may ask of the control plane, as JSON: a job, and who would serve a capability now. Read-only.
+
+Stock Django and DRF: the admin's session, and the permissions to view what is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import models
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView, exception_handler
+
+from orchestrators.models import Capability, Offer, Orchestrator
+from routing import history
+from routing.explain import NotConfigured, explain_now
+from routing.models import Attempt, Job, PriceCeiling
+
+
+class MayView(BasePermission):
+    """Staff who may view every model that the view tells of."""
+
+    message = "Log in to the admin as staff who may view these records."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        user = request.user
+        if user is None or not (user.is_active and user.is_staff):
+            return False
+        told: tuple[type[models.Model], ...] = getattr(view, "tells_of", ())
+        return user.has_perms([f"{each._meta.app_label}.view_{each._meta.model_name}" for each in told])
+
+
+class StaffView(APIView):
+    authentication_classes = [SessionAuthentication]
+    permission_classes = [MayView]
+    http_method_names = ["get", "head"]
+    tells_of: tuple[type[models.Model], ...] = ()
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        return exception_handler  # the one in the settings writes the data plane's problem documents
+
+
+class JobView(StaffView):
+    """`/api/jobs/<request id>/`."""
+
+    tells_of = (Job, Attempt)
+
+    def get(self, request: Request, request_id: str) -> Response:
+        record = history.find(request_id)
+        if record is None:
+            raise NotFound("There is no job of this id.")
+        return Response(history.for_staff(record))
+
+
+class ExplainView(StaffView):
+    """`/api/capabilities/<slug>/explain/[?tier=]`."""
+
+    tells_of = (Capability, Orchestrator, Offer, PriceCeiling)
+
+    def get(self, request: Request, slug: str) -> Response:
+        try:
+            return Response(explain_now(slug, request.query_params.get("tier") or None))
+        except NotConfigured as exc:
+            raise NotFound(str(exc)) from exc
+
+
+class NothingHere(StaffView):
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        raise NotFound

@@ -1,0 +1,69 @@
+"""How much asking again is allowed: so that a bad minute does not become a storm.
+
+A retry at an offer that nothing speaks against is always allowed: its seats bound it, two faults take it
+down, and refusing it would fail a client who has a good alternative. A retry at one that was down and has
+yet to prove itself draws on the capability's budget: a fifth of its requests of the last ten seconds, and
+three. So when everybody is ill, asking again adds a fifth to the load and no more.
+
+The first retry goes out at once; from the second on there is a pause with full jitter, longer each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WINDOW = 10.0  # seconds
+SHARE = 0.2
+RESERVE = 3
+_BASE = 0.025
+_LONGEST = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Requests and budgeted retries of one capability: of the running window, and of the one before it.
+
+    Two buckets stand for a sliding window: the earlier one counts by the part of it that still overlaps.
+    """
+
+    begun: float = 0.0
+    requests: int = 0
+    retries: int = 0
+    earlier_requests: int = 0
+    earlier_retries: int = 0
+
+
+def turned(tally: Tally, now: float) -> Tally:
+    """The tally as of `now` (seconds): buckets whose time is over are moved or dropped."""
+    age = now - tally.begun
+    if age < WINDOW:
+        return tally
+    if age < 2 * WINDOW:
+        return Tally(tally.begun + WINDOW, 0, 0, tally.requests, tally.retries)
+    return Tally(now)
+
+
+def with_request(tally: Tally, now: float) -> Tally:
+    tally = turned(tally, now)
+    return Tally(tally.begun, tally.requests + 1, tally.retries, tally.earlier_requests, tally.earlier_retries)
+
+
+def with_retry(tally: Tally, now: float) -> Tally:
+    tally = turned(tally, now)
+    return Tally(tally.begun, tally.requests, tally.retries + 1, tally.earlier_requests, tally.earlier_retries)
+
+
+def allows(tally: Tally, now: float) -> bool:
+    """True if one more retry stays within the budget."""
+    tally = turned(tally, now)
+    overlap = 1 - (now - tally.begun) / WINDOW
+    requests = tally.requests + tally.earlier_requests * overlap
+    retries = tally.retries + tally.earlier_retries * overlap
+    return retries + 1 <= SHARE * requests + RESERVE
+
+
+def pause(attempts: int, draw: float) -> float:
+    """Seconds before the next attempt, after so many. `draw` in [0, 1): full jitter, as Envoy's."""
+    if attempts < 2:
+        return 0.0
+    return draw * min(_BASE * (2.0**attempts - 1), _LONGEST)

@@ -1,0 +1,140 @@
+"""What became of a call, told to those who may ask: to staff whole, to its client without names.
+
+A record comes from the database, or, while the journal has not drained it, from the memory of the worker
+that served it; both are told alike.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from routing.decisions import unpack
+from routing.journal import AttemptRecord, JobRecord
+from routing.models import Job
+
+# Of a candidate's terms, those that tell nothing of its price or of other clients' calls.
+FOR_CLIENTS = ("state", "warm", "latency_ms", "failure")
+
+
+def find(request_id: str) -> JobRecord | None:
+    """From the database: two queries. Raises django.db.Error."""
+    job = Job.objects.filter(pk=request_id).first()
+    return None if job is None else record_of(job)
+
+
+def record_of(job: Job) -> JobRecord:
+    """The journal's record, which the row and its attempts came from."""
+    attempts = tuple(
+        AttemptRecord(
+            at=each.at.timestamp(),
+            orchestrator=each.orchestrator,
+            outcome=each.outcome,
+            status=each.status,
+            ms=each.ms,
+            cold=each.cold,
+            held_against=each.held_against,
+            detail=each.detail,
+        )
+        for each in job.attempts.order_by("number")
+    )
+    return JobRecord(
+        request_id=job.request_id,
+        at=job.at.timestamp(),
+        client=job.client,
+        capability=job.capability,
+        worker_path=job.worker_path,
+        code=job.code,
+        status=job.status,
+        orchestrator=job.orchestrator,
+        ms=job.ms,
+        bytes_in=job.bytes_in,
+        bytes_out=job.bytes_out,
+        wei=job.wei,
+        policy=job.policy,
+        decision=job.decision,
+        attempts=attempts,
+    )
+
+
+def for_staff(record: JobRecord) -> dict[str, Any]:
+    """All there is, as JSON values; wei as text, since it may be more than a JSON number holds."""
+    return {
+        "request_id": record.request_id,
+        "at": _moment(record.at),
+        "client": record.client,
+        "capability": record.capability,
+        "worker_path": record.worker_path,
+        "code": record.code,
+        "status": record.status,
+        "orchestrator": record.orchestrator or None,
+        "ms": record.ms,
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
+        "wei": str(record.wei),
+        "revision": record.policy,
+        "attempts": [
+            {
+                "orchestrator": each.orchestrator,
+                "class": each.outcome,
+                "at": _moment(each.at),
+                "ms": each.ms,
+                "status": each.status,
+                "cold": each.cold,
+                "held_against": each.held_against,
+                "detail": each.detail,
+            }
+            for each in record.attempts
+        ],
+        "decision": unpack(record.decision) if record.decision else None,
+    }
+
+
+def for_client(record: JobRecord) -> dict[str, Any]:
+    """No name, host, price or model. Offers are numbered: the candidates in their order, then the refused."""
+    decision = unpack(record.decision) if record.decision else None
+    offers = [*decision["candidates"], *decision["refused"]] if decision else []
+    # The last resort is both: refused, and asked all the same.
+    names = dict.fromkeys(each["orchestrator"] for each in offers)
+    numbers = {name: number for number, name in enumerate(names, 1)}
+    return {
+        "request_id": record.request_id,
+        "at": _moment(record.at),
+        "capability": record.capability,
+        "code": record.code,
+        "status": record.status,
+        "ms": record.ms,
+        "revision": record.policy,
+        "attempts": [
+            {
+                "candidate": numbers.get(each.orchestrator),
+                "class": each.outcome,
+                "at": _moment(each.at),
+                "ms": each.ms,
+            }
+            for each in record.attempts
+        ],
+        "decision": None if decision is None else _without_names(decision, numbers),
+    }
+
+
+def _without_names(decision: dict[str, Any], numbers: dict[str, int]) -> dict[str, Any]:
+    return {
+        "candidates": [
+            {
+                "candidate": numbers[each["orchestrator"]],
+                "class": each["class"],
+                "terms": {name: each["terms"][name] for name in FOR_CLIENTS},
+            }
+            for each in decision["candidates"]
+        ],
+        "refused": [
+            {"candidate": numbers[each["orchestrator"]], "reason": each["reason"]}
+            for each in decision["refused"]
+        ],
+        "draws": decision["draws"],
+    }
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,235 @@
+"""Our policy, made of the product's own parts around a simulated wire.
+
+The loop is that of `routing.service`, without bytes: an answer arrives whole and is delivered in the same
+moment, so what the service does at a stream's end happens at once. Scoreboard, view, sift, rank, decide,
+classify and step are the product's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from orchestrators.core.classify import Answered, Setting, classify, classify_fault
+from orchestrators.core.latency import cold_threshold
+from orchestrators.core.outcome import Outcome, OutcomeClass
+from orchestrators.scoreboard import Scoreboard
+from orchestrators.upstream.base import Target
+from routing.candidates import view
+from routing.core import retries
+from routing.core.budget import Budget
+from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, requests_fault
+from routing.core.refusal import Code
+from routing.core.selection import Candidate, Ranked, Refused, Why, last_resort, rank, sift
+from routing.simulation.numbers import Numbers
+from routing.simulation.prober import Advert, Prober
+from routing.simulation.stage import Course, Park, Send, Sleep, Stage
+from routing.simulation.world import Box, Reply
+from routing.table.facts import CapabilityPolicy, Lane, OfferEntry
+
+REVISION = 1
+LONGEST_QUEUE = 100
+
+
+@dataclass(slots=True)
+class _Trip:
+    """What one request has been through."""
+
+    budget: Budget
+    history: tuple[Attempt, ...] = ()
+    refused: list[Refused] = field(default_factory=list)
+    postponed: list[tuple[int, Outcome]] = field(default_factory=list)
+    waited_until: float | None = None
+
+
+class Gateway:
+    name = "byocgw"
+
+    def __init__(self, stage: Stage, numbers: Numbers) -> None:
+        self._stage = stage
+        self._policy = numbers.policy
+        self._most = numbers.max_in_flight
+        self._board = Scoreboard(stage.draw)
+        self._boxes = {box.id: box for box in stage.boxes}
+        self._prober = Prober(stage, self._board, numbers.policy, self._adopt)
+        self._adverts: dict[int, Advert] = {}
+        self._lane = Lane(numbers.policy, (), (), stage.scenario.ceiling, True)
+        self._tally = retries.Tally()
+        self._waiting = 0
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self._board}, {self._waiting} waiting>"
+
+    @property
+    def in_flight(self) -> int:
+        return self._board.in_flight
+
+    def start(self) -> None:
+        self._prober.start()
+
+    def serve(self, deadline: float) -> Course:
+        trip = _Trip(_budget(self._policy, self._stage.now, deadline))
+        reply: Reply | None = None
+        self._tally = retries.with_request(self._tally, self._stage.now)
+        try:
+            while True:
+                answered = bool(trip.history) and trip.history[-1].outcome.is_answer
+                ranked = [] if answered else self._rank(trip)
+                step = self._decide(ranked, trip)
+                if isinstance(step, Deliver):
+                    return reply
+                if isinstance(step, Try):
+                    yield from self._pause(trip, step)
+                    reply = (yield from self._attempt(trip, step)) or reply
+                elif not (yield from self._seat_came_free(trip, step)):
+                    return step.code
+        finally:
+            self._close(trip)
+
+    def _decide(self, ranked: list[Ranked], trip: _Trip) -> Try | Deliver | GiveUp:
+        policy = self._policy
+        return decide(
+            ranked,
+            trip.history,
+            budget=trip.budget,
+            max_attempts=policy.max_attempts,
+            stateful=policy.stateful,
+            now=self._stage.now,
+            may_retry=retries.allows(self._tally, self._stage.now),
+        )
+
+    def _rank(self, trip: _Trip) -> list[Ranked]:
+        policy, now, draw = self._policy, self._stage.now, self._stage.draw
+        candidates = view(self._lane, self._board, policy_number=REVISION, now=now)
+        tried = frozenset(attempt.offer_id for attempt in trip.history)
+        kept, trip.refused = sift(candidates, tried=tried, include=(), exclude=(), now=now)
+        resort = None if kept or trip.history else last_resort(candidates, trip.refused)
+        return rank(
+            kept if resort is None else [resort],
+            value_of_second=policy.value_of_second,
+            typical_seconds=policy.typical_seconds,
+            draws=(draw(), draw(), draw()),
+            last_resort=resort is not None,
+            explore=not policy.stateful,
+        )
+
+    def _seat_came_free(self, trip: _Trip, step: GiveUp) -> Course:
+        """True, as the value of the generator, when it is worth ranking again."""
+        now = self._stage.now
+        if step.code is not Code.NONE_AVAILABLE or all(each.why is not Why.NO_SEAT for each in trip.refused):
+            return None
+        if trip.waited_until is None:
+            budget = trip.budget
+            trip.waited_until = min(now + self._policy.seat_wait, budget.retry_until, budget.deadline)
+        if trip.waited_until <= now or self._waiting >= LONGEST_QUEUE:
+            return None
+        self._waiting += 1
+        try:
+            return (yield Park(trip.waited_until - now))
+        finally:
+            self._waiting -= 1
+
+    def _pause(self, trip: _Trip, step: Try) -> Course:
+        if step.budgeted:
+            self._tally = retries.with_retry(self._tally, self._stage.now)
+        seconds = retries.pause(len(trip.history), self._stage.draw())
+        if seconds:
+            yield Sleep(min(seconds, trip.budget.left(self._stage.now)))
+
+    def _attempt(self, trip: _Trip, step: Try) -> Course:
+        candidate, started = step.candidate, self._stage.now
+        seat = self._board.seat(candidate.offer_id, max(candidate.seats, 1))
+        if seat is None:
+            return None  # taken during the pause: rank again
+        try:
+            reply: Reply = yield Send(self._boxes[candidate.offer_id], step.timeout)
+        finally:
+            seat.release()
+            self._stage.wake()
+        outcome = self._judged(reply, candidate)
+        ms = round((self._stage.now - started) * 1000)
+        attempt = Attempt(candidate.offer_id, candidate.orchestrator, outcome, ms)
+        trip.history += (attempt,)
+        self._tell(trip, attempt, candidate)
+        return reply
+
+    def _judged(self, reply: Reply, candidate: Candidate) -> Outcome:
+        if reply.fault is not None:
+            return classify_fault(reply.fault, "byoc")
+        live = self._board.live(candidate.offer_id)
+        setting = Setting(
+            protocol="byoc",
+            contract=self._policy.contract,
+            path_known=True,
+            known_warm=candidate.warm,
+            cold_over=cold_threshold(live.latency, self._policy.latency_target),
+        )
+        return classify(answered(reply), setting)
+
+    def _tell(self, trip: _Trip, attempt: Attempt, candidate: Candidate) -> None:
+        """The scoreboard hears it now or, where the request itself may be to blame, at the end."""
+        outcome, now = attempt.outcome, self._stage.now
+        if attempt.answer is not None:
+            trip.postponed.append((attempt.offer_id, outcome))
+            self._board.live(attempt.offer_id).doubts += 1
+            return
+        self._board.observe(attempt.offer_id, outcome, now=now)
+        if outcome.cls is OutcomeClass.NOT_CLAIMED:
+            self._board.claim(attempt.offer_id, False, REVISION)
+        elif outcome.is_success and not candidate.claimed:
+            self._board.claim(attempt.offer_id, True, REVISION)
+
+    def _close(self, trip: _Trip) -> None:
+        blameless = requests_fault(trip.history)
+        for offer_id, outcome in trip.postponed:
+            self._board.live(offer_id).doubts -= 1
+            if offer_id not in blameless:
+                self._board.observe(offer_id, outcome, now=self._stage.now)
+
+    # --- what the prober has found becomes the next table ---
+
+    def _adopt(self, box: Box, advert: Advert) -> None:
+        if self._adverts.get(box.id) == advert:
+            return
+        self._adverts[box.id] = advert
+        entries, refused = [], []
+        for offer_id, known in sorted(self._adverts.items()):
+            entry = self._entry(self._boxes[offer_id], known)
+            if self._lane.ceiling is not None and known.price > self._lane.ceiling:
+                refused.append(Refused(offer_id, entry.orchestrator, Why.PRICE_CEILING, "above the ceiling"))
+            else:
+                entries.append(entry)
+        self._lane = replace(self._lane, offers=tuple(entries), refused=tuple(refused))
+
+    def _entry(self, box: Box, advert: Advert) -> OfferEntry:
+        name = box.member.name
+        return OfferEntry(
+            id=box.id,
+            orchestrator=name,
+            orchestrator_id=box.id,
+            target=Target(f"https://{name}.example", "byoc", "simulated"),
+            price=advert.price,
+            claimed=advert.claimed,
+            seats=max(1, min(self._most, advert.largest)),
+            share=1.0,
+        )
+
+
+def answered(reply: Reply) -> Answered:
+    return Answered(
+        status=reply.status,
+        content_type=reply.content_type,
+        body=reply.body,
+        whole=True,
+        latency=reply.seconds,
+        retry_after=reply.retry_after,
+    )
+
+
+def _budget(policy: CapabilityPolicy, now: float, deadline: float) -> Budget:
+    return Budget.of(
+        now,
+        retry_timeout=policy.retry_timeout,
+        attempt_timeout=policy.attempt_timeout,
+        cold_grace=policy.cold_grace,
+        client_timeout=deadline - now,
+    )

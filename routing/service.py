@@ -26,7 +26,7 @@ from orchestrators.upstream.registry import Upstreams
 from routing.candidates import view
 from routing.core import retries
 from routing.core.budget import Budget
-from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, requests_fault
+from routing.core.failover import Attempt, Deliver, Try, decide, may_wait, requests_fault
 from routing.core.refusal import STATUS, Code, Refusal
 from routing.core.selection import Ranked, Why, last_resort, rank, sift
 from routing.delivery import Delivery, Ending, Opening
@@ -116,6 +116,7 @@ class RoutingService:
         )
         self._tallies[trip.slug] = retries.with_request(self._tallies.get(trip.slug, NO_TALLY), trip.started)
         while True:
+            await self._pause(trip, budget)
             answered = bool(trip.history) and trip.history[-1].outcome.is_answer
             ranked = [] if answered else self._rank(trip)
             now = self._clock()
@@ -132,9 +133,10 @@ class RoutingService:
                 return self._deliver(trip)
             if isinstance(step, Try):
                 await self._drop_held(trip)
-                await self._pause(trip, step, budget)
+                if step.budgeted:
+                    self._tallies[trip.slug] = retries.with_retry(self._tallies[trip.slug], now)
                 await self._attempt(trip, step)
-            elif not await self._seat_came_free(trip, step, budget):
+            elif not await self._seat_came_free(trip, budget):
                 await self._drop_held(trip)
                 return self._refuse(trip, trip.refusal(step.code, self._wall()))
 
@@ -159,19 +161,21 @@ class RoutingService:
             trip.ranked, trip.first_refused, trip.draws = ranked, trip.refused, draws
         return ranked
 
-    async def _seat_came_free(self, trip: Trip, step: GiveUp, budget: Budget) -> bool:
+    async def _seat_came_free(self, trip: Trip, budget: Budget) -> bool:
         """Wait for a seat, within the profile's time, if that is all that is missing."""
-        now = self._clock()
-        if step.code is not Code.NONE_AVAILABLE or all(each.why is not Why.NO_SEAT for each in trip.refused):
+        now, policy = self._clock(), trip.call.lane.policy
+        allowed = may_wait(trip.history, max_attempts=policy.max_attempts, stateful=policy.stateful)
+        if not allowed or all(each.why is not Why.NO_SEAT for each in trip.refused):
             return False
         if trip.waited_until is None:
-            trip.waited_until = min(now + trip.call.lane.policy.seat_wait, budget.retry_until, budget.deadline)
+            trip.waited_until = min(now + policy.seat_wait, budget.retry_until, budget.deadline)
         return await self._queue.wait(trip.slug, trip.waited_until - now)
 
-    async def _pause(self, trip: Trip, step: Try, budget: Budget) -> None:
-        """Before the second retry and later ones; never past the deadline."""
-        if step.budgeted:
-            self._tallies[trip.slug] = retries.with_retry(self._tallies[trip.slug], self._clock())
+    async def _pause(self, trip: Trip, budget: Budget) -> None:
+        """Before the second retry and later ones, and before ranking for it: much may change meanwhile."""
+        if len(trip.history) == trip.paused_after or not trip.history or trip.history[-1].outcome.is_answer:
+            return
+        trip.paused_after = len(trip.history)
         seconds = retries.pause(len(trip.history), self._draw())
         if seconds:
             await asyncio.sleep(min(seconds, budget.left(self._clock())))
@@ -240,11 +244,15 @@ class RoutingService:
     ) -> Outcome:
         live, policy = self.board.live(offer.id), call.lane.policy
         reply = opening.reply
-        body = first_event(opening.head) if opening.is_event_stream else opening.head
+        body: bytes | None = opening.head
+        if opening.is_event_stream and reply.status < 300:
+            # A stream may end without its last empty line. Comments alone are no answer.
+            ended = opening.head + b"\n\n" if opening.whole else opening.head
+            body = first_event(ended) or (b"" if opening.whole else opening.head)
         answered = Answered(
             status=reply.status,
             content_type=reply.headers.get("content-type", ""),
-            body=opening.head if body is None else body,
+            body=body,
             whole=opening.whole,
             latency=latency,
             retry_after=reply.headers.get("retry-after", ""),

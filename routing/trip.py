@@ -77,6 +77,7 @@ class Trip:
     postponed: list[tuple[int, Outcome]] = field(default_factory=list)
     held: Held | None = None
     waited_until: float | None = None
+    paused_after: int = 0  # attempts
     closed: bool = False
 
     @property

@@ -267,6 +267,8 @@ def _breach_by_event(stream: bytes, contract: Contract) -> str:
     for line in stream.splitlines():
         if line.startswith(b"data:"):
             data.append(line[5:])
+        elif line.startswith(b"event:") and line[6:].strip() == b"error" and not contract.names_error:
+            return "The stream begins with an error event that its contract does not name."
         elif data and not line:
             break
     try:

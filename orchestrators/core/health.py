@@ -26,9 +26,11 @@ into probation, and changes nothing else.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import itemgetter
 
 from orchestrators.core.effects import EFFECTS, OnHealth
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
@@ -43,6 +45,7 @@ _MOST_EJECTIONS = 7  # 5 s doubled six times is beyond the longest
 _TRAFFIC_SUCCESSES = 3
 _LONG_START = 10.0
 _BUSY = 1.0
+_IS_FAULT = itemgetter(1)
 
 
 class State(StrEnum):
@@ -109,8 +112,10 @@ def at(health: Health, now: float) -> Health:
 
 def contacts(health: Health, now: float) -> tuple[int, int]:
     """(faults, contacts) within the last 30 s."""
-    recent = _within_window(health, now)
-    return sum(fault for _, fault in recent), len(recent)
+    recent = health.recent
+    begun = bisect_right(recent, (now - _WINDOW, True))  # they came in the order of their times
+    recent = recent[begun:] if begun else recent
+    return sum(map(_IS_FAULT, recent)), len(recent)
 
 
 def failure_probability(health: Health, now: float) -> float:

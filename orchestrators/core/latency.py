@@ -80,9 +80,13 @@ def heard(latency: Latency, *, mean: float | None, cold: float | None, warm_at: 
     return replace(latency, last_warm_at=warm_at, last_cold=False)
 
 
-def expected(latency: Latency, in_flight: int, default: float) -> float:
-    """What the next call may take, `in_flight` calls being there already; `default` if nobody knows."""
-    return (default if latency.ewma is None else latency.ewma) * (in_flight + 1)
+def expected(latency: Latency, in_flight: int, seats: int, default: float) -> float:
+    """What the next call may take, `in_flight` calls being there already; `default` if nobody knows.
+
+    Up to its seats an offer works on calls side by side, so the first of them do not slow each other.
+    """
+    usual = default if latency.ewma is None else latency.ewma
+    return usual * max(1.0, (in_flight + 1) / seats)
 
 
 def flags(latency: Latency, target: float) -> frozenset[str]:

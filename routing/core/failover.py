@@ -25,6 +25,9 @@ from routing.core.selection import Candidate, Rank, Ranked
 # Only these may be the request's doing. Busy, out of memory, timeouts and broken connections never are.
 _BLAMABLE = frozenset(cls for cls, effect in EFFECTS.items() if effect.blamable)
 
+# Seconds before the end of the retry timeout in which a next attempt still gets started.
+_TO_START = 0.1
+
 Answer = tuple[OutcomeClass, int]
 
 
@@ -86,13 +89,24 @@ def decide(
         return GiveUp(_failure(history))
     if now >= budget.deadline or not (history or budget.may_start(now)):
         return GiveUp(Code.DEADLINE)
-    chosen = _next(ranked, history)
-    if chosen is None or not budget.may_start(now):
+    untried = _untried(ranked, history)
+    if not untried or not budget.may_start(now):
         return GiveUp(_failure(history))
-    budgeted = bool(history) and chosen.rank >= Rank.PROBATION
+    chosen = untried[0]
+    # One that has merely just failed is none: without a second voice the request could not be told from it.
+    budgeted = bool(history) and chosen.rank >= Rank.PROBATION and not chosen.candidate.doubted
     if budgeted and not may_retry:
         return GiveUp(_failure(history))
-    return Try(chosen.candidate, budget.allowance(now, chosen.candidate.warm), budgeted)
+    timeout = budget.allowance(now, chosen.candidate.warm)
+    if any(each.rank is Rank.READY for each in untried[1:]):
+        # Whoever is cold may not use up the time in which a ready one could still be asked.
+        timeout = min(timeout, max(budget.attempt_timeout, budget.retry_until - now - _TO_START))
+    return Try(chosen.candidate, timeout, budgeted)
+
+
+def may_wait(history: tuple[Attempt, ...], *, max_attempts: int, stateful: bool) -> bool:
+    """True while another attempt would be made if only somebody had a free seat."""
+    return len(history) < max_attempts and not (history and _settled(history, stateful))
 
 
 def _settled(history: tuple[Attempt, ...], stateful: bool) -> Deliver | GiveUp | None:
@@ -109,9 +123,9 @@ def _settled(history: tuple[Attempt, ...], stateful: bool) -> Deliver | GiveUp |
     return None
 
 
-def _next(ranked: Sequence[Ranked], history: tuple[Attempt, ...]) -> Ranked | None:
+def _untried(ranked: Sequence[Ranked], history: tuple[Attempt, ...]) -> list[Ranked]:
     tried = {attempt.offer_id for attempt in history}
-    return next((each for each in ranked if each.candidate.offer_id not in tried), None)
+    return [each for each in ranked if each.candidate.offer_id not in tried]
 
 
 def _failure(history: tuple[Attempt, ...]) -> Code:

@@ -17,8 +17,7 @@ from orchestrators.upstream.base import Target
 from routing.candidates import view
 from routing.core import retries
 from routing.core.budget import Budget
-from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, requests_fault
-from routing.core.refusal import Code
+from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, may_wait, requests_fault
 from routing.core.selection import Candidate, Ranked, Refused, Why, last_resort, rank, sift
 from routing.simulation.numbers import Numbers
 from routing.simulation.prober import Advert, Prober
@@ -39,6 +38,7 @@ class _Trip:
     refused: list[Refused] = field(default_factory=list)
     postponed: list[tuple[int, Outcome]] = field(default_factory=list)
     waited_until: float | None = None
+    paused_after: int = 0
 
 
 class Gateway:
@@ -72,15 +72,17 @@ class Gateway:
         self._tally = retries.with_request(self._tally, self._stage.now)
         try:
             while True:
+                yield from self._pause(trip)
                 answered = bool(trip.history) and trip.history[-1].outcome.is_answer
                 ranked = [] if answered else self._rank(trip)
                 step = self._decide(ranked, trip)
                 if isinstance(step, Deliver):
                     return reply
                 if isinstance(step, Try):
-                    yield from self._pause(trip, step)
+                    if step.budgeted:
+                        self._tally = retries.with_retry(self._tally, self._stage.now)
                     reply = (yield from self._attempt(trip, step)) or reply
-                elif not (yield from self._seat_came_free(trip, step)):
+                elif not (yield from self._seat_came_free(trip)):
                     return step.code
         finally:
             self._close(trip)
@@ -112,14 +114,15 @@ class Gateway:
             explore=not policy.stateful,
         )
 
-    def _seat_came_free(self, trip: _Trip, step: GiveUp) -> Course:
+    def _seat_came_free(self, trip: _Trip) -> Course:
         """True, as the value of the generator, when it is worth ranking again."""
-        now = self._stage.now
-        if step.code is not Code.NONE_AVAILABLE or all(each.why is not Why.NO_SEAT for each in trip.refused):
+        now, policy = self._stage.now, self._policy
+        allowed = may_wait(trip.history, max_attempts=policy.max_attempts, stateful=policy.stateful)
+        if not allowed or all(each.why is not Why.NO_SEAT for each in trip.refused):
             return None
         if trip.waited_until is None:
             budget = trip.budget
-            trip.waited_until = min(now + self._policy.seat_wait, budget.retry_until, budget.deadline)
+            trip.waited_until = min(now + policy.seat_wait, budget.retry_until, budget.deadline)
         if trip.waited_until <= now or self._waiting >= LONGEST_QUEUE:
             return None
         self._waiting += 1
@@ -128,9 +131,10 @@ class Gateway:
         finally:
             self._waiting -= 1
 
-    def _pause(self, trip: _Trip, step: Try) -> Course:
-        if step.budgeted:
-            self._tally = retries.with_retry(self._tally, self._stage.now)
+    def _pause(self, trip: _Trip) -> Course:
+        if len(trip.history) == trip.paused_after or not trip.history or trip.history[-1].outcome.is_answer:
+            return
+        trip.paused_after = len(trip.history)
         seconds = retries.pause(len(trip.history), self._stage.draw())
         if seconds:
             yield Sleep(min(seconds, trip.budget.left(self._stage.now)))

@@ -185,3 +185,9 @@ def test_it_refuses_a_schema_that_cannot_be_used(schema: Any, sentence: str) -> 
 def test_it_refuses_what_is_no_media_type(text: str) -> None:
     with pytest.raises(ValueError, match="is not a media type"):
         Contract.of([text], None)
+
+
+@pytest.mark.parametrize("stream", [b"event: error\ndata: it broke", b"event:error\ndata: {}"])
+def test_a_stream_that_begins_with_an_error_event_breaks_the_contract(stream: bytes) -> None:
+    """R56, R66"""
+    assert judge(body=stream, content_type="text/event-stream").cls is C.API_MISMATCH

@@ -168,7 +168,7 @@ def test_latencies_stay_within_what_was_seen(history: list[tuple[float, Outcome]
         assert latency.samples == len(warm)
         assert latency.deviation >= 0 and isfinite(latency.deviation)
         latencies.flags(latency, 1.0)
-        assert latencies.expected(latency, 3, 1.0) >= 0
+        assert latencies.expected(latency, 3, 1, 1.0) >= 0
         if latency.mean is not None and latency.ewma is not None:
             assert -1e-9 <= latency.mean <= max(warm) + 1e-9
             assert min(warm) - 1e-9 <= latency.ewma <= max(warm) + 1e-9

@@ -79,10 +79,11 @@ def test_mean_and_deviation_are_the_plain_ones_at_first() -> None:
 
 
 def test_calls_in_flight_lengthen_the_wait() -> None:
-    """R28"""
-    assert expected(STEADY, 0, default=5.0) == pytest.approx(0.1)
-    assert expected(STEADY, 3, default=5.0) == pytest.approx(0.4)
-    assert expected(Latency(), 1, default=5.0) == 10.0
+    """R28: up to its seats an offer works on them side by side."""
+    assert expected(STEADY, 0, 1, default=5.0) == pytest.approx(0.1)
+    assert expected(STEADY, 3, 4, default=5.0) == pytest.approx(0.1)
+    assert expected(STEADY, 3, 1, default=5.0) == pytest.approx(0.4)
+    assert expected(Latency(), 1, 1, default=5.0) == 10.0
 
 
 def test_a_p95_at_the_target_is_slow() -> None:
@@ -161,7 +162,7 @@ def test_warm_is_what_answered_warm_of_late() -> None:
 
 def test_what_others_measured_stands_in_for_what_we_have_not() -> None:
     told = heard(Latency(), mean=0.2, cold=4.0, warm_at=50.0)
-    assert expected(told, 0, default=1.0) == 0.2
+    assert expected(told, 0, 1, default=1.0) == 0.2
     assert (told.cold, told.samples) == (4.0, 0)
     assert is_warm(told, target=1.0, now=60.0, idle=60.0)
 

@@ -8,13 +8,14 @@ import pytest
 from orchestrators.core.health import State
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
 from routing.core.budget import Budget
-from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, requests_fault
+from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, may_wait, requests_fault
 from routing.core.refusal import Code
-from routing.core.selection import Candidate, rank
+from routing.core.selection import Candidate, Rank, Ranked, rank
 from tests.routing.core.cast import ALDER, BIRCH, CEDAR, attempt
 
 NOW = 1000.0
 BUDGET = Budget.of(NOW, retry_timeout=8, attempt_timeout=5, cold_grace=10)
+TERMS = rank([ALDER], value_of_second=0, typical_seconds=1, draws=(0, 0, 0))[0].terms
 ANNEX = replace(ALDER, offer_id=7)  # a second offer of Alder's orchestrator
 
 
@@ -39,6 +40,38 @@ def after(
     )
 
 
+class TestTheColdAndTheReady:
+    cold = replace(BIRCH, state=State.UNKNOWN)
+
+    def test_a_cold_one_leaves_time_to_ask_a_ready_one(self) -> None:
+        found = decide(
+            [Ranked(self.cold, Rank.SECOND, TERMS), Ranked(ALDER, Rank.READY, TERMS)],
+            (),
+            budget=BUDGET,
+            max_attempts=3,
+            stateful=False,
+            now=NOW,
+        )
+        assert found == Try(self.cold, pytest.approx(7.9))
+
+    def test_it_has_its_grace_when_nobody_is_ready(self) -> None:
+        assert after(candidates=(self.cold,)) == Try(self.cold, 15)
+
+
+class TestWaitingForASeat:
+    failed = attempt(ALDER, OutcomeClass.TIMEOUT)
+
+    def test_it_may_wait_while_another_attempt_is_allowed(self) -> None:
+        assert may_wait((), max_attempts=3, stateful=False)
+        assert may_wait((self.failed,), max_attempts=3, stateful=False)
+        assert not may_wait((self.failed,), max_attempts=1, stateful=False)
+
+    def test_it_does_not_wait_for_what_is_settled(self) -> None:
+        """R49: nor where a container with state may have begun."""
+        assert not may_wait((self.failed,), max_attempts=3, stateful=True)
+        assert not may_wait((attempt(ALDER, OutcomeClass.OK, 200),), max_attempts=3, stateful=False)
+
+
 class TestTheBudgetOfRetries:
     failed = attempt(ALDER, OutcomeClass.TIMEOUT)
     proving = replace(BIRCH, state=State.PROBATION)
@@ -50,6 +83,11 @@ class TestTheBudgetOfRetries:
 
     def test_what_nothing_speaks_against_needs_none(self) -> None:
         assert after(self.failed, candidates=(ALDER, BIRCH), may_retry=False) == Try(BIRCH, 15)
+
+    def test_one_that_has_just_failed_needs_none(self) -> None:
+        """Two orchestrators that say the same acquit each other: the second must be asked."""
+        doubted = replace(BIRCH, doubted=True)
+        assert after(self.failed, candidates=(ALDER, doubted), may_retry=False) == Try(doubted, 15)
 
     def test_a_first_attempt_is_no_retry(self) -> None:
         assert after(candidates=(self.proving,), may_retry=False) == Try(self.proving, 15)

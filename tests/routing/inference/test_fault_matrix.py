@@ -115,6 +115,8 @@ FAULTS: dict[str, Script | None] = {
     "HTML page, 502": saying("502 Bad Gateway", PAGE, "text/html; charset=utf-8"),
     "404 on a served path": saying("404 Not Found", b'{"detail": "Not Found"}', "application/json"),
     "SSE error": first_event(b'data: {"error": "the model has failed"}\n\n'),
+    "SSE error event": first_event(b"event: error\ndata: the model has failed\n\n"),
+    "SSE comments only": first_event(b": one moment please\n\n"),
 }
 
 
@@ -299,6 +301,7 @@ async def walk(gateway: Gateway, fault: str, *, requests: int, margin: float) ->
             assert watch.most_late <= MOST_AFTER_A_FAULT, slug
             assert watch.although_passed_over == 0, slug
             assert max(each.seconds for each in answers) <= ATTEMPT + GRACE + margin, slug
+            assert gateway.runtime.board.in_flight == 0, slug
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -330,6 +333,9 @@ async def test_nobody_is_left(gateway: Gateway, fault: str) -> None:
             )
         ]
 
+        seats = gateway.runtime.board.in_flight
+
+    assert seats == 0
     for answer in answers:
         if fault == "404 on a served path" and answer.status_code == 404:
             assert answer.json() == {"detail": "Not Found"}  # both containers say so: it is the request's fault

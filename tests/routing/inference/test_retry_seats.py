@@ -1,0 +1,28 @@
+"""A retry finds the good one full: it waits for a seat, as a first attempt does."""
+
+from __future__ import annotations
+
+import asyncio
+
+from orchestrators.simulator import Container, Simulator
+from tests.routing.inference.scenes import ask, depth_by, only_cheapest_first
+from tests.support.gateway import Gateway
+
+
+async def test_a_retry_waits_for_a_seat(gateway: Gateway) -> None:
+    """R67: Cedar fails, Alder's one seat is taken for 0.3 s: 200 after that, not 502 at once."""
+    only_cheapest_first(gateway)
+    async with (
+        Simulator("cedar", capabilities=[Container("depth", price=1)]) as cedar,
+        Simulator("alder", capabilities=[Container("depth", price=1000, latency=0.3)]) as alder,
+    ):
+        await depth_by(gateway, cedar, alder, profile="warm", max_in_flight=1, value_of_second=0)
+        cedar.fault("depth", "server_error")
+        first = asyncio.create_task(ask(gateway, "depth", alder))
+        while alder["depth"].in_flight == 0:
+            await asyncio.sleep(0.005)
+        second = await ask(gateway)
+
+    assert (await first).status_code == 200
+    assert second.status_code == 200
+    assert second.headers["x-byocgw-attempts"] == "2"

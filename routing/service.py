@@ -147,7 +147,8 @@ class RoutingService:
         tried = frozenset(attempt.offer_id for attempt in trip.history)
         kept, trip.refused = sift(candidates, tried=tried, include=call.include, exclude=call.exclude, now=now)
         # The last resort is for a request that nobody was asked for yet, not a fourth chance.
-        resort = None if kept or trip.history else last_resort(candidates, trip.refused)
+        spared = kept or trip.history
+        resort = None if spared else last_resort(candidates, trip.refused, has_waited=trip.has_waited)
         draws = (self._draw(), self._draw(), self._draw())
         ranked = rank(
             kept if resort is None else [resort],
@@ -162,14 +163,18 @@ class RoutingService:
         return ranked
 
     async def _seat_came_free(self, trip: Trip, budget: Budget) -> bool:
-        """Wait for a seat, within the profile's time, if that is all that is missing."""
+        """Wait for a seat, within the profile's time, if that is all that is missing.
+
+        True when it is worth ranking again: a seat may be free, or the time is up and the last resort's turn.
+        """
         now, policy = self._clock(), trip.call.lane.policy
         allowed = may_wait(trip.history, max_attempts=policy.max_attempts, stateful=policy.stateful)
-        if not allowed or all(each.why is not Why.NO_SEAT for each in trip.refused):
+        if trip.has_waited or not allowed or all(each.why is not Why.NO_SEAT for each in trip.refused):
             return False
         if trip.waited_until is None:
             trip.waited_until = min(now + policy.seat_wait, budget.retry_until, budget.deadline)
-        return await self._queue.wait(trip.slug, trip.waited_until - now)
+        trip.has_waited = not await self._queue.wait(trip.slug, trip.waited_until - now)
+        return True
 
     async def _pause(self, trip: Trip, budget: Budget) -> None:
         """Before the second retry and later ones, and before ranking for it: much may change meanwhile."""

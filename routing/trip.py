@@ -77,6 +77,7 @@ class Trip:
     postponed: list[tuple[int, Outcome]] = field(default_factory=list)
     held: Held | None = None
     waited_until: float | None = None
+    has_waited: bool = False  # and no seat came free
     paused_after: int = 0  # attempts
     closed: bool = False
 

@@ -224,14 +224,16 @@ def _describe_down(candidate: Candidate, now: float) -> str:
     return f"down after {candidate.cause or 'faults'}, {end}"
 
 
-def last_resort(candidates: Iterable[Candidate], refused: Iterable[Refused]) -> Candidate | None:
+def last_resort(
+    candidates: Iterable[Candidate], refused: Iterable[Refused], *, has_waited: bool = False
+) -> Candidate | None:
     """The one to ask when `sift` kept nobody: of the down, busy and not claimed the soonest to be fit.
 
-    Ties go to the lower offer id. Nobody, while one only lacks a seat (waiting helps there), or while the
-    soonest has a call in flight: a last resort takes one call at a time.
+    Ties go to the lower offer id. Nobody, while one only lacks a seat and the request has not waited for
+    it, or while the soonest has a call in flight: a last resort takes one call at a time.
     """
     reasons = {refusal.offer_id: refusal for refusal in refused}
-    if any(refusal.why is Why.NO_SEAT for refusal in reasons.values()):
+    if not has_waited and any(refusal.why is Why.NO_SEAT for refusal in reasons.values()):
         return None
     left = [
         (inf if refusal.until is None else refusal.until, candidate.offer_id, candidate)

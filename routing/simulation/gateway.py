@@ -38,6 +38,7 @@ class _Trip:
     refused: list[Refused] = field(default_factory=list)
     postponed: list[tuple[int, Outcome]] = field(default_factory=list)
     waited_until: float | None = None
+    has_waited: bool = False
     paused_after: int = 0
 
 
@@ -104,7 +105,8 @@ class Gateway:
         candidates = view(self._lane, self._board, policy_number=REVISION, now=now)
         tried = frozenset(attempt.offer_id for attempt in trip.history)
         kept, trip.refused = sift(candidates, tried=tried, include=(), exclude=(), now=now)
-        resort = None if kept or trip.history else last_resort(candidates, trip.refused)
+        spared = kept or trip.history
+        resort = None if spared else last_resort(candidates, trip.refused, has_waited=trip.has_waited)
         return rank(
             kept if resort is None else [resort],
             value_of_second=policy.value_of_second,
@@ -118,18 +120,20 @@ class Gateway:
         """True, as the value of the generator, when it is worth ranking again."""
         now, policy = self._stage.now, self._policy
         allowed = may_wait(trip.history, max_attempts=policy.max_attempts, stateful=policy.stateful)
-        if not allowed or all(each.why is not Why.NO_SEAT for each in trip.refused):
+        if trip.has_waited or not allowed or all(each.why is not Why.NO_SEAT for each in trip.refused):
             return None
         if trip.waited_until is None:
             budget = trip.budget
             trip.waited_until = min(now + policy.seat_wait, budget.retry_until, budget.deadline)
         if trip.waited_until <= now or self._waiting >= LONGEST_QUEUE:
-            return None
+            trip.has_waited = True
+            return True
         self._waiting += 1
         try:
-            return (yield Park(trip.waited_until - now))
+            trip.has_waited = not (yield Park(trip.waited_until - now))
         finally:
             self._waiting -= 1
+        return True
 
     def _pause(self, trip: _Trip) -> Course:
         if len(trip.history) == trip.paused_after or not trip.history or trip.history[-1].outcome.is_answer:

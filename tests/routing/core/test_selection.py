@@ -180,6 +180,13 @@ class TestLastResort:
     def test_it_waits_for_a_seat_rather_than_ask_one_that_is_down(self) -> None:
         assert self.resort(CEDAR, replace(ALDER, in_flight=2)) is None
 
+    def test_it_asks_one_that_is_down_when_waiting_was_in_vain(self) -> None:
+        full = replace(ALDER, in_flight=2)
+        _, refused = sifted(full, CEDAR)
+
+        assert last_resort([full, CEDAR], refused) is None
+        assert last_resort([full, CEDAR], refused, has_waited=True) == CEDAR
+
     def test_it_ignores_what_the_table_refused_already(self) -> None:
         static = Refused(9, "oak", Why.NOT_CLAIMED, "")
 

@@ -42,6 +42,19 @@ def test_it_ships_the_capabilities() -> None:
     assert all(Capability.objects.values_list("description", flat=True))
 
 
+def test_the_profiles_stand_to_each_other_as_the_work_does() -> None:
+    """R34, R36, R37, R39, R40, R41, R43: ceilings, timeouts and targets of warm, per-frame and chained work."""
+    warm, frame, chained = (RoutingProfile.objects.get(slug=slug) for slug in ("warm", "per-frame", "chained"))
+    assert 5 <= warm.retry_timeout <= 10
+    assert warm.suggested_ceiling < chained.suggested_ceiling
+    assert 10 <= frame.latency_target_ms < 100
+    assert frame.retry_timeout > warm.retry_timeout
+    assert frame.suggested_ceiling.per_unit * 10 <= warm.suggested_ceiling.per_unit
+    assert frame.max_in_flight > warm.max_in_flight
+    assert chained.latency_target_ms >= frame.latency_target_ms + warm.latency_target_ms
+    assert chained.attempt_timeout >= frame.attempt_timeout + warm.attempt_timeout
+
+
 def test_every_shipped_row_is_valid() -> None:
     for row in (*RoutingProfile.objects.all(), *Capability.objects.all()):
         row.full_clean()

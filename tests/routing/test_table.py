@@ -145,6 +145,18 @@ def test_poor_fit_work_weighs_on_what_stands_beside_it(
     assert not any(offer.poor_fit for offer in lane().offers)
 
 
+def test_a_chain_may_cost_more_than_each_of_its_parts(depth: Capability) -> None:
+    """R44, R45: an offer above each part's ceiling and below the chain's is eligible."""
+    chain = Capability.objects.create(slug="depth-to-image", profile=depth.profile)
+    chain.parts.set([depth, Capability.objects.get(slug="image-to-image")])
+    for capability, price in ((depth, "100"), (chain.parts.last(), "200"), (chain, "300")):
+        PriceCeiling.objects.create(capability=capability, price=Price.parse(f"{price} wei/second"))
+    home = Orchestrator.objects.create(name="alder", service_uri="https://127.0.0.1:9101")
+    offer = Offer.objects.create(orchestrator=home, capability=chain)
+    Advert.objects.create(offer=offer, claimed=True, price=Price.parse("250 wei/second"), checked_at=NOW)
+    assert [each.id for each in lane(slug="depth-to-image").offers] == [offer.pk]
+
+
 def test_one_bad_row_costs_only_its_own_offer(alder: Offer, birch: Offer, anything: PriceCeiling) -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE orchestrators_advert SET price = 'a song'")

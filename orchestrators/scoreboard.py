@@ -144,7 +144,7 @@ class Scoreboard:
         live.health = healths.step(before, outcome, source=source, now=now, draw=self._draw())
         if EFFECTS[outcome.cls].reprobe_siblings or self._rolls_up(offer_id, outcome, now):
             self._starved.add(offer_id)
-        if _shared(live.health) != _shared(before):
+        if healths.shared(live.health) != healths.shared(before):
             earlier = self._transitions.get(offer_id)
             self._transitions[offer_id] = Transition(
                 offer_id,
@@ -244,7 +244,6 @@ def write(news: News, now: float) -> list[OfferHealth]:
                 HealthSnapshot.objects.create(**snapshot_values(transition))
             else:
                 lost.append(transition.offer_id)
-        for transition in news.transitions:
             if EFFECTS[transition.outcome.cls].reputation:
                 reputation.note([transition.offer_id], Kind.MISMATCH, transition.outcome.detail, now)
         if news.starved:
@@ -265,10 +264,6 @@ def _make_rows(offers: Iterable[int]) -> None:
 def beat(offers: Iterable[int], now: float) -> None:
     """Note that a gateway has calls in flight at these offers. Run in a thread."""
     OfferHealth.objects.filter(offer_id__in=list(offers)).update(called_at=_datetime(now))
-
-
-def _shared(health: Health) -> tuple[object, ...]:
-    return health.state, health.until, health.cause
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -11,7 +11,7 @@ from orchestrators.models import OfferHealth
 from orchestrators.scoreboard import Scoreboard
 from routing import table as tables
 from routing.candidates import view
-from routing.core.selection import last_resort, rank, sift
+from routing.core.selection import choose
 from routing.decisions import pack, unpack
 from routing.models import Tier
 from routing.table import Lane
@@ -52,14 +52,13 @@ def explain(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> dict
     """
     policy = lane.policy
     candidates = view(lane, board, policy_number=revision, now=now)
-    kept, refused = sift(candidates, tried=frozenset(), include=(), exclude=(), now=now)
-    resort = None if kept else last_resort(candidates, refused)
-    ranked = rank(
-        kept if resort is None else [resort],
+    ranked, refused = choose(
+        candidates,
+        now=now,
         value_of_second=policy.value_of_second,
         typical_seconds=policy.typical_seconds,
+        stateful=policy.stateful,
         draws=CHEAPEST,
-        last_resort=resort is not None,
     )
     return {
         "capability": policy.slug,

@@ -28,7 +28,7 @@ from routing.core import retries
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, Try, decide, may_wait, requests_fault
 from routing.core.refusal import STATUS, Code, Refusal
-from routing.core.selection import Ranked, Why, last_resort, rank, sift
+from routing.core.selection import Ranked, Why, choose
 from routing.delivery import Delivery, Ending, Opening
 from routing.journal import Journal
 from routing.opening import first_event, read_opening
@@ -144,19 +144,18 @@ class RoutingService:
         call, now = trip.call, self._wall()
         policy = call.lane.policy
         candidates = view(call.lane, self.board, policy_number=call.table.revision, now=now)
-        tried = frozenset(attempt.offer_id for attempt in trip.history)
-        kept, trip.refused = sift(candidates, tried=tried, include=call.include, exclude=call.exclude, now=now)
-        # The last resort is for a request that nobody was asked for yet, not a fourth chance.
-        spared = kept or trip.history
-        resort = None if spared else last_resort(candidates, trip.refused, has_waited=trip.has_waited)
         draws = (self._draw(), self._draw(), self._draw())
-        ranked = rank(
-            kept if resort is None else [resort],
+        ranked, trip.refused = choose(
+            candidates,
+            now=now,
             value_of_second=policy.value_of_second,
             typical_seconds=policy.typical_seconds,
+            stateful=policy.stateful,
             draws=draws,
-            last_resort=resort is not None,
-            explore=not policy.stateful,
+            tried=frozenset(attempt.offer_id for attempt in trip.history),
+            include=call.include,
+            exclude=call.exclude,
+            has_waited=trip.has_waited,
         )
         if not trip.history:
             trip.ranked, trip.first_refused, trip.draws = ranked, trip.refused, draws

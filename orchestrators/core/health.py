@@ -110,6 +110,11 @@ def at(health: Health, now: float) -> Health:
     return replace(health, state=State.PROBATION, since=health.until, until=None, trial_successes=0)
 
 
+def shared(health: Health) -> tuple[object, ...]:
+    """What other processes must hear of when it changes; the rest each learns from its own traffic."""
+    return health.state, health.until, health.cause
+
+
 def contacts(health: Health, now: float) -> tuple[int, int]:
     """(faults, contacts) within the last 30 s."""
     recent = health.recent

@@ -53,7 +53,7 @@ class Judgement:
     def is_news(self) -> bool:
         """A change that other processes must hear of."""
         before = self.finding.assignment.health
-        return _shared(before) != _shared(self.health)
+        return healths.shared(before) != healths.shared(self.health)
 
     @property
     def report(self) -> Report:
@@ -120,10 +120,6 @@ def _by_work(claim: Claim, sample: Outcome) -> Claim:
     if sample.is_success:
         return adverts.affirmed(claim)
     return adverts.revoked(claim) if sample.cls is OutcomeClass.NOT_CLAIMED else claim
-
-
-def _shared(health: Health) -> tuple[object, ...]:
-    return health.state, health.until, health.cause
 
 
 def _words(judgement: Judgement) -> Iterator[str]:

@@ -161,6 +161,38 @@ class Ranked:
     terms: Terms
 
 
+def choose(
+    candidates: Sequence[Candidate],
+    *,
+    now: float,
+    value_of_second: int,
+    typical_seconds: float,
+    stateful: bool,
+    draws: tuple[float, float, float],
+    tried: frozenset[int] = frozenset(),
+    include: Collection[str] = (),
+    exclude: Collection[str] = (),
+    has_waited: bool = False,
+) -> tuple[list[Ranked], list[Refused]]:
+    """Whom to ask, best first, and why not the others: `sift`, the last resort, `rank`.
+
+    The one choice of live traffic, of its explanation and of the simulation; arguments as of those three.
+    The last resort is for a request that nobody was asked for yet, not a fourth chance.
+    """
+    kept, refused = sift(candidates, tried=tried, include=include, exclude=exclude, now=now)
+    spared = kept or tried
+    resort = None if spared else last_resort(candidates, refused, has_waited=has_waited)
+    ranked = rank(
+        kept if resort is None else [resort],
+        value_of_second=value_of_second,
+        typical_seconds=typical_seconds,
+        draws=draws,
+        last_resort=resort is not None,
+        explore=not stateful,
+    )
+    return ranked, refused
+
+
 def sift(
     candidates: Iterable[Candidate],
     *,

@@ -1,7 +1,7 @@
 """Our policy, made of the product's own parts around a simulated wire.
 
 The loop is that of `routing.service`, without bytes: an answer arrives whole and is delivered in the same
-moment, so what the service does at a stream's end happens at once. Scoreboard, view, sift, rank, decide,
+moment, so what the service does at a stream's end happens at once. Scoreboard, view, choose, decide,
 classify and step are the product's.
 """
 
@@ -18,7 +18,7 @@ from routing.candidates import view
 from routing.core import retries
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, may_wait, requests_fault
-from routing.core.selection import Candidate, Ranked, Refused, Why, last_resort, rank, sift
+from routing.core.selection import Candidate, Ranked, Refused, Why, choose
 from routing.simulation.numbers import Numbers
 from routing.simulation.prober import Advert, Prober
 from routing.simulation.stage import Course, Park, Send, Sleep, Stage
@@ -103,18 +103,17 @@ class Gateway:
     def _rank(self, trip: _Trip) -> list[Ranked]:
         policy, now, draw = self._policy, self._stage.now, self._stage.draw
         candidates = view(self._lane, self._board, policy_number=REVISION, now=now)
-        tried = frozenset(attempt.offer_id for attempt in trip.history)
-        kept, trip.refused = sift(candidates, tried=tried, include=(), exclude=(), now=now)
-        spared = kept or trip.history
-        resort = None if spared else last_resort(candidates, trip.refused, has_waited=trip.has_waited)
-        return rank(
-            kept if resort is None else [resort],
+        ranked, trip.refused = choose(
+            candidates,
+            now=now,
             value_of_second=policy.value_of_second,
             typical_seconds=policy.typical_seconds,
+            stateful=policy.stateful,
             draws=(draw(), draw(), draw()),
-            last_resort=resort is not None,
-            explore=not policy.stateful,
+            tried=frozenset(attempt.offer_id for attempt in trip.history),
+            has_waited=trip.has_waited,
         )
+        return ranked
 
     def _seat_came_free(self, trip: _Trip) -> Course:
         """True, as the value of the generator, when it is worth ranking again."""

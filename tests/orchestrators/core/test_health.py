@@ -14,6 +14,7 @@ from orchestrators.core.health import (
     at,
     contacts,
     failure_probability,
+    shared,
     step,
 )
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
@@ -288,3 +289,10 @@ def test_the_probability_of_failure_follows_the_window() -> None:
     assert failure_probability(run(HEALTHY, *[OK] * 64), 100.0) < 0.008
     assert 0.9 < failure_probability(run(DOWN, *[TIMEOUT] * 64), 100.0) < 0.95
     assert failure_probability(run(DOWN, *[TIMEOUT] * 64), 131.0) == 0.1
+
+
+def test_others_hear_of_a_change_of_state_and_of_nothing_less() -> None:
+    assert shared(run(HEALTHY, OK)) == shared(HEALTHY)
+    assert shared(run(HEALTHY, TIMEOUT)) == shared(HEALTHY)
+    assert shared(DOWN) != shared(HEALTHY)
+    assert shared(replace(DOWN, until=200.0)) != shared(DOWN)

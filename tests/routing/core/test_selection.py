@@ -17,6 +17,7 @@ from routing.core.selection import (
     Ranked,
     Refused,
     Why,
+    choose,
     last_resort,
     rank,
     sift,
@@ -381,3 +382,29 @@ class TestDrawing:
         )
 
         assert [each.candidate.orchestrator for each in found] == ["alder", "birch"]
+
+
+class TestChoosing:
+    """The three steps as one, for whoever has to choose."""
+
+    def chosen(self, *candidates: Candidate, tried: frozenset[int] = frozenset()) -> list[Ranked]:
+        found, _ = choose(
+            candidates,
+            now=NOW,
+            value_of_second=300,
+            typical_seconds=1.0,
+            stateful=False,
+            draws=(0.5, 0.5, 0.5),
+            tried=tried,
+        )
+        return found
+
+    def test_it_keeps_who_may_be_asked_and_ranks_them(self) -> None:
+        assert [each.candidate for each in self.chosen(CEDAR, BIRCH, ALDER)] == [ALDER, BIRCH]
+
+    def test_it_takes_the_last_resort_when_nobody_may(self) -> None:
+        [only] = self.chosen(CEDAR)
+        assert (only.candidate, only.rank) == (CEDAR, Rank.LAST_RESORT)
+
+    def test_it_spares_the_last_resort_once_somebody_was_asked(self) -> None:
+        assert self.chosen(ALDER, CEDAR, tried=frozenset({ALDER.offer_id})) == []

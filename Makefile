@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 STATIC := .local/static/.ready
-PINS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+PINS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) --quiet
 
 .PHONY: help setup demo test test-all lint checks unit core long postgres serve probe migrate fmt pins

@@ -86,6 +86,9 @@ class Runtime:
 
     def __init__(self) -> None:
         self.max_body = settings.BYOCGW_MAX_BODY
+        self.max_in_flight = settings.BYOCGW_MAX_IN_FLIGHT
+        self.in_flight = 0  # requests of the data plane inside the door
+        self.turned_away = 0  # those that found it full, since the start
         self.board = Scoreboard(random.random)
         self.arrivals: dict[int, float] = {}  # of limited clients, see throttling
         self._tasks: list[asyncio.Task[None]] = []

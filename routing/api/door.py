@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+OVERLOADED = Refusal(Code.OVERLOADED, "This gateway carries as many calls as it can.", retry_after=1.0)
 
 
 class Incoming(ReplayBody):
@@ -81,6 +84,20 @@ class Door:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Where the worker is full the answer costs the same few microseconds whatever was sent: neither key
+        nor body is looked at, so that those inside are served in time."""
+        runtime = self.runtime
+        if runtime.in_flight >= runtime.max_in_flight:
+            runtime.turned_away += 1
+            await send_response(problem_response(OVERLOADED, secrets.token_hex(16)), send)
+            return
+        runtime.in_flight += 1
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            runtime.in_flight -= 1
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         incoming = Incoming(receive, length=declared_length(scope), limit=self.runtime.max_body)
         request = DataPlaneRequest(scope, self.runtime, incoming)
         view_class, kwargs = resolve(scope["raw_path"])

@@ -25,6 +25,7 @@ class Code(StrEnum):
     INTERNAL = "internal"
     NOT_IMPLEMENTED = "not_implemented"
     EXHAUSTED = "exhausted"
+    OVERLOADED = "overloaded"
     NONE_AVAILABLE = "none_available"
     BOOKS_CLOSED = "books_closed"
     DEADLINE = "deadline"
@@ -43,6 +44,7 @@ STATUS: dict[Code, int] = {
     Code.INTERNAL: 500,
     Code.NOT_IMPLEMENTED: 501,
     Code.EXHAUSTED: 502,
+    Code.OVERLOADED: 503,
     Code.NONE_AVAILABLE: 503,
     Code.BOOKS_CLOSED: 503,
     Code.DEADLINE: 504,
@@ -61,6 +63,7 @@ TITLE: dict[Code, str] = {
     Code.INTERNAL: "The gateway failed",
     Code.NOT_IMPLEMENTED: "The gateway does not offer this",
     Code.EXHAUSTED: "Every attempt failed",
+    Code.OVERLOADED: "The gateway is at its limit",
     Code.NONE_AVAILABLE: "No orchestrator is available",
     Code.BOOKS_CLOSED: "Past jobs cannot be looked up now",
     Code.DEADLINE: "Time ran out",

@@ -26,6 +26,6 @@ cannot hold up those behind it. Once the cause is mended, renaming that file to 
 from __future__ import annotations
 
 from routing.journal.records import AttemptRecord, JobRecord
-from routing.journal.writer import Journal
+from routing.journal.writer import Journal, State
 
-__all__ = ["AttemptRecord", "JobRecord", "Journal"]
+__all__ = ["AttemptRecord", "JobRecord", "Journal", "State"]

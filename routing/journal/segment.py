@@ -32,7 +32,7 @@ class Segment:
         self.whole = 0
         self.drained = 0
         self._fd = fd
-        self._size = 0
+        self._torn = False
 
     def __repr__(self) -> str:
         return f"<Segment {self.name} {self.drained}/{self.whole}>"
@@ -80,23 +80,23 @@ class Segment:
     def append(self, line: bytes) -> None:
         """One line, in one write. OSError if not all of it went to the disk.
 
-        What a short write left is closed off by the next line's own newline and then reads as damaged.
+        What a short write left has no newline, so nobody reads it; the next line takes its place.
         """
-        torn = self._size > self.whole
-        data = b"\n" + line if torn else line
-        written = os.write(self._fd, data)
-        self._size += written
-        if written < len(data):
+        if self._torn:
+            os.ftruncate(self._fd, self.whole)
+            self._torn = False
+        if os.write(self._fd, line) < len(line):
+            self._torn = True
             raise OSError(errno.ENOSPC, "The disk took only part of a line.")
-        self.whole = self._size
+        self.whole += len(line)
 
     def lines(self, start: int, most: int) -> tuple[list[bytes], int]:
-        """The whole lines among `most` bytes from `start`, without newlines, and where they end."""
+        """The whole lines among `most` bytes from `start`, without newlines, and where they end; no blanks."""
         chunk = os.pread(self._fd, most, start)
         end = chunk.rfind(b"\n") + 1
         if not end and len(chunk) == most:
             end = most  # no line of ours is that long: damage, and it must not block what follows
-        return [line for line in chunk[:end].split(b"\n") if line], start + end
+        return [line for line in chunk[:end].split(b"\n") if line and not line.isspace()], start + end
 
     def reject(self, line: bytes) -> None:
         """Set a line aside, for people. OSError as ever."""

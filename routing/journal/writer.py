@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 from django.db import Error
@@ -17,6 +20,13 @@ logger = logging.getLogger(__name__)
 
 # Far more than come between two drains: a few megabytes.
 REMEMBERED = 2000
+# A disk that takes so many bytes again is no longer full: more than most records have.
+PROBE = 4096
+
+
+class State(StrEnum):
+    WRITING = "writing"
+    DROPPING = "dropping"  # the disk takes no records: they are counted, and their calls answered all the same
 
 
 class Journal:
@@ -24,36 +34,52 @@ class Journal:
 
     `folder`: on a local disk (flock), made if missing; OSError if it cannot be. A disk that is merely
     full does not stop the start. `node`: this machine's name, unique on its database.
-    `segment_bytes`: a file that grew over it is followed by a new one.
-    `dropped`: records that could not be written. `rejected`: lines the database will never take.
+    `segment_bytes`: a file that grew over it is followed by a new one. `clock`: monotonic seconds.
+
+    To be read from any thread: `state`, `backlog`, `lag`, and counts since the start: `dropped`, records that
+    could not be written; `rejected`, lines the database will never take; `adopted`, files of the dead.
     """
 
-    def __init__(self, folder: Path, node: str, segment_bytes: int = 64 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        node: str,
+        segment_bytes: int = 64 * 1024 * 1024,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder
         self.node = node
         self.segment_bytes = segment_bytes
+        self.state = State.WRITING
         self.dropped = 0
         self.rejected = 0
+        self.adopted = 0
+        self._clock = clock
+        self._level_at = clock()  # what was written before is in the database
         self._latest: OrderedDict[str, JobRecord] = OrderedDict()
         self._live: Segment | None = None
         self._queue: deque[Segment] = deque()  # rolled and adopted: locked by us until they are drained
         self._complained: set[Path] = set()
         self._forgot = False
-        self._failing = False
         self._closed = False
         self._writing = threading.Lock()  # guards _live and the counting of what is written
         self._draining = threading.Lock()  # one drain at a time; close() waits for it
         self._started()
 
     def __repr__(self) -> str:
-        return f"<Journal {self.folder} backlog={self.backlog} dropped={self.dropped}>"
+        return f"<Journal {self.folder} {self.state} backlog={self.backlog} dropped={self.dropped}>"
 
     @property
     def backlog(self) -> int:
         """Bytes that wait for the database, in the files we hold."""
         live = self._live
         return sum(each.whole - each.drained for each in [*self._queue, *([live] if live else [])])
+
+    @property
+    def lag(self) -> float:
+        """For how many seconds, at most, the oldest waiting line has waited; 0 if none does."""
+        return self._clock() - self._level_at if self.backlog else 0.0
 
     def append(self, record: JobRecord) -> bool:
         """Write one line. Never raises: False means it is dropped, counted and logged."""
@@ -65,9 +91,9 @@ class Journal:
                 self._segment().append(line_of(record))
             except Exception as exc:  # bookkeeping must not cost the client its answer
                 self.dropped += 1
-                self._say(failing=True, why=exc)
+                self._turn(State.DROPPING, exc)
                 return False
-            self._say(failing=False)
+            self._turn(State.WRITING)
             return True
 
     def recall(self, request_id: str) -> JobRecord | None:
@@ -77,20 +103,24 @@ class Journal:
     def drain(self) -> bool:
         """One batch: rolled and adopted files first, then our live one. True when there is more.
 
-        django.db.Error when the database is away, OSError when the disk fails: nothing is lost or
-        applied twice; call again later, with a fresh connection.
+        django.db.Error when the database is away: nothing is lost or applied twice; call again later, with
+        a fresh connection.
         """
         with self._draining:
             if self._closed:
                 return False
+            began = self._clock()
+            if self.state is State.DROPPING:
+                self._recover()
             if not self._forgot:
                 store.forget(self.folder, self.node)
                 self._forgot = True
-            if self._queue:
-                self._advance()
+            if self._queue and self._advance():
                 return True
             if self._drain_live():
                 return True
+            if not self._queue:
+                self._level_at = began
             return self._adopt()
 
     def close(self, *, drain: bool = False) -> None:
@@ -116,9 +146,9 @@ class Journal:
 
     def _last_drain(self) -> None:
         try:
-            while self._queue:
-                self._advance()
-        except (Error, OSError) as exc:
+            while self._queue and self._advance():
+                pass
+        except Error as exc:
             logger.warning("journal: %d bytes are left for another worker: %s", self.backlog, exc)
 
     def _started(self) -> None:
@@ -126,7 +156,7 @@ class Journal:
         try:
             self._segment()
         except OSError as exc:
-            self._say(failing=True, why=exc)
+            self._turn(State.DROPPING, exc)
 
     def _segment(self) -> Segment:
         """The file to write to; a new one when the last is full. Called with `_writing` held."""
@@ -143,21 +173,31 @@ class Journal:
             self._live = following
         return self._live
 
-    def _say(self, *, failing: bool, why: Exception | None = None) -> None:
-        if failing == self._failing:
+    def _turn(self, state: State, why: Exception | None = None) -> None:
+        """One line per change of state, not per record."""
+        if state is self.state:
             return
-        self._failing = failing
-        if failing:
+        self.state = state
+        if state is State.DROPPING:
             logger.error("journal: records are being dropped (%d so far): %s", self.dropped, why)
         else:
             logger.warning("journal: writes again; %d records were dropped so far", self.dropped)
 
-    def _advance(self) -> None:
-        """One batch of the first file in the queue; the file goes when nothing is left in it."""
+    def _advance(self) -> bool:
+        """One batch of the first file in the queue; the file goes when nothing is left in it.
+
+        False if the disk fails: the file is tried again after the others.
+        """
         segment = self._queue[0]
-        if not self._drain(segment):
-            store.finish(segment)
-            self._queue.popleft().close()
+        try:
+            if not self._drain(segment):
+                store.finish(segment)
+                self._queue.popleft().close()
+        except OSError as exc:
+            self._complain(segment.path, exc)
+            self._queue.rotate(-1)
+            return False
+        return True
 
     def _drain_live(self) -> bool:
         live = self._live
@@ -175,6 +215,21 @@ class Journal:
                 self._queue.append(live)
                 self._live = None
 
+    def _recover(self) -> None:
+        """Without traffic nobody would notice that the disk has room again, and a gateway that says it is
+        not ready gets none. A live file that is drained goes: its room may be all there is."""
+        with self._writing:
+            live = self._live
+            if live and live.drained == live.whole > PROBE:
+                self._queue.append(live)
+                self._live = None
+                return  # this drain removes it, the next one looks
+            try:
+                self._segment().append(b"%*s\n" % (PROBE, b""))
+            except OSError:
+                return
+            self._turn(State.WRITING)
+
     def _drain(self, segment: Segment) -> bool:
         drained = store.drain_batch(segment)
         self.rejected += drained.rejected
@@ -190,6 +245,7 @@ class Journal:
                 continue
             if segment:
                 logger.info("journal: adopted %s", path.name)
+                self.adopted += 1
                 self._queue.append(segment)
                 return True
         return False
@@ -197,7 +253,7 @@ class Journal:
     def _complain(self, path: Path, why: OSError) -> None:
         if path not in self._complained:
             self._complained.add(path)
-            logger.error("journal: %s cannot be adopted: %s", path, why)
+            logger.error("journal: %s cannot be read or removed: %s", path, why)
 
     def _give_up(self, segment: Segment) -> None:
         """Its mark, if any, is forgotten at this node's next start."""

@@ -82,7 +82,7 @@ def test_it_goes_on_after_the_disk_took_half_a_line(
     drain(journal)
     assert len(stored()) == counted() == 401
     assert "later" in stored()
-    assert journal.dropped == 3
+    assert (journal.dropped, journal.rejected) == (3, 0)
     said = [record.levelname for record in caplog.records if record.name == "routing.journal.writer"]
     assert said == ["ERROR", "WARNING"]
 
@@ -187,4 +187,4 @@ def test_it_starts_without_a_file_and_opens_one_when_it_can(open_journal: MakeJo
     drain(journal)
     assert stored() == ["kept"]
     assert journal.dropped == 1
-    assert repr(journal) == f"<Journal {tmp_path} backlog=0 dropped=1>"
+    assert repr(journal) == f"<Journal {tmp_path} writing backlog=0 dropped=1>"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import DatabaseError
 
+from routing.journal import State
 from routing.journal.records import line_of
 from routing.journal.segment import Segment
 from routing.journal.store import drain_batch, finish
@@ -149,3 +150,22 @@ def test_it_stops_when_somebody_else_moves_the_mark(tmp_path: Path) -> None:
             drain_batch(segment)
         assert stored() == ["job-1"]
         finish(segment)
+
+
+def test_it_tells_how_much_waits_since_when_and_what_it_adopted(open_journal: MakeJournal) -> None:
+    now = 100.0
+    dead = open_journal()
+    dead.append(job("dead"))
+    dead.close()
+    ours = open_journal(clock=lambda: now)
+    now += 5
+    assert (ours.backlog, ours.lag, ours.adopted) == (0, 0.0, 0)
+    assert ours.drain()
+    assert (ours.adopted, ours.lag) == (1, 0.0)
+    drain(ours)
+    ours.append(job("new"))
+    now += 7
+    assert ours.backlog > 0
+    assert ours.lag == 7
+    drain(ours)
+    assert (ours.backlog, ours.lag, ours.state) == (0, 0.0, State.WRITING)

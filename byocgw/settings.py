@@ -99,6 +99,15 @@ def loopback(bind: str) -> bool:
         return host == "localhost" or bind.startswith("unix:")
 
 
+def networks(name: str, default: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Comma-separated networks; `none` for none at all."""
+    texts = [] if read(name) == "none" else listed(name, default)
+    try:
+        return tuple(map(ipaddress.ip_network, texts))
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"{name}: {exc}; write networks such as 10.0.0.0/8, or none.") from exc
+
+
 def secret_key(bind: str) -> str:
     """From the environment; on a loopback address one is made once and kept in `.local/`."""
     given = read("SECRET_KEY")
@@ -183,6 +192,7 @@ BYOCGW_JOURNAL_DIR = Path(read("BYOCGW_JOURNAL_DIR", str(LOCAL_DIR / "journal"))
 BYOCGW_NODE = read("BYOCGW_NODE", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:40] or "node")
 BYOCGW_MAX_BODY = whole("BYOCGW_MAX_BODY", 64 * 1024 * 1024, 1)
 BYOCGW_MAX_IN_FLIGHT = whole("BYOCGW_MAX_IN_FLIGHT", 1000, 1)
+BYOCGW_ALLOWED_NETWORKS = networks("BYOCGW_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128" if loopback(BIND) else "")
 BYOCGW_EXPOSE_ORCHESTRATOR = flag("BYOCGW_EXPOSE_ORCHESTRATOR")
 BYOCGW_DECISION_SAMPLE = fraction("BYOCGW_DECISION_SAMPLE", 0.1)
 BYOCGW_SENDER_ADDRESS = address("BYOCGW_SENDER_ADDRESS")

@@ -18,7 +18,10 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 # settings.py and gunicorn.py read the environment through these alone; the name comes first.
-READERS = {"flag", "whole", "seconds", "fraction", "listed", "address", "count", "read", "os.environ.get"}
+READERS = {
+    *("flag", "whole", "seconds", "fraction", "listed", "networks", "address", "count", "read"),
+    "os.environ.get",
+}
 
 
 def variables(file: Path) -> set[str]:

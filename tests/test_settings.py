@@ -80,6 +80,8 @@ def test_a_wrong_value_stops_the_start_and_is_named(name: str) -> None:
         ("LOG_LEVEL", "LOUD"),
         ("DATABASE_URL", "nonsense"),
         ("WEB_CONCURRENCY", "1.5"),
+        ("BYOCGW_ALLOWED_NETWORKS", "10.0.0.1/8"),
+        ("BYOCGW_ALLOWED_NETWORKS", "all"),
     ],
 )
 def test_a_value_that_only_looks_right_is_named_too(name: str, value: str) -> None:
@@ -114,6 +116,20 @@ def test_the_environment_is_obeyed() -> None:
         "BYOCGW_EXPOSE_ORCHESTRATOR": "True",
         "SESSION_COOKIE_SECURE": "True",
     }
+
+
+@pytest.mark.parametrize(
+    ("environment", "networks"),
+    [
+        ({}, "127.0.0.0/8,::1/128"),
+        ({"BIND": "0.0.0.0:8000", "SECRET_KEY": "x" * 50}, ""),
+        ({"BYOCGW_ALLOWED_NETWORKS": "none"}, ""),
+        ({"BYOCGW_ALLOWED_NETWORKS": "10.0.0.0/8, fd00::/8"}, "10.0.0.0/8,fd00::/8"),
+    ],
+)
+def test_this_machine_is_allowed_only_to_those_on_it(environment: dict[str, str], networks: str) -> None:
+    told = read("BYOCGW_ALLOWED_NETWORKS", **environment)["BYOCGW_ALLOWED_NETWORKS"]
+    assert ",".join(re.findall(r"'([^']+)'", told)) == networks
 
 
 # --- the secret key ------------------------------------------------------------------------------

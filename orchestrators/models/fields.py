@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from orchestrators.core.addresses import refusal_of_host
 from orchestrators.core.price import Price, PriceError
 from orchestrators.core.slug import check_slug
 
@@ -19,6 +22,17 @@ def validate_slug(text: str) -> None:
         check_slug(text)
     except ValueError as exc:
         raise ValidationError(str(exc), code="slug") from exc
+
+
+def validate_allowed(url: str) -> None:
+    """Its host is no address outside the public internet and the allowed networks. A name may turn out to
+    be one: that is judged at every connection."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return  # no URL at all, which others say
+    if sentence := refusal_of_host(host, settings.BYOCGW_ALLOWED_NETWORKS):
+        raise ValidationError(sentence, code="address")
 
 
 class WeiField(models.Field):  # type: ignore[type-arg]

@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from orchestrators.models.fields import validate_allowed
+
 
 class Mode(models.TextChoices):
     """Set by people, on orchestrator and offer; the stricter of both counts. Only `active` gets traffic."""
@@ -83,6 +85,10 @@ class Orchestrator(models.Model):
 
     def clean(self) -> None:
         self.service_uri = self.service_uri.rstrip("/")
+        try:
+            validate_allowed(self.service_uri)
+        except ValidationError as exc:
+            raise ValidationError({"service_uri": exc}) from exc
 
 
 class Certificate(models.Model):

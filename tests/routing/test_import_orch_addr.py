@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -42,8 +44,9 @@ def test_it_skips_empty_and_repeated_items() -> None:
     assert parse(" a.example , ,https://a.example:8935,") == ["https://a.example:8935"]
 
 
-def test_it_creates_the_orchestrators() -> None:
+def test_it_creates_the_orchestrators(settings: Any) -> None:
     """R6: a comma-separated -orchAddr creates the orchestrators, which get traffic like any others."""
+    settings.BYOCGW_ALLOWED_NETWORKS = (ip_network("10.0.0.0/8"),)
     out = run("https://a.example:8935, b.example,10.0.0.1:9000,10.0.0.1:9001")
     assert list(Orchestrator.objects.values_list("name", "service_uri", "protocol", "mode")) == [
         ("10.0.0.1", "https://10.0.0.1:9000", "byoc", "active"),
@@ -53,6 +56,12 @@ def test_it_creates_the_orchestrators() -> None:
     ]
     assert "+ orchestrator a.example: https://a.example:8935" in out
     assert ConfigRevision.objects.get().via == "command"
+
+
+def test_it_refuses_an_address_of_a_network_that_is_not_allowed() -> None:
+    with pytest.raises(CommandError, match=r"10\.0\.0\.1 is a private address; .*BYOCGW_ALLOWED_NETWORKS"):
+        run("a.example,10.0.0.1:9000")
+    assert not Orchestrator.objects.exists()
 
 
 def test_it_leaves_known_addresses_alone() -> None:

@@ -1,19 +1,23 @@
 """All connections to one service URI under one trust: a bulkhead.
 
 A seat is taken for every exchange and given back at its end. A connection is opened only by who has
-a seat and finds none idle, so there are never more connections than seats.
+a seat and finds none idle, so there are never more connections than seats. It goes to an address that
+was looked up and judged here, never to a name that could lead elsewhere a moment later.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import ssl
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from orchestrators.core.addresses import Network, refusal
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import Body, NotConnected
 from orchestrators.upstream.transport import request
@@ -50,8 +54,11 @@ class Address:
 class Origin:
     """`send` is the only way in; `aclose` aborts whatever is under way."""
 
-    def __init__(self, address: Address, ways: tuple[Way, ...], limits: Limits) -> None:
+    def __init__(
+        self, address: Address, ways: tuple[Way, ...], limits: Limits, allowed: tuple[Network, ...]
+    ) -> None:
         self._address = address
+        self._allowed = allowed
         self._ways = ways
         self._limits = limits
         self._seats = asyncio.Semaphore(limits.connections)
@@ -137,9 +144,10 @@ class Origin:
 
     async def _open_trusted(self) -> Connection:
         reason = ""
+        addresses = await self._addresses()
         for way in self._ways:
             try:
-                connection = await self._open(way.context)
+                connection = await self._open_any(addresses, way.context)
             except ssl.SSLCertVerificationError as error:
                 reason = reason or f"certificate not trusted: {error.verify_message}"
                 continue
@@ -151,14 +159,38 @@ class Origin:
             connection.abort()
         raise NotConnected(Fault.UNTRUSTED, reason)
 
-    async def _open(self, context: ssl.SSLContext | None) -> Connection:
-        host = self._address.host
+    async def _addresses(self) -> list[str]:
+        """Where the name leads now, without what is not allowed; NotConnected when nothing is left."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(where[0]) for *_, where in found))
+        refused = {each: refusal(ip_address(each), self._allowed) for each in addresses}
+        allowed = [each for each in addresses if not refused[each]]
+        if not allowed:
+            raise NotConnected(Fault.UNREACHABLE, next(iter(refused.values()), "a name without an address"))
+        return allowed
+
+    async def _open_any(self, addresses: list[str], context: ssl.SSLContext | None) -> Connection:
+        """At the first address that takes a connection."""
+        errors: list[OSError] = []
+        for address in addresses:
+            try:
+                return await self._open(address, context)
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                errors.append(error)
+        if len(errors) == 1:
+            raise errors[0]
+        raise OSError("; ".join(map(str, errors)))
+
+    async def _open(self, address: str, context: ssl.SSLContext | None) -> Connection:
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(self, self._limits),
-            host,
+            address,
             self._address.port,
             ssl=context,
-            server_hostname=host if context else None,
+            server_hostname=self._address.host if context else None,
         )
         if not connection.closed.done():
             self._connections.add(connection)
@@ -189,6 +221,6 @@ class Origin:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """asyncio folds the failures of several addresses of one name into one error without a number."""
+    """The failures of several addresses of one name are told in one error without a number."""
     text = str(error)
     return isinstance(error, ConnectionRefusedError) or 0 < text.count("[Errno ") == text.count(_REFUSED)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+from django.conf import settings
 
+from orchestrators.core.addresses import Network
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import NotConnected, Target
 from orchestrators.upstream.transport.face import OriginTransport
@@ -15,10 +17,14 @@ from orchestrators.upstream.transport.tls import ways
 
 
 class Pool:
-    """Origins by service URI, trust and fingerprint: a certificate trusted anew is a new origin."""
+    """Origins by service URI, trust and fingerprint: a certificate trusted anew is a new origin.
 
-    def __init__(self, limits: Limits = DEFAULT) -> None:
+    `allowed`: networks beside the public internet, None for those of the settings.
+    """
+
+    def __init__(self, limits: Limits = DEFAULT, allowed: tuple[Network, ...] | None = None) -> None:
         self._limits = limits
+        self._allowed = settings.BYOCGW_ALLOWED_NETWORKS if allowed is None else allowed
         self._origins: dict[tuple[str, str, str], Origin] = {}
 
     def __repr__(self) -> str:
@@ -46,7 +52,7 @@ class Pool:
                 trusted = ways(secure=address.secure, tls=tls, fingerprint=fingerprint)
             except ValueError as error:
                 raise NotConnected(Fault.UNREACHABLE, str(error)) from error
-            origin = self._origins[key] = Origin(address, trusted, self._limits)
+            origin = self._origins[key] = Origin(address, trusted, self._limits, self._allowed)
         return origin
 
     async def aclose(self) -> None:

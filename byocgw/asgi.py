@@ -29,5 +29,5 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         else:
             await django_application(scope, receive, send)  # type: ignore[arg-type]
     elif scope["type"] == "lifespan":
-        await door.lifespan(receive, send)
+        await door.lifespan(scope, receive, send)
     # WebSockets are refused by returning: the server closes the handshake with 403

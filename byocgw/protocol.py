@@ -167,6 +167,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         self.draining = True
+        if "drain_begins" in self.app_state:
+            self.app_state["drain_begins"]()  # the application says so in its readiness
         if self.answering:
             self.cycle.keep_alive = False
         else:

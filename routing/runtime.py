@@ -28,6 +28,7 @@ from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
 from routing import table as tables
 from routing.journal import Journal
+from routing.lag import LoopWatch
 from routing.service import RoutingService
 from routing.table import RoutingTable
 
@@ -46,22 +47,22 @@ class DatabaseThread:
     """One thread with its own connection, which is given up after every error."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
+        self.failing = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._failing = False
 
     async def run(self, work: Callable[[], T]) -> T | None:
         """The result, or None if the database failed; one log line per change of state."""
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, work)
         except DatabaseError as exc:
-            if not self._failing:
-                log.error("%s: the database does not answer (%s); serving from memory", self._name, exc)
-            self._failing = True
+            if not self.failing:
+                log.error("%s: the database does not answer (%s); serving from memory", self.name, exc)
+            self.failing = True
             return None
-        if self._failing:
-            log.warning("%s: the database answers again", self._name)
-        self._failing = False
+        if self.failing:
+            log.warning("%s: the database answers again", self.name)
+        self.failing = False
         return result
 
     @staticmethod
@@ -78,11 +79,16 @@ class DatabaseThread:
 
 
 class Runtime:
-    """Built by `start()`, in the worker, on its event loop."""
+    """Built by `start()`, in the worker, on its event loop.
+
+    `built_at`, `confirmed_at`: monotonic seconds when the table was built, and last found to be the latest.
+    """
 
     table: RoutingTable
     service: RoutingService
     journal: Journal
+    built_at: float
+    confirmed_at: float
 
     def __init__(self) -> None:
         self.max_body = settings.BYOCGW_MAX_BODY
@@ -90,11 +96,15 @@ class Runtime:
         self.in_flight = 0  # requests of the data plane inside the door
         self.turned_away = 0  # those that found it full, since the start
         self.board = Scoreboard(random.random)
+        self.started = False
+        self.draining = False  # no new calls, please: those in flight are being finished
+        self.probed_at: float | None = None  # wall seconds of the latest probe of any offer
         self.arrivals: dict[int, float] = {}  # of limited clients, see throttling
         self._tasks: list[asyncio.Task[None]] = []
         self._refresher = DatabaseThread("table refresh")
         self._drainer = DatabaseThread("journal drain")
         self.reader = DatabaseThread("job reader")  # a client's question must not hold up the other two
+        self._loop_watch = LoopWatch()
         self._numbers = (-1, -1)
         self._heard_at = self._beaten_at = 0.0
         self._news: News | None = None
@@ -115,11 +125,14 @@ class Runtime:
         )
         await loop.run_in_executor(self._refresher._pool, self._first_table)
         await self._hear()
+        self._loop_watch.start()
+        self.started = True
         for every, step in ((REFRESH_EVERY, self.refresh), (DRAIN_EVERY, self.drain)):
             self._tasks.append(asyncio.create_task(self._repeat(every, step)))
 
     async def stop(self) -> None:
         """Requests are over. What the last drain does not manage, an adopter does."""
+        self._loop_watch.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -133,6 +146,20 @@ class Runtime:
         await self._pool.aclose()
         for thread in (self._refresher, self._drainer, self.reader):
             await thread.stop()
+
+    def drain_begins(self) -> None:
+        """The server takes no new connections; it finishes what it has."""
+        self.draining = True
+
+    @property
+    def lag(self) -> float:
+        """Seconds by which the event loop was late, at worst, in the last one to two seconds."""
+        return self._loop_watch.lag
+
+    @property
+    def database_away(self) -> set[str]:
+        """Which of the two background steps get no answer from the database."""
+        return {thread.name for thread in (self._refresher, self._drainer) if thread.failing}
 
     async def _repeat(self, every: float, step: Callable[[], object]) -> None:
         while True:
@@ -153,7 +180,7 @@ class Runtime:
         numbers = await self._refresher.run(tables.numbers)
         if numbers is None:
             return
-        stale = time.monotonic() - self._built_at > REBUILD_EVERY
+        stale = time.monotonic() - self.built_at > REBUILD_EVERY
         if stale or numbers[0] != self._numbers[0]:
             built = await self._refresher.run(lambda: tables.build(settings.WEB_CONCURRENCY))
             if built is None:
@@ -162,11 +189,11 @@ class Runtime:
         silent = time.monotonic() - self._heard_at > HEAR_EVERY
         if (silent or numbers[1] != self._numbers[1]) and not await self._hear():
             return
-        self._numbers = numbers
+        self._numbers, self.confirmed_at = numbers, time.monotonic()
 
     def _take(self, table: RoutingTable) -> None:
         self.table = table
-        self._built_at = time.monotonic()
+        self.built_at = self.confirmed_at = time.monotonic()
         entries = (offer for slug in table.policies for offer in table.offers_of(slug))
         self.board.know({offer.id: offer.orchestrator_id for offer in entries})
 
@@ -175,6 +202,7 @@ class Runtime:
         if rows is None:
             return False
         self._heard_at = time.monotonic()
+        self.probed_at = max((row.probed_at.timestamp() for row in rows if row.probed_at), default=None)
         self.board.adopt(rows)
         return True
 

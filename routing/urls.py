@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
 from django.urls import path, re_path
 
 from routing.api.staff import ExplainView, JobView, NothingHere
 
-
-def healthz(request: HttpRequest) -> HttpResponse:
-    """The process answers. Nothing is asked of the database."""
-    return HttpResponse("ok\n", content_type="text/plain")
-
-
 urlpatterns = [
-    path("healthz", healthz, name="healthz"),
     re_path(r"^api/jobs/(?P<request_id>[0-9A-Za-z-]{1,40})/$", JobView.as_view(), name="api-job"),
     path("api/capabilities/<slug:slug>/explain/", ExplainView.as_view(), name="api-explain"),
     re_path(r"^api/", NothingHere.as_view()),

@@ -19,6 +19,7 @@ from routing.api.inference import DataPlaneView, StreamedAnswer
 from routing.api.problems import response as problem_response
 from routing.api.request import DataPlaneRequest, Scope
 from routing.api.routes import resolve
+from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal
 from routing.delivery import BrokenOff
 from routing.replay import ClientGone, ReplayBody
@@ -68,9 +69,11 @@ class Door:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        self.status = Status(runtime)
 
-    async def lifespan(self, receive: Receive, send: Send) -> None:
+    async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuses to start, with the reason, when the first routing table cannot be built."""
+        scope.get("state", {})["drain_begins"] = self.runtime.drain_begins  # for our server protocol
         await receive()
         try:
             await self.runtime.start()
@@ -86,6 +89,9 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Where the worker is full the answer costs the same few microseconds whatever was sent: neither key
         nor body is looked at, so that those inside are served in time."""
+        if scope["path"] in PATHS:
+            await self.status.answer(scope, send)
+            return
         runtime = self.runtime
         if runtime.in_flight >= runtime.max_in_flight:
             runtime.turned_away += 1

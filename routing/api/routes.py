@@ -17,6 +17,7 @@ from routing.api.inference import (
 )
 from routing.api.jobs import JobView
 from routing.api.problems import refuse
+from routing.api.status import PATHS as STATUS_PATHS
 from routing.core.refusal import Code
 
 PREFIXES = ("/v1/capabilities", "/v1/jobs", "/process/")
@@ -25,7 +26,7 @@ _JOB = re.compile(rb"/v1/jobs/([0-9A-Za-z-]{1,40})/?")
 
 
 def is_data_plane(path: str) -> bool:
-    return path.startswith(PREFIXES)
+    return path.startswith(PREFIXES) or path in STATUS_PATHS
 
 
 class NothingHere(DataPlaneView):

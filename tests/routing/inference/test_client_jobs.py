@@ -185,13 +185,15 @@ async def test_it_remembers_the_latest_only(gateway: Gateway, monkeypatch: pytes
     assert [gateway.runtime.journal.recall(each) is not None for each in ids] == [False, True, True]
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs/abc", "/v1/capabilities", "/process/request/x"])
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs/abc", "/v1/capabilities", "/process/request/x", "/healthz", "/readyz"]
+)
 def test_the_door_is_for_these_paths(path: str) -> None:
     assert is_data_plane(path)
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/jobs/abc/", "/api/capabilities/depth/explain/", "/admin/", "/", "/healthz"]
+    "path", ["/api/jobs/abc/", "/api/capabilities/depth/explain/", "/admin/", "/", "/healthz/x"]
 )
 def test_and_not_for_those(path: str) -> None:
     assert not is_data_plane(path)

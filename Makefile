@@ -7,7 +7,7 @@ STATIC := .local/static/.ready
 PINS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) --quiet
 
-.PHONY: help setup demo test test-all lint checks unit core long postgres serve probe migrate fmt pins
+.PHONY: help setup demo test test-all lint checks unit core long chaos postgres serve probe migrate fmt pins
 .DEFAULT_GOAL := help
 
 help:
@@ -52,6 +52,9 @@ core: setup ## the pure core alone, which its own tests must cover whole
 
 long: setup
 	$(BIN)/pytest -m long || [ $$? = 5 ]  # 5: there are none
+
+chaos: setup ## kill, lock, fill up, restart: what it must stand, in real processes and at length (10 minutes)
+	CHAOS=long $(BIN)/pytest -m long tests/chaos
 
 postgres: setup
 	tests/support/postgres.sh $(BIN)/pytest -n 2

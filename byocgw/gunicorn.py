@@ -6,13 +6,14 @@ master needs are read here, from the same places as in `settings.py`. A wrong on
 a sentence that names it (gunicorn prints the ValueError as `Error: ...`).
 
 Times, each inside the next: a drain has 25 s to finish its answers, then 5 s remain to stop the
-background tasks, then the master kills. uvicorn reports no sign of life while it drains, so a worker
-is held to be stuck only after 60 s.
+background tasks, then the master kills.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from pathlib import Path
 
 import environ
@@ -32,10 +33,23 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
         "lifespan": "on",
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": 25,
-        "timeout_notify": 5,
+        "callback_notify": None,  # by the wall clock: set back, a worker at work would count as stuck
         "access_log": False,
         "server_header": False,
     }
+
+    async def _serve(self) -> None:
+        watch = asyncio.create_task(self._watch())
+        await super()._serve()
+        watch.cancel()
+
+    async def _watch(self) -> None:
+        """A sign of life a second, also while it drains. Without a master it drains by itself: nobody could
+        stop it any more, and the next master needs its port."""
+        while os.getppid() == self.ppid:
+            self.notify()
+            await asyncio.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def address(name: str, default: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -21,16 +22,19 @@ ROOT = Path(settings.BASE_DIR)
 
 
 class Served:
-    """`with Served(tmp_path, document) as gateway:` a gunicorn with one worker, ready to be asked and hurt."""
+    """`with Served(tmp_path, document) as gateway:` a gunicorn, ready to be asked and hurt.
+
+    One worker unless WEB_CONCURRENCY says otherwise; SQLite in the folder unless DATABASE_URL does.
+    """
 
     def __init__(self, folder: Path, document: dict[str, Any], **environment: str) -> None:
         self.folder = folder
         self.document = document
         self.database = folder / "gateway.sqlite3"
         self.journal = folder / "journal"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        self.host, self.port = "127.0.0.1", _free_port()
+        self.url = f"http://{self.host}:{self.port}"
+        self.given = environment
         self.environment = os.environ | {
             "DATABASE_URL": f"sqlite:///{self.database}",
             "BYOCGW_JOURNAL_DIR": str(self.journal),
@@ -43,10 +47,8 @@ class Served:
         self.key = ""
 
     def __enter__(self) -> Self:
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("apply", "-", stdin=json.dumps(self.document))
-        self.manage("probe_orchestrators", "--quiet")
-        self.key = self.manage("create_api_key", "acme", "--quiet").strip()
+        if not self.key:
+            self.prepare()
         self.start()
         return self
 
@@ -54,6 +56,20 @@ class Served:
         self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def prepare(self) -> None:
+        """Migrated, configured, probed, with a key."""
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("apply", "-", stdin=json.dumps(self.document))
+        self.manage("probe_orchestrators", "--quiet")
+        self.key = self.manage("create_api_key", "acme", "--quiet").strip()
+
+    def copy(self, folder: Path, **environment: str) -> Served:
+        """As this one was prepared, on a copy of its database; it has to be started."""
+        copied = Served(folder, self.document, **self.given | environment)
+        shutil.copyfile(self.database, copied.database)
+        copied.key = self.key
+        return copied
 
     def manage(self, *arguments: str, stdin: str = "") -> str:
         done = subprocess.run(
@@ -94,15 +110,14 @@ class Served:
             process.terminate()
             process.wait(timeout=40)
 
-    def worker(self) -> int:
-        """The process id of the one worker."""
+    def workers(self) -> list[int]:
+        """Their process ids."""
         assert self.process is not None
         pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return int(children[0])
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def kill_worker(self) -> None:
-        os.kill(self.worker(), signal.SIGKILL)
+        os.kill(self.workers()[0], signal.SIGKILL)
 
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.key}"}
@@ -113,3 +128,10 @@ class Served:
             return connection.execute(query).fetchall()
         finally:
             connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,4 +1,4 @@
-"""Real processes, really hurt: a killed worker, a locked database, a database file that is away."""
+"""Real processes, really hurt: a locked database, a database file that is away."""
 
 from __future__ import annotations
 
@@ -83,32 +83,6 @@ def journalled(gateway: Served, expected: int) -> list[str]:
             break
         threading.Event().wait(0.1)
     return ids
-
-
-async def test_it_keeps_every_answered_call_when_a_worker_is_killed(tmp_path: Path) -> None:
-    """What a client had in full 50 ms before a kill -9 is in the journal after the restart, once."""
-    with alder() as simulator, Served(tmp_path, document(simulator)) as gateway:
-        traffic, killed = Traffic(gateway, clients=8), []
-
-        async def kill_three_times() -> None:
-            for _ in range(3):
-                await asyncio.sleep(1.5)
-                gateway.kill_worker()
-                killed.append(time.monotonic())
-                await asyncio.to_thread(gateway.wait_until_serving)
-
-        await traffic.run(kill_three_times)
-        safe = {
-            request_id
-            for request_id, at in traffic.answered
-            if not any(at <= moment < at + 0.05 for moment in killed)
-        }
-        ids = await asyncio.to_thread(journalled, gateway, len(traffic.answered))
-        usage = gateway.rows("SELECT sum(requests) FROM routing_usagehour")[0][0]
-
-    assert len(traffic.answered) > 200
-    assert safe - set(ids) == set()
-    assert usage == len(ids) == len(set(ids))
 
 
 async def test_it_serves_while_the_database_is_locked(tmp_path: Path) -> None:

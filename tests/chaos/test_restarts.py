@@ -1,0 +1,101 @@
+"""The gateway's processes are replaced, stopped and killed while it carries 200 requests a second."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+from tests.chaos.load import Books, Load
+from tests.support.served import Served
+
+RATE = 200
+STARTED = "Application startup complete"
+
+
+async def until_started(gateway: Served, workers: int) -> None:
+    """So many in all, since the first."""
+    async with asyncio.timeout(60):
+        while gateway.log().count(STARTED) < workers:
+            await asyncio.sleep(0.05)
+
+
+async def until_replaced(gateway: Served, old: set[int]) -> None:
+    async with asyncio.timeout(60):
+        while old & set(gateway.workers()) or len(gateway.workers()) < 2:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_rolling_restart_loses_no_call(gateway: Served) -> None:
+    """Three times SIGHUP: no call fails that had received a byte or was sent on a fresh connection; one whose
+    connection was closed before any byte is served when it is repeated once."""
+    assert gateway.process is not None
+    async with Load(gateway, rate=RATE) as load:
+        for _ in range(3):
+            old = set(gateway.workers())
+            gateway.process.send_signal(signal.SIGHUP)
+            await until_replaced(gateway, old)
+            await asyncio.sleep(1)
+    books = await Books.of(gateway, load)
+
+    assert [call for call in load.failures if call.got or call.fresh] == []
+    assert len(load.failures) == sum(call.again for call in load.calls)
+    assert len(load.calls) > 3 * RATE
+    assert books.lost(load) == set()
+    assert books.balanced
+
+
+async def test_a_stop_finishes_what_it_began(gateway: Served) -> None:
+    """SIGTERM: whoever was let in is answered; whoever comes later is refused a connection."""
+    process = gateway.process
+    assert process is not None
+    async with Load(gateway, rate=RATE) as load:
+        await asyncio.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 40) == 0
+    books = await Books.of(gateway, load)
+
+    assert [call for call in load.failures if call.got or (call.fresh and call.sent)] == []
+    assert {call.error for call in load.failures if call.fresh} == {"ConnectionRefusedError"}
+    assert books.lost(load) == set()
+    assert books.balanced
+
+
+async def test_a_killed_worker_costs_the_calls_it_held(gateway: Served) -> None:
+    """kill -9: what was under way there breaks, once; nothing that comes later does, and no answer is lost."""
+    killed = []
+    async with Load(gateway, rate=RATE) as load:
+        for _ in range(3):
+            started = gateway.log().count(STARTED)
+            gateway.kill_worker()
+            killed.append(time.monotonic())
+            await until_started(gateway, started + 1)
+    books = await Books.of(gateway, load)
+
+    broken = [call for call in load.failures if call.fresh]
+    assert all(any(call.at <= at < call.at + call.seconds + 0.5 for at in killed) for call in broken)
+    assert len(broken) < 3 * 30  # of 200 a second, each 25 ms long
+    assert all(call.served for call in load.calls if call.again)
+    assert books.lost(load) == set()
+    assert books.balanced
+
+
+async def test_a_killed_master_is_replaced(gateway: Served) -> None:
+    """kill -9 of the master: its workers finish and leave the port to the next one, which loses nothing."""
+    assert gateway.process is not None
+    async with Load(gateway, rate=RATE) as load:
+        gateway.process.kill()
+        await asyncio.to_thread(gateway.process.wait)
+        await asyncio.sleep(0.2)
+        served_by_orphans = len([call for call in load.calls if call.served])
+        started = gateway.log().count(STARTED)
+        await asyncio.to_thread(gateway.start)
+        await until_started(gateway, started + 2)
+        await asyncio.sleep(1)
+    books = await Books.of(gateway, load)
+
+    assert served_by_orphans > 0
+    assert [call for call in load.failures if call.got] == []
+    assert all(call.served for call in load.calls[-RATE // 2 :])
+    assert books.lost(load) == set()
+    assert books.balanced

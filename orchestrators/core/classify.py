@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+import jsonschema_rs
+import msgspec
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from referencing import Registry
@@ -31,6 +33,7 @@ from orchestrators.core.outcome import NOTHING_SENT, Fault, Outcome, OutcomeClas
 from orchestrators.core.signature import DEFAULTS, Signature, match
 
 Validate = Callable[[object], str | None]
+Keeps = Callable[[object], bool]
 
 _HEAD = 8192  # bytes of a body that are read for words
 _LONGEST_DETAIL = 300
@@ -76,18 +79,24 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/(?:\*|[a-z0-9!#$&^_.+-]+)")
 _EVENTS = "text/event-stream"
 
 
+def _cannot_tell(document: object) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Contract:
     """What a capability's answers must be. Make one with `of`.
 
     `content_types`: media types in lower case, `image/*` for a family; none means any.
     `validate`: a JSON document -> None, or how it breaks the schema. `names_error`: the schema has an
-    `error` of its own at the top, so that finding one proves nothing.
+    `error` of its own at the top, so that finding one proves nothing. `keeps`: True for a document of strict
+    JSON that keeps the schema, at once; False says nothing.
     """
 
     content_types: tuple[str, ...] = ()
     validate: Validate | None = None
     names_error: bool = False
+    keeps: Keeps = _cannot_tell
 
     @classmethod
     def of(cls, content_types: Sequence[str], schema: Mapping[str, object] | None) -> Contract:
@@ -100,7 +109,7 @@ class Contract:
             return cls(media_types)
         if not isinstance(schema, Mapping):  # it comes from JSON that a person wrote
             raise ValueError("The response schema is not a JSON object.")
-        return cls(media_types, _compile(schema), _names_error(schema))
+        return cls(media_types, _compile(schema), _names_error(schema), _compile_fast(schema))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +281,7 @@ def _breach_by_event(stream: bytes, contract: Contract) -> str:
         elif data and not line:
             break
     try:
-        document = _parse(b"\n".join(data))
+        document, _ = _parse(b"\n".join(data))
     except ValueError:
         return ""  # an event's data need not be JSON
     return _breach_by_error(document, contract)
@@ -284,11 +293,13 @@ def _breach_by_document(body: bytes, media_type: str, contract: Contract) -> str
     if not declares_json and not _is_json(media_type):
         return ""
     try:
-        document = _parse(body)
+        document, is_strict = _parse(body)
     except ValueError:
         return "The answer is not JSON." if declares_json or contract.content_types else ""
     in_band = _breach_by_error(document, contract)
-    return in_band or (contract.validate and contract.validate(document)) or ""
+    if in_band or contract.validate is None or (is_strict and contract.keeps(document)):
+        return in_band
+    return contract.validate(document) or ""
 
 
 def _breach_by_error(document: object, contract: Contract) -> str:
@@ -297,9 +308,14 @@ def _breach_by_error(document: object, contract: Contract) -> str:
     return ""
 
 
-def _parse(body: bytes) -> object:
+def _parse(body: bytes) -> tuple[object, bool]:
+    """The document, and whether it is strict JSON: Python's json also takes NaN, 1e999, UTF-16 and lone
+    surrogates. msgspec is asked first because it takes 1.5 us for 1 KB, and json 6."""
     try:
-        return json.loads(body)
+        try:
+            return msgspec.json.decode(body), True
+        except msgspec.DecodeError:
+            return json.loads(body), False
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -344,6 +360,25 @@ def _compile(schema: Mapping[str, object]) -> Validate:
         return f"The answer breaks its schema at {'/'.join(map(str, error.absolute_schema_path))}."
 
     return validate
+
+
+def _compile_fast(schema: Mapping[str, object]) -> Keeps:
+    """A second opinion in 1 us, where jsonschema takes 200 for a small answer.
+
+    What it does not let pass, jsonschema judges, and says where the schema is broken.
+    """
+    try:
+        validator = jsonschema_rs.Draft202012Validator(dict(schema), offline=True)
+    except ValueError:
+        return _cannot_tell  # a pattern of Python's that is not ECMA's, for example
+
+    def keeps(document: object) -> bool:
+        try:
+            return validator.is_valid(document)
+        except ValueError:
+            return False
+
+    return keeps
 
 
 def _check_references(schema: Mapping[str, object]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrators.core.classify import Contract
 from orchestrators.core.outcome import OutcomeClass
@@ -139,9 +141,60 @@ def test_an_answer_that_cannot_be_checked_breaks_the_contract() -> None:
     for body in (b"NaN", b"1e999"):
         assert judge(body=body, contract=odd).cls is C.API_MISMATCH
     nested = Contract.of([], {"items": {"$ref": "#"}})
-    deep = b"[" * 900 + b"]" * 900
-    assert judge(body=deep, contract=nested).cls is C.API_MISMATCH
+    deep = b"[" * 900 + b"%b" + b"]" * 900
+    assert judge(body=deep % b"NaN", contract=nested).cls is C.API_MISMATCH
+    assert judge(body=deep % b"", contract=nested).cls is C.OK
     assert judge(body=b"[[]]", contract=nested).cls is C.OK
+
+
+@pytest.mark.parametrize(
+    "body", [b'"NaN"', b"[NaN]", '"\ud800"'.encode("utf-8", "surrogatepass"), b'"\\ud800"']
+)
+def test_what_only_python_takes_for_json_is_checked_as_well(body: bytes) -> None:
+    """Containers in Python write NaN where a model's number overflows."""
+    odd = Contract.of([], {"type": ["string", "array"], "items": {"type": "number"}})
+    strict = Contract.of([], {"type": "object"})
+    assert judge(body=body, contract=strict).cls is C.API_MISMATCH
+    is_json = body[1:2] != b"\xed"
+    assert judge(body=body, contract=odd).cls is (C.OK if is_json else C.API_MISMATCH)
+
+
+def test_the_fast_checker_does_not_raise_either() -> None:
+    assert not Contract.of([], {"type": "string"}).keeps("\ud800")
+
+
+def test_a_pattern_in_pythons_own_words_is_obeyed() -> None:
+    """The fast checker does not know it; then the other one judges alone."""
+    contract = Contract.of([], {"type": "string", "pattern": r"^(?P<word>\w+) (?P=word)\Z"})
+    assert judge(body=b'"no no"', contract=contract).cls is C.OK
+    assert judge(body=b'"no yes"', contract=contract).cls is C.API_MISMATCH
+
+
+SCHEMAS = [
+    SCHEMA,
+    {"type": "integer"},
+    {
+        "anyOf": [
+            {"type": "number", "multipleOf": 0.5, "minimum": 0},
+            {"type": ["string", "null"], "minLength": 1},
+        ]
+    },
+    {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1},
+    {"type": "array", "items": {"enum": [1, "a", None]}, "uniqueItems": True, "contains": {"const": 1}},
+]
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["images", "a"]), inner),
+    max_leaves=8,
+)
+
+
+@given(DOCUMENTS, st.sampled_from(SCHEMAS))
+def test_both_checkers_are_of_one_mind(document: object, schema: dict[str, Any]) -> None:
+    """R56: what the fast one lets pass, the other would have let pass."""
+    contract = Contract.of([], schema)
+    assert contract.validate is not None
+    assert contract.keeps(document) == (contract.validate(document) is None)
 
 
 @pytest.mark.parametrize(

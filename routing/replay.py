@@ -36,6 +36,7 @@ class ReplayBody:
         self._kept: list[bytes] = []
         self._size = 0
         self.length = length
+        self.repeatable = True
         self.complete = False
 
     @property

@@ -1,7 +1,7 @@
 """What every way of talking to an orchestrator has in common: the call, the reply, and the errors.
 
     UpstreamError              .fault says what happened, .sent how far the request got
-      NotConnected             nothing of the request left this process: safe to repeat anywhere
+      NotConnected             nobody has read a byte of the request: safe to repeat anywhere
       NotAnswered              it may have been read: the container may have begun
       PartlyAnswered           part of an answer came, then it broke, stalled or grew too large
 
@@ -55,13 +55,16 @@ class Target:
 
 
 class Body(Protocol):
-    """A request body that can be sent again: each `chunks()` starts from the first byte.
+    """A request body. Each `chunks()` starts from the first byte, as long as it is `repeatable`.
 
     `length`: bytes, or None when it is not known before the end.
     """
 
     @property
     def length(self) -> int | None: ...
+
+    @property
+    def repeatable(self) -> bool: ...
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 

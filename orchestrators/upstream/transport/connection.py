@@ -2,7 +2,9 @@
 
 An exchange ends once, in `_finish` or `_fail`, and tells its owner so; the socket is used again only
 after a whole answer of known length to a whole request, with nothing left over on either side.
-What is wrong is told by how far it got: before the head `NotAnswered`, after it `PartlyAnswered`.
+What is wrong is told by how far it got: before the head `NotAnswered`, after it `PartlyAnswered`; and
+`NotConnected` if the other side ended its stream without having taken a byte of the request, which is what
+a kept connection looks like that was closed while the request was on its way (see `_took_nothing`).
 
 The clock runs against the other side only: for its head, counted from the last byte it was sent, for
 the next bytes of its answer, and while it takes no bytes. It is held while our own client is slow.
@@ -11,14 +13,18 @@ the next bytes of its answer, and while it takes no bytes. It is held while our 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import ssl
+import struct
+import termios
 from collections.abc import AsyncIterator
 from typing import Protocol, cast
 
 import httptools
 
 from orchestrators.core.outcome import Fault
-from orchestrators.upstream.base import Body, NotAnswered, PartlyAnswered, UpstreamError
+from orchestrators.upstream.base import Body, NotAnswered, NotConnected, PartlyAnswered, UpstreamError
 from orchestrators.upstream.transport.answer import Answer
 from orchestrators.upstream.transport.clock import Clock
 from orchestrators.upstream.transport.limits import Limits
@@ -48,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._clock = Clock(self._expired)
         self._room: asyncio.Future[None] | None = None
         self._gone = False
+        self.kept = False  # it has served an exchange before
         self.fingerprint = ""
         self.idle_since = 0.0
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -60,6 +67,8 @@ class Connection(asyncio.Protocol):
         self._head_size = 0
         self._barren = 0  # bytes since the last that were of use: head, trailers, chunk extensions
         self._received = 0
+        self._written = 0
+        self._in_one_piece = False
         self._uploaded = False
         self._keep_alive = False
         self._until_close = False
@@ -86,11 +95,11 @@ class Connection(asyncio.Protocol):
         self._clock.start(timeout, total=total)
         try:
             if isinstance(body, bytes):
-                self._uploaded = True
-                self._transport.write(head + body)
+                self._uploaded = self._in_one_piece = True
+                self._write(head + body)
                 await answer.head()
             else:
-                self._transport.write(head)
+                self._write(head)
                 await self._head_while_uploading(answer, body, timeout)
         except BaseException:
             self.abandon(answer)
@@ -109,6 +118,7 @@ class Connection(asyncio.Protocol):
 
     async def _upload(self, answer: Answer, body: Body, timeout: float) -> None:
         self._clock.hold()
+        await asyncio.sleep(0)  # a connection that was closed shows it now, before more is written to it
         chunks = body.chunks()
         try:
             await self._write_all(answer, chunks, body.length, timeout)
@@ -136,7 +146,7 @@ class Connection(asyncio.Protocol):
             if length is not None and sent > length:
                 raise ValueError(f"a body of {length} bytes has more")
             if chunk:
-                self._transport.write(chunk if length is not None else b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                self._write(chunk if length is not None else b"%x\r\n%b\r\n" % (len(chunk), chunk))
             if self._room is not None:
                 self._clock.allow(timeout)
                 await self._room
@@ -146,9 +156,13 @@ class Connection(asyncio.Protocol):
             raise ValueError(f"a body of {length} bytes ended after {sent}")
         if self._awaits_head(answer):
             if length is None:
-                self._transport.write(b"0\r\n\r\n")
+                self._write(b"0\r\n\r\n")
             self._uploaded = True
             self._clock.allow(timeout)
+
+    def _write(self, data: bytes) -> None:
+        self._written += len(data)
+        self._transport.write(data)
 
     def _awaits_head(self, answer: Answer) -> bool:
         return self._answer is answer and not answer.headed
@@ -217,8 +231,34 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         self._gone = True
-        if self._answer is not None and self._ends_by_closing(self._answer):
-            self._finish(self._answer)
+        answer = self._answer
+        if answer is None:
+            return
+        if self._ends_by_closing(answer):
+            self._finish(answer)
+        elif not answer.headed and not self._barren and self._took_nothing():
+            self._fail(NotConnected(Fault.UNREACHABLE, "closed without having taken a byte of the request"))
+
+    def _took_nothing(self) -> bool:
+        """True if it is proved that nobody has read the request, asked when the other side ends its stream.
+
+        The segment that ends the stream acknowledges all that had arrived before it (RFC 9293 3.10.7.4).
+        So if every byte of the request is unacknowledged still, they came after the end, or not at all. A
+        reset proves nothing: it need not tell what was read before. Under TLS the kernel counts what is
+        encrypted, a little more; that is exact enough for a request in one piece, whose first record is
+        longer than what all records add to it.
+        """
+        if self.fingerprint and not self._in_one_piece:
+            return False
+        unread = self._unacknowledged() + self._transport.get_write_buffer_size()
+        return unread >= self._written
+
+    def _unacknowledged(self) -> int:
+        """Bytes that the kernel has and the other side's has not."""
+        count = bytearray(struct.calcsize("i"))
+        with contextlib.suppress(OSError, ValueError):
+            fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, count)
+        return int(struct.unpack("i", count)[0])
 
     def _ends_by_closing(self, answer: Answer) -> bool:
         return answer.headed and self._until_close

@@ -84,11 +84,20 @@ class Origin:
 
         `timeout`: seconds to the head, after the last byte of the request. `total`: seconds for all.
         UpstreamError; ValueError: something that cannot be put into a request.
+
+        A kept connection may have been closed while the request was on its way. Where it is proved that
+        nobody has read a byte of it, it is sent once more, on a new connection; otherwise it was sent.
         """
         length = len(body) if isinstance(body, bytes) else body.length
         head = request.head(method, target, self._address.field, fields, length=length)
-        connection = await self._take()
         total = self._limits.total if total is None else total
+        connection = await self._take()
+        try:
+            return await connection.exchange(head, body, timeout=timeout, total=total)
+        except NotConnected:
+            if not connection.kept or not (isinstance(body, bytes) or body.repeatable):
+                raise
+        connection = await self._take(kept=False)
         return await connection.exchange(head, body, timeout=timeout, total=total)
 
     async def aclose(self) -> None:
@@ -104,10 +113,10 @@ class Origin:
 
     # -- connections ----------------------------------------------------------------------------
 
-    async def _take(self) -> Connection:
+    async def _take(self, *, kept: bool = True) -> Connection:
         await self._seat()
         try:
-            return self._reuse() or await self._connect()
+            return (self._reuse() if kept else None) or await self._connect()
         except BaseException:
             self._seats.release()
             raise
@@ -201,6 +210,7 @@ class Origin:
     def ended(self, connection: Connection, *, reusable: bool) -> None:
         if reusable:
             loop = asyncio.get_running_loop()
+            connection.kept = True
             connection.idle_since = loop.time()
             self._idle.append(connection)
             if self._sweeper is None:

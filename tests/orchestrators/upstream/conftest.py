@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -71,6 +72,11 @@ class Conversation:
         with contextlib.suppress(ConnectionError):
             while await self.reader.read(65536):
                 pass
+
+    def hang_up(self) -> None:
+        """Ends both streams now: the kernel says so before this returns, the loop hears of it later."""
+        with socket.socket(fileno=os.dup(self.writer.get_extra_info("socket").fileno())) as sock:
+            sock.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
         sock = self.writer.get_extra_info("socket")
@@ -178,6 +184,7 @@ class Upload:
     source: Callable[[], AsyncIterator[bytes]]
     length: int | None = None
     closed: int = 0
+    repeatable: bool = True
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:

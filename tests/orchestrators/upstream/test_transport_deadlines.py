@@ -156,3 +156,23 @@ async def test_a_refused_connection_gives_its_seat_back(make_pool: MakePool, fre
         with pytest.raises(NotConnected) as caught:
             await origin.send(b"POST", b"/", [], timeout=1)
         assert caught.value.fault is Fault.REFUSED
+
+
+async def test_who_hangs_takes_nobody_elses_connections(serve: Serve, make_pool: MakePool):
+    """An origin is a bulkhead: others are asked as if it were not there."""
+
+    async def answering(conversation: Conversation) -> None:
+        while True:
+            await conversation.request()
+            await conversation.say(OK)
+
+    hanging, other = await serve(Conversation.gone), await serve(answering)
+    pool = make_pool(connections=2, wait=0.05)
+    stuck = [asyncio.create_task(send(pool, hanging, timeout=5)) for _ in range(5)]
+    for _ in range(10):
+        assert await read(await send(pool, other, timeout=5)) == b"hi"
+    assert (hanging.connections, other.connections) == (2, 1)
+    for task in stuck:
+        task.cancel()
+    ends = await asyncio.gather(*stuck, return_exceptions=True)
+    assert sum(isinstance(end, asyncio.CancelledError | NotConnected) for end in ends) == 5

@@ -7,9 +7,21 @@ import asyncio
 import pytest
 
 from orchestrators.core.outcome import Fault
-from orchestrators.upstream.base import PartlyAnswered
+from orchestrators.upstream.base import NotConnected, PartlyAnswered
 
-from .conftest import LINE, OK, Conversation, MakePool, Serve, ask, fault_of, read, saying, saying_once
+from .conftest import (
+    LINE,
+    OK,
+    Conversation,
+    MakePool,
+    Serve,
+    Upload,
+    ask,
+    fault_of,
+    read,
+    saying,
+    saying_once,
+)
 
 
 async def test_it_uses_a_connection_again(serve: Serve, make_pool: MakePool):
@@ -75,6 +87,51 @@ async def test_it_closes_connections_that_rest_too_long(serve: Serve, make_pool:
     await asyncio.wait_for(asyncio.wait(peer.tasks), 5)
     assert await read(await ask(pool, peer)) == b"hi"
     assert peer.connections == 2
+
+
+class Leaving:
+    """Answers, and hangs up when told: what a server does whose keep-alive time is over."""
+
+    def __init__(self) -> None:
+        self.conversations: list[Conversation] = []
+
+    async def __call__(self, conversation: Conversation) -> None:
+        self.conversations.append(conversation)
+        while True:
+            await conversation.request()
+            await conversation.say(OK)
+
+
+async def parts():
+    yield b"{}"
+    await asyncio.sleep(0.02)
+    yield b"{}"
+
+
+@pytest.mark.parametrize("body", [b"{}", b"x" * 3 * 1024**2, Upload(parts), Upload(parts, length=4)])
+async def test_it_sends_again_what_a_closed_connection_never_took(serve: Serve, make_pool: MakePool, body):
+    """Closed while idle, but the end is noticed only after the request has left: nobody has read it."""
+    leaving = Leaving()
+    peer, pool = await serve(leaving), make_pool()
+    origin = pool.origin(peer.target())
+    await read(await ask(pool, peer))
+    leaving.conversations[0].hang_up()
+    answer = await origin.send(b"POST", b"/again", [], body, timeout=5)
+    assert await read(answer) == b"hi"
+    assert [received.path for received in peer.received] == [b"/", b"/again"]
+    assert peer.received[1].body == (body if isinstance(body, bytes) else b"{}{}")
+    assert peer.connections == 2
+    assert "open 1 idle 1" in repr(pool)
+
+
+async def test_a_body_that_cannot_be_read_again_is_not_sent_again(serve: Serve, make_pool: MakePool):
+    leaving = Leaving()
+    peer, pool = await serve(leaving), make_pool()
+    await read(await ask(pool, peer))
+    leaving.conversations[0].hang_up()
+    with pytest.raises(NotConnected) as caught:
+        await pool.origin(peer.target()).send(b"POST", b"/", [], Upload(parts, repeatable=False), timeout=5)
+    assert (caught.value.fault, peer.connections) == (Fault.UNREACHABLE, 1)
 
 
 async def test_it_reports_a_kept_connection_that_dies_unanswered(serve: Serve, make_pool: MakePool):

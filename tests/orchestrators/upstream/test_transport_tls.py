@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -13,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from orchestrators.core.outcome import Fault
-from orchestrators.upstream.base import NotConnected
+from orchestrators.upstream.base import NotAnswered, NotConnected, Target
 from orchestrators.upstream.transport import tls
 
-from .conftest import OK, Conversation, MakePool, Serve, read
+from .conftest import OK, Conversation, MakePool, Serve, Upload, read
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates with openssl")
 
@@ -208,3 +211,66 @@ async def test_a_body_may_end_by_closing(serve: Serve, make_pool: MakePool, alde
 def test_contexts_are_built_once():
     assert tls.verifying() is tls.verifying()
     assert tls.unverifying() is tls.unverifying()
+
+
+class Leaving:
+    """Answers one request on each connection; `leave` ends them all as a process that stops does."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._context = identity.context()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.open: list[ssl.SSLSocket] = []
+        self.connections = 0
+
+    def answer_one(self) -> None:
+        """In a thread: the test leaves at a moment of its own choosing, not at one of a loop's."""
+        sock, _ = self._listener.accept()
+        secure = self._context.wrap_socket(sock, server_side=True)
+        self.connections += 1
+        secure.recv(65536)
+        secure.sendall(OK)
+        self.open.append(secure)
+
+    def leave(self) -> None:
+        while self.open:
+            secure = self.open.pop()
+            secure.setblocking(False)
+            with contextlib.suppress(ssl.SSLError):
+                secure.unwrap()  # the end of its stream is said; ours is not waited for
+            secure.close()
+
+    def stop(self) -> None:
+        self.leave()
+        self._listener.close()
+
+
+async def parts():
+    yield b"{}"
+
+
+@pytest.mark.parametrize(
+    ("body", "proved"), [(b"{}", True), (b"x" * 300_000, True), (Upload(parts, length=2), False)]
+)
+async def test_under_tls_only_a_request_in_one_piece_is_proved_unread(
+    make_pool: MakePool, alder: Identity, body: object, proved: bool
+):
+    """A kept connection that was closed while the request was on its way; see `_took_nothing`."""
+    leaving = Leaving(alder)
+    origin = make_pool().origin(Target(leaving.uri, "direct", "depth", tls="insecure"))
+    try:
+        first = asyncio.create_task(asyncio.to_thread(leaving.answer_one))
+        await read(await origin.send(b"POST", b"/", [], b"{}", timeout=5))
+        await first
+        leaving.leave()
+        if proved:
+            second = asyncio.create_task(asyncio.to_thread(leaving.answer_one))
+            assert await read(await origin.send(b"POST", b"/", [], body, timeout=5)) == b"hi"
+            await second
+        else:
+            with pytest.raises(NotAnswered) as caught:
+                await origin.send(b"POST", b"/", [], body, timeout=5)
+            assert caught.value.fault is Fault.BROKEN
+        assert leaving.connections == 1 + proved
+    finally:
+        leaving.stop()

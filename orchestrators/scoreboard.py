@@ -131,6 +131,11 @@ class Scoreboard:
         for offer_id in [i for i, live in self._offers.items() if i not in known and not live.in_flight]:
             del self._offers[offer_id]
 
+    def forget_epochs(self) -> None:
+        """Another database took the place of the last: its epochs have nothing to do with ours."""
+        for live in self._offers.values():
+            live.epoch = -1
+
     def seat(self, offer_id: int, limit: int) -> Seat | None:
         live = self.live(offer_id)
         return Seat(offer_id, live) if live.in_flight < limit else None

@@ -14,26 +14,23 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import connection
 
 from orchestrators import scoreboard
+from orchestrators.changes import sqlite_file
 from orchestrators.models import OfferHealth
 from orchestrators.scoreboard import News, Scoreboard
 from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
 from routing import table as tables
+from routing.database import DatabaseThread, refuse_old_schema
 from routing.journal import Journal
 from routing.lag import LoopWatch
 from routing.service import RoutingService
 from routing.table import RoutingTable
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 REFRESH_EVERY = 0.5
 DRAIN_EVERY = 0.25
@@ -41,41 +38,6 @@ HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers 
 BEAT_EVERY = 1.0
 REBUILD_EVERY = 600.0  # reputations recover with time, which moves no number
 LAST_DRAIN = 5.0  # seconds a stopping worker spends on its journal; whoever comes next adopts the rest
-
-
-class DatabaseThread:
-    """One thread with its own connection, which is given up after every error."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.failing = False
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-
-    async def run(self, work: Callable[[], T]) -> T | None:
-        """The result, or None if the database failed; one log line per change of state."""
-        try:
-            result = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, work)
-        except DatabaseError as exc:
-            if not self.failing:
-                log.error("%s: the database does not answer (%s); serving from memory", self.name, exc)
-            self.failing = True
-            return None
-        if self.failing:
-            log.warning("%s: the database answers again", self.name)
-        self.failing = False
-        return result
-
-    @staticmethod
-    def _call(work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except Exception:
-            connection.close()
-            raise
-
-    async def stop(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._pool, lambda: connection.close())
-        self._pool.shutdown(wait=False)
 
 
 class Runtime:
@@ -101,17 +63,18 @@ class Runtime:
         self.probed_at: float | None = None  # wall seconds of the latest probe of any offer
         self.arrivals: dict[int, float] = {}  # of limited clients, see throttling
         self._tasks: list[asyncio.Task[None]] = []
-        self._refresher = DatabaseThread("table refresh")
-        self._drainer = DatabaseThread("journal drain")
-        self.reader = DatabaseThread("job reader")  # a client's question must not hold up the other two
+        file = sqlite_file()
+        self._refresher = DatabaseThread("table refresh", file)
+        self._drainer = DatabaseThread("journal drain", file)
+        self.reader = DatabaseThread("job reader", file)  # a client's question must not hold up the other two
         self._loop_watch = LoopWatch()
         self._numbers = (-1, -1)
+        self._replaced = 0  # databases ago
         self._heard_at = self._beaten_at = 0.0
         self._news: News | None = None
 
     async def start(self) -> None:
-        """Raises when there is no database to build the first table from."""
-        loop = asyncio.get_running_loop()
+        """Raises when there is no database to build the first table from, or one older than the code."""
         self.journal = Journal(settings.BYOCGW_JOURNAL_DIR, settings.BYOCGW_NODE)
         limits = Limits(idle=settings.BYOCGW_STREAM_IDLE_TIMEOUT, total=settings.BYOCGW_STREAM_TOTAL_TIMEOUT)
         self._pool = Pool(limits)
@@ -123,7 +86,7 @@ class Runtime:
             expose=settings.BYOCGW_EXPOSE_ORCHESTRATOR,
             decision_sample=settings.BYOCGW_DECISION_SAMPLE,
         )
-        await loop.run_in_executor(self._refresher._pool, self._first_table)
+        await self._refresher.insist(self._first_table)
         await self._hear()
         self._loop_watch.start()
         self.started = True
@@ -172,6 +135,7 @@ class Runtime:
     # --- refresh ---------------------------------------------------------------------------------
 
     def _first_table(self) -> None:
+        refuse_old_schema()
         self._numbers = tables.numbers()
         self._take(tables.build(settings.WEB_CONCURRENCY))
 
@@ -180,6 +144,9 @@ class Runtime:
         numbers = await self._refresher.run(tables.numbers)
         if numbers is None:
             return
+        if self._refresher.replaced != self._replaced:
+            self._replaced, self._numbers = self._refresher.replaced, (-1, -1)
+            self.board.forget_epochs()
         stale = time.monotonic() - self.built_at > REBUILD_EVERY
         if stale or numbers[0] != self._numbers[0]:
             built = await self._refresher.run(lambda: tables.build(settings.WEB_CONCURRENCY))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 
 
 class OrchestratorsConfig(AppConfig):
@@ -9,5 +10,7 @@ class OrchestratorsConfig(AppConfig):
 
     def ready(self) -> None:
         from orchestrators import changes, checks  # noqa: F401  (checks registers itself)
+        from orchestrators.models.fields import teach_sqlite_wei
 
+        connection_created.connect(teach_sqlite_wei)
         changes.watch_own_tables()

@@ -75,7 +75,9 @@ class Runtime:
 
     async def start(self) -> None:
         """Raises when there is no database to build the first table from, or one older than the code."""
-        self.journal = Journal(settings.BYOCGW_JOURNAL_DIR, settings.BYOCGW_NODE)
+        self.journal = Journal(
+            settings.BYOCGW_JOURNAL_DIR, settings.BYOCGW_NODE, rows_a_second=settings.BYOCGW_JOBS_PER_SECOND
+        )
         limits = Limits(idle=settings.BYOCGW_STREAM_IDLE_TIMEOUT, total=settings.BYOCGW_STREAM_TOTAL_TIMEOUT)
         self._pool = Pool(limits)
         upstreams = Upstreams(self._pool, settings.BYOCGW_SENDER_ADDRESS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,9 +34,25 @@ def validate_allowed(url: str) -> None:
         raise ValidationError(sentence, code="address")
 
 
+def exact_wei(wei: int, vendor: str) -> int | bytes:
+    """What a column of wei is given. SQLite's integers end below 2**63, and of a longer number it would make
+    a float; a blob stays as it is. Its 40 digits sort as the numbers do, after all integers."""
+    return b"%040d" % wei if vendor == "sqlite" and wei >= 2**63 else wei
+
+
+def teach_sqlite_wei(connection: BaseDatabaseWrapper, **_: object) -> None:
+    """The SQL function `wei_sum(a, b)`, exact for whatever a WeiField holds."""
+    if connection.vendor == "sqlite":
+        connection.connection.create_function("wei_sum", 2, _wei_sum, deterministic=True)
+
+
+def _wei_sum(one: int | bytes, other: int | bytes) -> int | bytes:
+    return exact_wei(int(one) + int(other), "sqlite")
+
+
 class WeiField(models.Field):  # type: ignore[type-arg]
-    """A whole number of wei, as `int`. Django's DecimalField would round what it reads from SQLite to 15
-    digits. Exact to 40 digits on PostgreSQL, to 2**63 - 1 on SQLite."""
+    """A whole number of wei, not negative, as `int`. Exact to 40 digits; Django's DecimalField would round
+    what it reads from SQLite to 15. Sums in SQL are exact on PostgreSQL; on SQLite below 2**63."""
 
     description = "an amount of wei"
 
@@ -50,8 +65,14 @@ class WeiField(models.Field):  # type: ignore[type-arg]
     def to_python(self, value: object) -> int | None:
         return None if value is None else int(value)  # type: ignore[call-overload]
 
-    def get_prep_value(self, value: object) -> Decimal | None:
-        return None if value is None else Decimal(self.to_python(value) or 0)
+    def get_prep_value(self, value: object) -> int | None:
+        return self.to_python(value)
+
+    def get_db_prep_value(
+        self, value: object, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> int | bytes | None:
+        wei = self.get_prep_value(value)
+        return None if wei is None else exact_wei(wei, connection.vendor)
 
 
 class PriceField(models.CharField):  # type: ignore[type-arg]

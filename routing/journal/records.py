@@ -1,28 +1,27 @@
 """Records and their lines: `<crc32, 8 hex digits> <JSON>\\n`.
 
-What a line holds can be stored: texts are cut to the width of their columns here, and what no database
-takes (NUL, lone surrogates, infinities) is replaced. So an answer's odd bytes cannot cost a record.
+The JSON is an array: the fields of JobRecord in their order, of which the last is an array of attempts, each
+an array of the fields of AttemptRecord. A new field comes last and has a default, or files that an older
+version left behind could not be read.
+
+What a line holds can be stored: what no database takes (NUL, lone surrogates, infinities) is replaced, so an
+answer's odd bytes cannot cost a record.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from typing import Any
 
-from django.db.models import Model
-
-from routing.models import Attempt, Job
+import msgspec
 
 # Below the batch that is read at once, or a long line would block its file.
 LONGEST = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
+class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     """One orchestrator asked. `at`: wall seconds. `detail`: for the operator."""
 
     at: float
@@ -35,8 +34,7 @@ class AttemptRecord:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
+class JobRecord(msgspec.Struct, frozen=True, array_like=True):
     """One finished call. `at`: wall seconds when it came. `wei`: exact. `decision`: plain JSON values.
 
     `code`: ok, client_error, cancelled, broken, or the refusal's code. `request_id` must be unique: the
@@ -63,10 +61,10 @@ class JobRecord:
 def line_of(record: JobRecord) -> bytes:
     """The record's line, of at most `LONGEST` bytes; a longer one loses its decision, then all details.
 
-    ValueError if it is too long even so.
+    ValueError if it is too long even so, or if a value is not of its type.
     """
-    for document in _ever_lighter(record):
-        line = seal(_encoded(document))
+    for lighter in _ever_lighter(record):
+        line = seal(_encoded(lighter))
         if len(line) <= LONGEST:
             return line
     raise ValueError(f"The record of {record.request_id} has {len(line)} bytes without its decision.")
@@ -74,11 +72,9 @@ def line_of(record: JobRecord) -> bytes:
 
 def record_of(line: bytes) -> JobRecord:
     """The record of one line, without its newline; ValueError if it is damaged or not a record."""
-    document = unseal(line)
     try:
-        attempts = tuple(AttemptRecord(**attempt) for attempt in document.pop("attempts"))
-        return JobRecord(**document, attempts=attempts)
-    except (AttributeError, KeyError, TypeError) as exc:
+        return _decode(_checked(line))
+    except msgspec.DecodeError as exc:
         raise ValueError(f"Not a job's record: {exc}") from exc
 
 
@@ -88,51 +84,38 @@ def seal(body: bytes) -> bytes:
 
 def unseal(line: bytes) -> Any:
     """The JSON value of a line; ValueError if the checksum says otherwise."""
+    try:
+        return msgspec.json.decode(_checked(line))
+    except msgspec.DecodeError as exc:
+        raise ValueError(f"Not JSON: {exc}") from exc
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(JobRecord).decode
+
+
+def _checked(line: bytes) -> bytes:
     body = line[9:]
     if int(line[:8], 16) != zlib.crc32(body):
         raise ValueError("The checksum is wrong.")
-    return json.loads(body)
+    return body
 
 
-def _widths(model: type[Model], record: type) -> tuple[tuple[str, int], ...]:
-    """The columns of text that a record fills, and how many characters each holds."""
-    names = {field.name for field in fields(record)}
-    return tuple((f.name, f.max_length) for f in model._meta.fields if f.name in names and f.max_length)
+def _ever_lighter(record: JobRecord) -> Iterator[JobRecord]:
+    yield record
+    record = msgspec.structs.replace(record, decision={})
+    yield record
+    short = tuple(msgspec.structs.replace(attempt, detail="") for attempt in record.attempts)
+    yield msgspec.structs.replace(record, attempts=short)
 
 
-_JOB = tuple(field.name for field in fields(JobRecord))
-_JOB_WIDTHS = _widths(Job, JobRecord)
-_ATTEMPT = tuple(field.name for field in fields(AttemptRecord))
-_ATTEMPT_WIDTHS = _widths(Attempt, AttemptRecord)
-# One encoder for all lines: json.dumps with options would make a new one each time.
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-
-def _document(record: JobRecord | AttemptRecord, names: tuple[str, ...], widths: Any) -> dict[str, Any]:
-    document = {name: getattr(record, name) for name in names}
-    for name, width in widths:
-        document[name] = document[name][:width]
-    return document
-
-
-def _ever_lighter(record: JobRecord) -> Iterator[dict[str, Any]]:
-    document = _document(record, _JOB, _JOB_WIDTHS)
-    attempts = [_document(attempt, _ATTEMPT, _ATTEMPT_WIDTHS) for attempt in record.attempts]
-    document["attempts"] = attempts
-    yield document
-    document["decision"] = {}
-    yield document
-    document["attempts"] = [{**attempt, "detail": ""} for attempt in attempts]
-    yield document
-
-
-def _encoded(document: dict[str, Any]) -> bytes:
+def _encoded(record: JobRecord) -> bytes:
     try:
-        body = _encode(document).encode("ascii")
-    except (TypeError, ValueError):  # a value that JSON has no word for
-        return _encode(_storable(document)).encode("ascii")
-    if b"\\u0000" in body or b"\\ud" in body:  # NUL or a surrogate, perhaps: rare enough to look closer
-        return _encode(_storable(document)).encode("ascii")
+        body = _encode(record)
+    except (TypeError, ValueError):  # a value that JSON or UTF-8 has no word for
+        return _encode(_storable(record))
+    if b"\\u0000" in body:  # NUL, perhaps: rare enough to look closer
+        return _encode(_storable(record))
     return body
 
 
@@ -149,4 +132,6 @@ def _storable(value: Any) -> Any:
             return {_storable(str(key)): _storable(each) for key, each in value.items()}
         case list() | tuple():
             return [_storable(each) for each in value]
+        case msgspec.Struct():
+            return [_storable(getattr(value, name)) for name in value.__struct_fields__]
     return _storable(str(value))

@@ -14,6 +14,7 @@ from django.db import Error
 
 from routing.journal import store
 from routing.journal.records import JobRecord, line_of
+from routing.journal.sample import Sample
 from routing.journal.segment import SUFFIX, Segment
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ class Journal:
 
     `folder`: on a local disk (flock), made if missing; OSError if it cannot be. A disk that is merely
     full does not stop the start. `node`: this machine's name, unique on its database.
-    `segment_bytes`: a file that grew over it is followed by a new one. `clock`: monotonic seconds.
+    `segment_bytes`: a file that grew over it is followed by a new one. `rows_a_second`: see Sample.
+    `clock`: monotonic seconds.
 
     To be read from any thread: `state`, `backlog`, `lag`, and counts since the start: `dropped`, records that
     could not be written; `rejected`, lines the database will never take; `adopted`, files of the dead.
@@ -45,6 +47,8 @@ class Journal:
         folder: Path,
         node: str,
         segment_bytes: int = 64 * 1024 * 1024,
+        *,
+        rows_a_second: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,6 +59,7 @@ class Journal:
         self.dropped = 0
         self.rejected = 0
         self.adopted = 0
+        self._sample = Sample(rows_a_second)
         self._clock = clock
         self._level_at = clock()  # what was written before is in the database
         self._latest: OrderedDict[str, JobRecord] = OrderedDict()
@@ -231,7 +236,7 @@ class Journal:
             self._turn(State.WRITING)
 
     def _drain(self, segment: Segment) -> bool:
-        drained = store.drain_batch(segment)
+        drained = store.drain_batch(segment, self._sample)
         self.rejected += drained.rejected
         return drained.more
 

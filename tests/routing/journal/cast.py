@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
+import msgspec
 
 from routing.journal import AttemptRecord, JobRecord, Journal
 from routing.models import Job, UsageHour
@@ -30,7 +29,7 @@ def attempt(**changes: Any) -> AttemptRecord:
         held_against=True,
         detail="",
     )
-    return dataclasses.replace(usual, **changes)
+    return msgspec.structs.replace(usual, **changes)
 
 
 def job(request_id: str = "job-1", **changes: Any) -> JobRecord:
@@ -51,7 +50,7 @@ def job(request_id: str = "job-1", **changes: Any) -> JobRecord:
         decision={},
         attempts=(attempt(),),
     )
-    return dataclasses.replace(usual, **changes)
+    return msgspec.structs.replace(usual, **changes)
 
 
 def drain(journal: Journal) -> None:
@@ -69,10 +68,3 @@ def stored() -> list[str]:
 
 def counted() -> int:
     return sum(UsageHour.objects.values_list("requests", flat=True))
-
-
-def exact(table: str) -> list[str]:
-    """Wei as the database has it: on SQLite the ORM rounds what it reads to 15 digits."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT CAST(wei AS TEXT) FROM {table} ORDER BY wei")
-        return [text for (text,) in cursor.fetchall()]

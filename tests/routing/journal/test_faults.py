@@ -13,6 +13,7 @@ from django.db import Error, OperationalError, connection
 
 from routing.journal import Journal
 from routing.journal.records import line_of, record_of
+from routing.journal.sample import Sample
 from routing.journal.segment import Segment
 from routing.journal.store import BATCH, drain_batch, finish
 from routing.models import Job, JournalMark
@@ -156,11 +157,11 @@ def test_it_leaves_its_files_to_others_if_it_closes_meanwhile(
 def test_it_repeats_a_finish_that_the_database_interrupted(open_journal: MakeJournal, tmp_path: Path) -> None:
     segment = Segment.create(tmp_path, "here")
     segment.append(line_of(job()))
-    drain_batch(segment)
+    drain_batch(segment, Sample())
     with locked(), pytest.raises(Error):
         finish(segment)
     assert files(tmp_path) == []
-    assert not drain_batch(segment).more
+    assert not drain_batch(segment, Sample()).more
     finish(segment)
     segment.close()
     assert not JournalMark.objects.exists()

@@ -10,6 +10,7 @@ from django.db import DatabaseError
 
 from routing.journal import State
 from routing.journal.records import line_of
+from routing.journal.sample import Sample
 from routing.journal.segment import Segment
 from routing.journal.store import drain_batch, finish
 from routing.models import JournalMark
@@ -143,11 +144,11 @@ def test_it_stops_when_somebody_else_moves_the_mark(tmp_path: Path) -> None:
             JournalMark.objects.update(offset=1)
             return read(start, most)
 
-        drain_batch(segment)
+        drain_batch(segment, Sample())
         segment.append(line_of(job("b")))
         segment.lines = meddle  # type: ignore[method-assign]
         with pytest.raises(DatabaseError, match="moved the mark"):
-            drain_batch(segment)
+            drain_batch(segment, Sample())
         assert stored() == ["job-1"]
         finish(segment)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+import msgspec
 import pytest
 
 from routing.journal.records import LONGEST, line_of, record_of
@@ -27,7 +26,7 @@ def test_it_refuses_a_line_that_is_no_record(line: bytes) -> None:
 def test_it_lightens_a_line_that_is_too_long() -> None:
     told = attempt(detail="z" * 500)
     without_decision = job(decision={"text": "x" * LONGEST}, attempts=(told,))
-    assert record_of(line_of(without_decision)[:-1]) == dataclasses.replace(without_decision, decision={})
+    assert record_of(line_of(without_decision)[:-1]) == msgspec.structs.replace(without_decision, decision={})
 
     many = job(attempts=(told,) * 600)
     lightest = record_of(line_of(many)[:-1])

@@ -41,6 +41,7 @@ from orchestrators.models import (
     Capability,
     Certificate,
     ConfigRevision,
+    DiscoverySource,
     FailureSignature,
     Offer,
     OfferHealth,
@@ -108,6 +109,7 @@ def watch_own_tables() -> None:
     watch(Certificate, only=("trusted",))
     watch(Offer)
     watch(FailureSignature, ignored=("note",))
+    watch(DiscoverySource)
     watch(Advert, only=("claimed", "price", "largest_capacity"))
     watch(ReputationEvent, only=("points",))
     watch(OfferHealth, number="health", only=("state", "until", "epoch"))

@@ -1,6 +1,6 @@
-"""Supply, as rows. Decided by people: RoutingProfile, Capability, Orchestrator, Offer, FailureSignature, and
-what to trust in Certificate. Claimed by orchestrators: Advert. Observed: OfferHealth, HealthSnapshot, Trial,
-ReputationEvent.
+"""Supply, as rows. Decided by people: RoutingProfile, Capability, Orchestrator, Offer, FailureSignature,
+DiscoverySource, and what to trust in Certificate. Claimed by orchestrators: Advert. Observed: OfferHealth,
+HealthSnapshot, Trial, ReputationEvent, DiscoveryRun, DiscoveredEndpoint.
 
 People's rows and machines' rows are different tables: saving a form never overwrites a measurement.
 """
@@ -8,6 +8,7 @@ People's rows and machines' rows are different tables: saving a form never overw
 from __future__ import annotations
 
 from orchestrators.models.capability import Capability
+from orchestrators.models.discovery import DiscoveredEndpoint, DiscoveryRun, DiscoverySource
 from orchestrators.models.offer import Advert, Offer, OfferHealth
 from orchestrators.models.orchestrator import Certificate, Mode, Orchestrator
 from orchestrators.models.profile import RoutingProfile
@@ -21,6 +22,9 @@ __all__ = [
     "Capability",
     "Certificate",
     "ConfigRevision",
+    "DiscoveredEndpoint",
+    "DiscoveryRun",
+    "DiscoverySource",
     "FailureSignature",
     "HealthSnapshot",
     "Mode",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import chain, count
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
@@ -82,6 +84,19 @@ class Orchestrator(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def free_name(cls, uri: str) -> str:
+        """For a new one: the host; where that is taken, with the port, then with a number."""
+        try:
+            parts = urlsplit(uri)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            return "unnamed"  # the address itself is about to be refused
+        host = re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-._")[:50] or "orchestrator"
+        names = chain([host], [f"{host}-{port}"] if port else [], (f"{host}-{number}" for number in count(2)))
+        taken = set(cls.objects.filter(name__startswith=host).values_list("name", flat=True))
+        return next(name for name in names if name not in taken)
 
     def clean(self) -> None:
         self.service_uri = self.service_uri.rstrip("/")

@@ -7,10 +7,18 @@ from typing import Any
 
 from django.db import models
 
-from orchestrators.models import Capability, FailureSignature, Offer, Orchestrator, RoutingProfile
+from orchestrators.models import (
+    Capability,
+    DiscoverySource,
+    FailureSignature,
+    Offer,
+    Orchestrator,
+    RoutingProfile,
+)
 from routing.configuration.sections import (
     CAPABILITIES,
     CLIENTS,
+    DISCOVERY,
     NO_CEILING,
     OFFERS,
     ORCHESTRATORS,
@@ -44,6 +52,7 @@ def export() -> dict[str, list[dict[str, Any]]]:
         ],
         ORCHESTRATORS.name: _orchestrators(),
         SIGNATURES.name: [_entry(SIGNATURES, each) for each in FailureSignature.objects.all()],
+        DISCOVERY.name: [_entry(DISCOVERY, each) for each in DiscoverySource.objects.order_by("name")],
     }
 
 

@@ -17,6 +17,7 @@ from routing.configuration.entries import Listed
 from routing.configuration.sections import (
     CAPABILITIES,
     CLIENTS,
+    DISCOVERY,
     ORCHESTRATORS,
     PROFILES,
     SIGNATURES,
@@ -68,8 +69,9 @@ def prune_others(listed: Listed, pruned: Pruned) -> None:
     for client in _left_out(CLIENTS, listed):
         assert isinstance(client, Client)
         _prune_client(client, pruned)
-    for signature in _left_out(SIGNATURES, listed):
-        pruned.delete(f"{SIGNATURES.label} {signature}", signature)
+    for section in (SIGNATURES, DISCOVERY):
+        for instance in _left_out(section, listed):
+            pruned.delete(f"{section.label} {instance}", instance)
     for section, reason in (
         (TIERS, _tier_stays),
         (CAPABILITIES, _capability_stays),

@@ -14,7 +14,14 @@ from typing import Any
 from django.db import models
 
 from orchestrators.core.price import Price, PriceError
-from orchestrators.models import Capability, FailureSignature, Offer, Orchestrator, RoutingProfile
+from orchestrators.models import (
+    Capability,
+    DiscoverySource,
+    FailureSignature,
+    Offer,
+    Orchestrator,
+    RoutingProfile,
+)
 from orchestrators.models.fields import PriceField
 from routing.models import Client, Tier
 
@@ -59,10 +66,11 @@ TIERS = Section("tiers", Tier, "slug", own=("price_ceilings",))
 CLIENTS = Section("clients", Client, "name")
 ORCHESTRATORS = Section("orchestrators", Orchestrator, "name", own=("offers",))
 SIGNATURES = Section("signatures", FailureSignature, "name")
+DISCOVERY = Section("discovery", DiscoverySource, "name")
 OFFERS = Section("offers", Offer, "capability", left_out=("orchestrator",))
 
 # In the order in which they are applied: each refers to earlier ones only.
-SECTIONS = (PROFILES, CAPABILITIES, TIERS, CLIENTS, ORCHESTRATORS, SIGNATURES)
+SECTIONS = (PROFILES, CAPABILITIES, TIERS, CLIENTS, ORCHESTRATORS, SIGNATURES, DISCOVERY)
 
 # Who can be referred to, by which field.
 NAMED: Mapping[type[models.Model], str] = {each.model: each.key for each in SECTIONS}

@@ -70,6 +70,17 @@ EVERYTHING = {
             "note": "yes",
         },
     ],
+    "discovery": [
+        {
+            "name": "naap",
+            "url": "https://lists.example/v1/discover?caps=a",
+            "trusted": True,
+            "interval": 3600,
+            "names": {"flux-schnell": "image-to-image"},
+            "exclude": ["o9.example"],
+        },
+        {"name": "ours", "format": "orch-addr", "text": "https://o1.example:8935\n", "enabled": False},
+    ],
 }
 
 
@@ -99,7 +110,7 @@ def test_it_is_always_in_the_same_order() -> None:
     for name in ("cedar", "alder", "birch"):
         Orchestrator.objects.create(name=name, service_uri=f"https://{name}.example")
     assert [each["name"] for each in export()["orchestrators"]] == ["alder", "birch", "cedar"]
-    sections = ["profiles", "capabilities", "tiers", "clients", "orchestrators", "signatures"]
+    sections = ["profiles", "capabilities", "tiers", "clients", "orchestrators", "signatures", "discovery"]
     assert list(export()) == sections
     assert exported() == exported()
 
@@ -123,7 +134,7 @@ def test_the_number_of_queries_does_not_grow(django_assert_max_num_queries: obje
         "clients": [{"name": f"c{i}", "capabilities": ["depth"]} for i in range(30)],
     }
     apply(document, who="ada")
-    with django_assert_max_num_queries(10):  # type: ignore[operator]
+    with django_assert_max_num_queries(11):  # type: ignore[operator]
         export()
 
 

@@ -10,8 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from orchestrators.core.discovery import orch_addr as parse
 from orchestrators.models import ConfigRevision, Offer, Orchestrator
-from routing.management.commands.import_orch_addr import parse
 
 pytestmark = pytest.mark.django_db
 

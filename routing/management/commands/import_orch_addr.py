@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from itertools import chain, count
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from orchestrators.changes import absent, change_set, operator
+from orchestrators.core.discovery import orch_addr
+from orchestrators.core.discovery.lists import DEFAULT_HOST, DEFAULT_PORT
 from orchestrators.models import Capability, Mode, Offer, Orchestrator
 from orchestrators.models.orchestrator import ProtocolChoice
-
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = "8935"
 
 
 class Command(BaseCommand):
@@ -42,7 +38,7 @@ class Command(BaseCommand):
     ) -> None:
         if sentence := absent():
             raise CommandError(sentence)
-        uris = parse(addresses)
+        uris = orch_addr(addresses)
         if not uris:
             raise CommandError("There is no address in the list.", returncode=2)
         slugs = dict.fromkeys(capability)
@@ -65,39 +61,11 @@ class Command(BaseCommand):
                     self.stdout.write(changes.summary[-1])
 
 
-def parse(addresses: str) -> list[str]:
-    """Service URIs in order, each once; empty items (a comma at the end) are skipped."""
-    items = (item.strip() for item in addresses.split(","))
-    return list(dict.fromkeys(_service_uri(item) for item in items if item))
-
-
-def _service_uri(item: str) -> str:
-    """As `parseOrchAddrs` does: a full URL keeps the port it has, or has not."""
-    if item.startswith(":"):
-        item = DEFAULT_HOST + item
-    elif ":" not in item:
-        item = f"{item}:{DEFAULT_PORT}"
-    return (item if item.startswith("http") else f"https://{item}").rstrip("/")
-
-
 def _create(uri: str, protocol: str, mode: str) -> Orchestrator:
-    made = Orchestrator(name=_free_name(uri), service_uri=uri, protocol=protocol, mode=mode)
+    made = Orchestrator(name=Orchestrator.free_name(uri), service_uri=uri, protocol=protocol, mode=mode)
     try:
         made.full_clean()
     except ValidationError as exc:
         raise CommandError(f"Nothing was added. {' '.join(exc.messages)}") from exc
     made.save()
     return made
-
-
-def _free_name(uri: str) -> str:
-    """The host; where that is taken, with the port, then with a number."""
-    try:
-        parts = urlsplit(uri)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return "unnamed"  # the address itself is about to be refused
-    host = re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-._")[:50] or "orchestrator"
-    names = chain([host], [f"{host}-{port}"] if port else [], (f"{host}-{number}" for number in count(2)))
-    taken = set(Orchestrator.objects.filter(name__startswith=host).values_list("name", flat=True))
-    return next(name for name in names if name not in taken)

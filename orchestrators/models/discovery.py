@@ -1,0 +1,214 @@
+"""DiscoverySource (decided): who is asked for orchestrators. DiscoveryRun, DiscoveredEndpoint (observed):
+how that went, and the last good word of each source on each endpoint (R69).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+
+from orchestrators.core.discovery import Entry, Format, Kind, Named
+from orchestrators.core.discovery.merging import Claim, key_of
+from orchestrators.core.slug import check_slug
+from orchestrators.models.fields import validate_allowed
+
+LONGEST_TEXT = 256 * 1024  # bytes; every change set keeps a copy
+
+
+class FormatChoice(models.TextChoices):
+    FLAG = Format.FLAG.value, "-orchAddr: addresses, separated by commas or lines"
+    ADDRESSES = Format.ADDRESSES.value, "addresses: a webhook, signer, /discovery, NaaP, discovery-service"
+    NETWORK = Format.NETWORK.value, "network capabilities: a stock gateway's /getNetworkCapabilities"
+    SUBGRAPH = Format.SUBGRAPH.value, "subgraph: the protocol's registered transcoders"
+    MANIFEST = Format.MANIFEST.value, "manifest: /.well-known/livepeer-registry.json"
+
+
+class DiscoverySource(models.Model):
+    """Either a `url` that is asked, or a `text` that is the answer."""
+
+    name = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "Letters, digits, '.', '_' and '-' only.")],
+    )
+    enabled = models.BooleanField(default=True)
+    format = models.CharField(max_length=24, choices=FormatChoice.choices, default=FormatChoice.ADDRESSES)
+    url = models.CharField(
+        "URL",
+        max_length=500,
+        blank=True,
+        help_text="Asked for the list, query and all. Redirects are not followed.",
+    )
+    verify_tls = models.BooleanField(
+        "verify TLS",
+        default=True,
+        help_text="Off for an orchestrator's own list behind a self-signed certificate.",
+    )
+    text = models.TextField(blank=True, help_text="The list itself, instead of a URL.")
+    trusted = models.BooleanField(
+        default=False,
+        help_text="On: what it names becomes active at once. Off: it waits in mode discovered for you.",
+    )
+    interval = models.PositiveIntegerField(
+        default=300,
+        validators=[MinValueValidator(30)],
+        help_text="Seconds between two questions of discover_orchestrators --loop.",
+    )
+    names = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Capabilities by what this source calls them: {"flux-schnell": "image-to-image"}.',
+    )
+    exclude = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Service URIs, hosts and ETH addresses that are left out: ["0x...", "o9.example"].',
+    )
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        self.url, self.names, self.exclude = self.url.strip(), self.names or {}, self.exclude or []
+        errors: dict[str, str] = {}
+        for field, check in (
+            *(("url", self._check_url), ("text", self._check_text)),
+            *(("names", self._check_names), ("exclude", self._check_exclude)),
+        ):
+            try:
+                check()
+            except ValidationError as exc:
+                errors[field] = " ".join(exc.messages)
+            except ValueError as exc:
+                errors[field] = str(exc)
+        if errors:
+            raise ValidationError(errors)
+
+    def _check_url(self) -> None:
+        if bool(self.url) == bool(self.text):
+            raise ValueError("Give either a URL that is asked, or the text of the list.")
+        if not self.url:
+            return
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError(
+                "Must be http:// or https:// with a host, such as https://lists.example/pool.json."
+            )
+        if parts.fragment or "@" in parts.netloc or not self.url.isascii() or " " in self.url:
+            raise ValueError("Must have neither a fragment, nor a user name, nor spaces or other letters.")
+        validate_allowed(self.url)
+
+    def _check_text(self) -> None:
+        if len(self.text.encode()) > LONGEST_TEXT:
+            raise ValueError(f"Is larger than {LONGEST_TEXT // 1024} KiB; serve it, and give its URL.")
+
+    def _check_names(self) -> None:
+        if not isinstance(self.names, dict) or not all(isinstance(slug, str) for slug in self.names.values()):
+            raise ValueError('Must be an object of names and capabilities: {"flux-schnell": "image-to-image"}.')
+        for slug in self.names.values():
+            check_slug(slug)
+
+    def _check_exclude(self) -> None:
+        if not isinstance(self.exclude, list) or not all(isinstance(each, str) for each in self.exclude):
+            raise ValueError('Must be a list of texts: ["0x...", "o9.example", "https://o8.example:8935"].')
+
+    def leaves_out(self, entry: Entry) -> bool:
+        """`-orchBlocklist` knows ETH addresses alone; here a host or a whole address will do as well."""
+        scheme, host, port = key_of(entry.service_uri)
+        named = {text.lower().rstrip("/") for text in self.exclude}
+        return bool(named & {entry.service_uri, f"{scheme}://{host}:{port}", host, entry.eth_address or host})
+
+
+class DiscoveryRun(models.Model):
+    """One question to one source. `detail`: why it failed; else what was left out, and who has gone."""
+
+    source = models.ForeignKey(DiscoverySource, on_delete=models.CASCADE, related_name="runs", db_index=False)
+    at = models.DateTimeField()
+    ok = models.BooleanField()
+    found = models.PositiveIntegerField(default=0, help_text="Endpoints in the answer.")
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["source", "-id"], name="run_of_source")]
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.source_id} {self.at:%Y-%m-%d %H:%M:%S} {'ok' if self.ok else 'failed'}"
+
+
+class DiscoveredEndpoint(models.Model):
+    """Never removed by an answer that is shorter (go-livepeer #4087): it only gets older.
+
+    `said`: {"score", "eth_address", "region", "serves": [{"name", "kind", "price", "path", "model",
+    "capacity", "seen"}]}, where `seen` is when the name last stood there, in epoch seconds.
+    """
+
+    source = models.ForeignKey(DiscoverySource, on_delete=models.CASCADE, related_name="endpoints")
+    service_uri = models.CharField("service URI", max_length=255)
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    listed = models.BooleanField(default=True, help_text="It stands in the source's latest answer.")
+    said = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["service_uri", "source"]
+        constraints = [
+            models.UniqueConstraint(fields=["source", "service_uri"], name="one_endpoint_per_source")
+        ]
+
+    def __str__(self) -> str:
+        return self.service_uri
+
+    def hear(self, entry: Entry, now: datetime) -> list[str]:
+        """Take in what is said now over what was said before; the names that it no longer serves."""
+        said = {"score": entry.score, "eth_address": entry.eth_address, "region": entry.region}
+        before = {each["name"]: each for each in self.said.get("serves", ())}
+        latest = {each.name: _stored(each, now) for each in entry.serves}
+        gone = [name for name, each in before.items() if name not in latest and each["seen"] == self._seen]
+        self.said = {
+            **self.said,
+            **{key: value for key, value in said.items() if value not in (None, "")},
+            "serves": list((before | latest).values()),
+        }
+        self.last_seen, self.listed = now, True
+        return gone
+
+    def as_claim(self) -> Claim:
+        """For the pure rules. The source must be loaded."""
+        entry = Entry(
+            self.service_uri,
+            self.said.get("score"),
+            self.said.get("eth_address", ""),
+            self.said.get("region", ""),
+            tuple(map(_named, self.said.get("serves", ()))),
+        )
+        return Claim(self.source.name, self.source.trusted, self.listed, entry)
+
+    @property
+    def _seen(self) -> float | None:
+        """None before anything was heard."""
+        return self.last_seen.timestamp() if self.last_seen else None
+
+
+def _stored(named: Named, now: datetime) -> dict[str, Any]:
+    return {
+        "name": named.name,
+        "kind": named.kind.value,
+        "price": named.price,
+        "path": named.path,
+        "model": named.model,
+        "capacity": named.capacity,
+        "seen": now.timestamp(),
+    }
+
+
+def _named(said: dict[str, Any]) -> Named:
+    return Named(said["name"], Kind(said["kind"]), said["price"], said["path"], said["model"], said["capacity"])

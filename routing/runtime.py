@@ -24,9 +24,11 @@ from orchestrators.scoreboard import News, Scoreboard
 from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
 from routing import table as tables
+from routing.allowances import Allowances, periods_at
 from routing.database import DatabaseThread, refuse_old_schema
 from routing.journal import Journal
 from routing.lag import LoopWatch
+from routing.purses import Purses
 from routing.service import RoutingService
 from routing.table import RoutingTable
 
@@ -37,6 +39,7 @@ DRAIN_EVERY = 0.25
 HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers fresh
 BEAT_EVERY = 1.0
 REBUILD_EVERY = 600.0  # reputations recover with time, which moves no number
+HANDED_OVER_WITHIN = 5.0
 LAST_DRAIN = 5.0  # seconds a stopping worker spends on its journal; whoever comes next adopts the rest
 
 
@@ -49,6 +52,7 @@ class Runtime:
     table: RoutingTable
     service: RoutingService
     journal: Journal
+    allowances: Allowances
     built_at: float
     confirmed_at: float
 
@@ -61,7 +65,6 @@ class Runtime:
         self.started = False
         self.draining = False  # no new calls, please: those in flight are being finished
         self.probed_at: float | None = None  # wall seconds of the latest probe of any offer
-        self.arrivals: dict[int, float] = {}  # of limited clients, see throttling
         self._tasks: list[asyncio.Task[None]] = []
         file = sqlite_file()
         self._refresher = DatabaseThread("table refresh", file)
@@ -81,10 +84,15 @@ class Runtime:
         limits = Limits(idle=settings.BYOCGW_STREAM_IDLE_TIMEOUT, total=settings.BYOCGW_STREAM_TOTAL_TIMEOUT)
         self._pool = Pool(limits)
         upstreams = Upstreams(self._pool, settings.BYOCGW_SENDER_ADDRESS)
+        self._purses = Purses(settings.BYOCGW_JOURNAL_DIR, settings.BYOCGW_NODE, settings.WEB_CONCURRENCY)
+        await self._claim_purses()
+        self.allowances = Allowances(self._purses)
         self.service = RoutingService(
             upstreams,
             self.board,
             self.journal,
+            self.allowances,
+            longest_answer=settings.BYOCGW_STREAM_TOTAL_TIMEOUT,
             expose=settings.BYOCGW_EXPOSE_ORCHESTRATOR,
             decision_sample=settings.BYOCGW_DECISION_SAMPLE,
         )
@@ -97,6 +105,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Requests are over. What the last drain does not manage, an adopter does."""
+        self._purses.give_up()
         self._loop_watch.stop()
         for task in self._tasks:
             task.cancel()
@@ -115,6 +124,16 @@ class Runtime:
     def drain_begins(self) -> None:
         """The server takes no new connections; it finishes what it has."""
         self.draining = True
+        self._purses.give_up()
+
+    async def _claim_purses(self) -> None:
+        """In a rolling restart the worker that this one replaces has them until it drains."""
+        due = time.monotonic() + HANDED_OVER_WITHIN
+        while not self._purses.claim(periods_at(time.time())):
+            if time.monotonic() > due:
+                log.warning("no worker has handed over its budgets yet; clients with one are refused meanwhile")
+                return
+            await asyncio.sleep(0.05)
 
     @property
     def lag(self) -> float:
@@ -143,6 +162,8 @@ class Runtime:
 
     async def refresh(self) -> None:
         """One look at the numbers, and what follows from it."""
+        if not (self._purses.held or self.draining):
+            self._purses.claim(periods_at(time.time()))
         numbers = await self._refresher.run(tables.numbers)
         if numbers is None:
             return

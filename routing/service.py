@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from orchestrators.core.classify import Answered, Setting, classify, classify_fault
 from orchestrators.core.latency import cold_threshold
@@ -23,6 +23,7 @@ from orchestrators.core.outcome import Fault, Outcome, OutcomeClass, Speaker
 from orchestrators.scoreboard import Scoreboard, Seat
 from orchestrators.upstream.base import Call, Reply, UpstreamError
 from orchestrators.upstream.registry import Upstreams
+from routing.allowances import Allowances
 from routing.candidates import view
 from routing.core import retries
 from routing.core.budget import Budget
@@ -58,6 +59,7 @@ CLIENTS_FAULTS: Mapping[type[Exception], Refusal] = {
 class RoutingService:
     """`upstreams`: protocol name -> how to speak it. `expose`: tell clients who served them.
 
+    `longest_answer`: seconds that one may take once it has begun.
     `decision_sample`: share of smooth calls whose decision is kept, 0 to 1.
     """
 
@@ -66,7 +68,9 @@ class RoutingService:
         upstreams: Upstreams,
         board: Scoreboard,
         journal: Journal,
+        allowances: Allowances,
         *,
+        longest_answer: float,
         expose: bool = False,
         decision_sample: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
@@ -75,6 +79,8 @@ class RoutingService:
     ) -> None:
         self.board = board
         self.journal = journal
+        self._allowances = allowances
+        self._longest_answer = longest_answer
         self._upstreams = upstreams
         self._expose = expose
         self._decision_sample = decision_sample
@@ -83,16 +89,15 @@ class RoutingService:
         self._draw = draw
         self._queue = SeatQueue()
         self._tallies: dict[str, retries.Tally] = {}  # by capability
-        self._in_flight: Counter[int] = Counter()
 
     async def infer(self, call: InferenceCall) -> Delivery | Refusal:
         """Never raises for what upstreams do. ClientGone and CancelledError pass, the books closed."""
         trip = Trip(call, at=self._wall(), started=self._clock())
-        limit = call.client.max_in_flight
-        if limit is not None and self._in_flight[call.client.id] >= limit:
-            detail = f"The client has {limit} calls in flight, which is its limit."
-            return self._refuse(trip, Refusal(Code.RATE_LIMITED, detail, retry_after=1.0), counted=False)
-        self._in_flight[call.client.id] += 1
+        most = partial(trip.most_wei, self._longest_answer)
+        reservation = self._allowances.reserve(call.client, most, trip.at)
+        if isinstance(reservation, Refusal):
+            return self._refuse(trip, reservation)
+        trip.reservation = reservation
         try:
             return await self._route(trip)
         except (BodyTooLarge, BodyTooSlow, Unsendable) as exc:
@@ -324,11 +329,11 @@ class RoutingService:
         self._close(trip, code, held.opening.reply.status, sent=sent)
         self._leave(trip, held.seat)
 
-    def _refuse(self, trip: Trip, refusal: Refusal, *, counted: bool = True) -> Refusal:
-        self._close(trip, refusal.code.value, STATUS[refusal.code], counted=counted)
+    def _refuse(self, trip: Trip, refusal: Refusal) -> Refusal:
+        self._close(trip, refusal.code.value, STATUS[refusal.code])
         return refusal
 
-    def _close(self, trip: Trip, code: str, status: int, *, sent: int = 0, counted: bool = True) -> None:
+    def _close(self, trip: Trip, code: str, status: int, *, sent: int = 0) -> None:
         if trip.closed:
             return
         trip.closed = True
@@ -337,11 +342,10 @@ class RoutingService:
             self.board.live(offer_id).doubts -= 1
             if offer_id not in blameless:
                 self.board.observe(offer_id, outcome, now=self._wall())
-        if counted:
-            self._in_flight[trip.call.client.id] -= 1
-        self.journal.append(
-            trip.record(code, status, sent=sent, now=self._clock(), sample=self._decision_sample)
-        )
+        record = trip.record(code, status, sent=sent, now=self._clock(), sample=self._decision_sample)
+        if trip.reservation is not None:
+            trip.reservation.settle(record.wei)
+        self.journal.append(record)
 
     def _leave(self, trip: Trip, seat: Seat) -> None:
         seat.release()

@@ -11,6 +11,7 @@ from typing import Any
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price, Unit
 from orchestrators.scoreboard import Seat
+from routing.allowances import Reservation
 from routing.core.failover import Attempt, requests_fault
 from routing.core.refusal import STATUS, AttemptSummary, Code, Refusal
 from routing.core.selection import Candidate, Ranked, Refused, Why, soonest
@@ -80,10 +81,17 @@ class Trip:
     has_waited: bool = False  # and no seat came free
     paused_after: int = 0  # attempts
     closed: bool = False
+    reservation: Reservation | None = None
 
     @property
     def slug(self) -> str:
         return self.call.lane.policy.slug
+
+    def most_wei(self, longest_answer: float) -> int:
+        """What the call may cost at most: the dearest offer, from the last moment to the longest answer."""
+        policy = self.call.lane.policy
+        seconds = policy.retry_timeout + policy.attempt_timeout + policy.cold_grace + longest_answer
+        return max((cost(offer.price, seconds) for offer in self.call.lane.offers), default=0)
 
     def note(self, offer: OfferEntry, outcome: Outcome, *, at: float, seconds: float) -> Attempt:
         attempt = Attempt(offer.id, offer.orchestrator, outcome, round(seconds * 1000))

@@ -128,7 +128,7 @@ def examples() -> list[str]:
     )
 
 
-@pytest.mark.parametrize("example", examples(), ids=["reference", "signatures", "discovery", "tour"])
+@pytest.mark.parametrize("example", examples(), ids=["reference", "tiers", "signatures", "discovery", "tour"])
 def test_the_examples_are_accepted(example: str, db: None) -> None:
     result = plan(document.read(example.encode()))
     assert result.errors == []

@@ -14,6 +14,8 @@ from fractions import Fraction
 from functools import total_ordering
 from math import gcd
 
+from orchestrators.core.amount import WEI_IN
+
 
 class Unit(StrEnum):
     SECOND = "second"
@@ -29,7 +31,6 @@ class UnitMismatch(PriceError):
     """Two prices that have no common unit."""
 
 
-_WEI_IN = {"wei": 1, "gwei": 10**9, "eth": 10**18}
 # Far above all ether there is, and small enough that no text makes us calculate for long.
 _LIMIT = 10**36
 # More decimals than this are harder to read than a fraction.
@@ -70,7 +71,7 @@ class Price:
                 ' or request, such as "0.3 gwei/second".'
             )
         try:
-            amount = Fraction(match["amount"]) * _WEI_IN[match["denomination"].lower()]
+            amount = Fraction(match["amount"]) * WEI_IN[match["denomination"].lower()]
         except ZeroDivisionError:
             raise PriceError(f'"{text[:80]}" is not a price: it divides by zero.') from None
         return cls(amount.numerator, amount.denominator, Unit(match["unit"].lower()))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from orchestrators.core import amount
 from orchestrators.core.addresses import refusal_of_host
 from orchestrators.core.price import Price, PriceError
 from orchestrators.core.slug import check_slug
@@ -108,3 +110,46 @@ class PriceField(models.CharField):  # type: ignore[type-arg]
     def formfield(self, **kwargs: Any) -> Any:
         kwargs.setdefault("help_text", self.help_text or "Such as 1000 wei/second or 0.3 gwei/second.")
         return super().formfield(**{"empty_value": None, **kwargs})
+
+
+class AmountField(models.CharField):  # type: ignore[type-arg]
+    """An amount as `int` of wei, kept as its digits and written as people do: `0.02 eth`. Exact everywhere."""
+
+    description = "an exact amount of money"
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 40)
+        super().__init__(**kwargs)
+
+    def from_db_value(self, value: str | None, *_: object) -> int | None:
+        return int(value) if value else None
+
+    def to_python(self, value: object) -> int | None:
+        if value is None or value == "" or isinstance(value, int):
+            return None if value == "" else value  # type: ignore[return-value]
+        try:
+            return amount.parse(str(value))
+        except amount.AmountError as exc:
+            raise ValidationError(str(exc), code="amount") from exc
+
+    def get_prep_value(self, value: object) -> str | None:
+        wei = self.to_python(value)
+        return None if wei is None else str(wei)
+
+    def run_validators(self, value: int | None) -> None:
+        super().run_validators("" if value is None else str(value))  # the validators measure the text
+
+    def value_to_string(self, obj: models.Model) -> str:
+        wei = self.to_python(self.value_from_object(obj))
+        return "" if wei is None else amount.shown(wei)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        kwargs.setdefault("form_class", AmountFormField)
+        return super().formfield(**{"empty_value": None, **kwargs})
+
+
+class AmountFormField(forms.CharField):
+    """Shows stored wei as the shortest exact amount."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return amount.shown(value) if isinstance(value, int) else value

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rest_framework.throttling import BaseThrottle
 
 from routing.api.problems import refuse
 from routing.api.request import client_of, from_door
-from routing.core.limits import admit
 from routing.core.refusal import Code
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
+    from routing.api.inference import DataPlaneView
+
 
 class TierThrottle(BaseThrottle):
-    """`runtime.arrivals` holds each limited client's theoretical arrival time, on the monotonic clock."""
+    """Every answer to a limited client says what is left of its rate (RateLimit-*)."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        client = client_of(request)
-        rate = client.rate
-        if rate is None:
+        pace = from_door(request).runtime.allowances.pace(client_of(request), time.monotonic())
+        if pace is None:
             return True
-        arrivals = from_door(request).runtime.arrivals
-        admitted, tat, wait = admit(arrivals.get(client.id, 0.0), rate, time.monotonic())
-        if not admitted:
+        rate = pace.rate
+        cast("DataPlaneView", view).headers |= {
+            "ratelimit-limit": str(rate.per_minute),
+            "ratelimit-remaining": str(pace.remaining),
+            "ratelimit-reset": str(math.ceil(pace.reset)),
+        }
+        if pace.wait:
             detail = f"The limit is {rate.per_minute} requests a minute, {rate.burst} at once."
-            raise refuse(Code.RATE_LIMITED, detail, retry_after=wait)
-        arrivals[client.id] = tat
+            raise refuse(Code.RATE_LIMITED, detail, retry_after=pace.wait)
         return True

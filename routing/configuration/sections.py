@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import models
 
+from orchestrators.core import amount
 from orchestrators.core.price import Price, PriceError
 from orchestrators.models import (
     Capability,
@@ -22,7 +23,7 @@ from orchestrators.models import (
     Orchestrator,
     RoutingProfile,
 )
-from orchestrators.models.fields import PriceField
+from orchestrators.models.fields import AmountField, PriceField
 from routing.models import Client, Tier
 
 NO_CEILING = "none"
@@ -99,6 +100,8 @@ def shown(instance: models.Model, field: models.Field[Any, Any]) -> Any:
         return getattr(value, NAMED[type(value)])
     if isinstance(value, Price):
         return str(value)
+    if isinstance(field, AmountField) and value is not None:
+        return amount.shown(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -110,6 +113,8 @@ def read_value(field: models.Field[Any, Any], value: Any) -> Any:
         raise ValueError("must not be empty; leave the key out for its default.")
     if isinstance(field, PriceField):
         return read_price(value)
+    if isinstance(field, AmountField):
+        return read_amount(value)
     for kind, types, wanted in _TYPES:
         if isinstance(field, kind) and not _is_a(value, types):
             raise ValueError(f"must be {wanted}.")
@@ -128,6 +133,12 @@ def read_price(value: Any) -> Price:
         return Price.parse(value)
     except PriceError as exc:
         raise ValueError(str(exc)) from exc
+
+
+def read_amount(value: Any) -> int:
+    if not isinstance(value, str):
+        raise ValueError("must be text such as 0.02 eth or 1000 wei.")
+    return amount.parse(value)
 
 
 def read_ceiling(value: Any) -> Price | None:

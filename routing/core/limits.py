@@ -1,8 +1,9 @@
-"""How often a client may call: the generic cell rate algorithm, a token bucket kept as one number.
+"""How often a client may call, and how much it may spend.
 
-The number is the theoretical arrival time (TAT): when the next call would be due if calls came evenly.
-Every admitted call moves it on by one interval; a call is refused while the TAT lies more than a burst
-ahead of the clock. So a bucket needs no refilling, and forgetting an idle client costs nothing.
+How often: the generic cell rate algorithm, a token bucket kept as one number, the theoretical arrival
+time (TAT): when the next call would be due if calls came evenly. Every admitted call moves it on by one
+interval; a call is refused while the TAT lies more than a burst ahead of the clock. So a bucket needs no
+refilling, and forgetting an idle client costs nothing.
 """
 
 from __future__ import annotations
@@ -37,3 +38,36 @@ def admit(tat: float, rate: Rate, now: float) -> tuple[bool, float, float]:
     if excess > _ROUNDING:
         return False, tat, excess
     return True, due, 0.0
+
+
+def headroom(tat: float, rate: Rate, now: float) -> tuple[int, float]:
+    """(calls that would be admitted at once, seconds until a whole burst would be)."""
+    behind = max(0.0, tat - now)
+    return int((rate.interval * rate.burst - behind) / rate.interval + _ROUNDING), behind
+
+
+@dataclass(slots=True)
+class Purse:
+    """What one client spends of one budget, in wei. `reserved`: what calls in flight may still cost.
+
+    A call is let in only if the most that it and all the others in flight may cost is there, so the budget
+    is never overspent, whatever comes at once.
+    """
+
+    spent: int = 0
+    reserved: int = 0
+
+    def covers(self, most: int, budget: int) -> bool:
+        return self.spent + self.reserved + most <= budget
+
+    def covers_later(self, most: int, budget: int) -> bool:
+        """Once the calls in flight have ended, at the latest for nothing."""
+        return self.spent + most <= budget
+
+    def reserve(self, most: int) -> None:
+        self.reserved += most
+
+    def settle(self, most: int, wei: int) -> None:
+        """The call that reserved `most` is over, and cost `wei`."""
+        self.reserved -= most
+        self.spent += wei

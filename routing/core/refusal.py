@@ -22,6 +22,7 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"
     RATE_LIMITED = "rate_limited"
+    BUDGET_SPENT = "budget_spent"
     INTERNAL = "internal"
     NOT_IMPLEMENTED = "not_implemented"
     EXHAUSTED = "exhausted"
@@ -41,6 +42,7 @@ STATUS: dict[Code, int] = {
     Code.METHOD_NOT_ALLOWED: 405,
     Code.BODY_TOO_LARGE: 413,
     Code.RATE_LIMITED: 429,
+    Code.BUDGET_SPENT: 429,
     Code.INTERNAL: 500,
     Code.NOT_IMPLEMENTED: 501,
     Code.EXHAUSTED: 502,
@@ -60,6 +62,7 @@ TITLE: dict[Code, str] = {
     Code.METHOD_NOT_ALLOWED: "The method is not allowed here",
     Code.BODY_TOO_LARGE: "The request body is too large",
     Code.RATE_LIMITED: "Too many requests",
+    Code.BUDGET_SPENT: "The budget does not cover this call",
     Code.INTERNAL: "The gateway failed",
     Code.NOT_IMPLEMENTED: "The gateway does not offer this",
     Code.EXHAUSTED: "Every attempt failed",

@@ -10,7 +10,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
 from orchestrators.models import Capability
-from orchestrators.models.fields import validate_slug
+from orchestrators.models.fields import AmountField, validate_slug
 
 PREFIX = "byoc_"
 
@@ -28,6 +28,16 @@ class Tier(models.Model):
     )
     max_in_flight = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)], help_text="Calls at once, per client."
+    )
+
+    daily_budget = AmountField(
+        null=True,
+        blank=True,
+        help_text="Such as 0.02 eth: what a client may spend in a day (UTC). Kept free for a call before it "
+        "begins, so never overspent. Empty: no limit.",
+    )
+    monthly_budget = AmountField(
+        null=True, blank=True, help_text="The same for a calendar month (UTC). Empty: no limit."
     )
 
     class Meta:

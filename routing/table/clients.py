@@ -11,12 +11,14 @@ from routing.models import ApiKey, Client
 from routing.table.facts import ClientEntry, KeyEntry
 from routing.table.offers import part
 
+_LIMITS = ("requests_per_minute", "burst", "max_in_flight", "daily_budget", "monthly_budget")
+
 
 def read_keys(workers: int) -> dict[str, KeyEntry]:
     """Keys before clients before what these may call: one that comes in between is at worst not there yet,
     never there without its limits."""
     keys = list(ApiKey.objects.filter(revoked_at=None).values_list("digest", "client_id", "expires_at"))
-    limits = ("tier__requests_per_minute", "tier__burst", "tier__max_in_flight")
+    limits = tuple(f"tier__{name}" for name in _LIMITS)
     rows = list(Client.objects.filter(is_active=True).values_list("id", "name", "tier__slug", *limits))
     allowed = defaultdict(set)
     for client_id, slug in Client.capabilities.through.objects.values_list("client_id", "capability__slug"):
@@ -30,7 +32,7 @@ def read_keys(workers: int) -> dict[str, KeyEntry]:
 
 
 def _client(row: Iterable[Any], allowed: set[str] | None, workers: int) -> ClientEntry:
-    client_id, name, tier, per_minute, burst, in_flight = row
+    client_id, name, tier, per_minute, burst, in_flight, daily, monthly = row
     rate = None
     if per_minute:
         burst = burst or max(1, per_minute // 10)
@@ -42,4 +44,6 @@ def _client(row: Iterable[Any], allowed: set[str] | None, workers: int) -> Clien
         rate=rate,
         max_in_flight=part(in_flight, workers) if in_flight else None,
         capabilities=frozenset(allowed) if allowed else None,
+        daily_budget=None if daily is None else daily // workers,
+        monthly_budget=None if monthly is None else monthly // workers,
     )

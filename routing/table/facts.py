@@ -75,7 +75,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class ClientEntry:
-    """`rate`, `max_in_flight`: this worker's share of the tier's limits; None: no limit.
+    """`rate`, `max_in_flight` and the budgets (wei): this worker's share of the tier's limits; None: no limit.
     `capabilities`: slugs; None: all."""
 
     id: int
@@ -84,6 +84,12 @@ class ClientEntry:
     rate: Rate | None
     max_in_flight: int | None
     capabilities: frozenset[str] | None
+    daily_budget: int | None = None
+    monthly_budget: int | None = None
+
+    @property
+    def has_budget(self) -> bool:
+        return self.daily_budget is not None or self.monthly_budget is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from routing.core.limits import Rate, admit
+from routing.core.limits import Purse, Rate, admit, headroom
 
 NOW = 1_700_000_000.0
 RATE = Rate(per_minute=60, burst=3)
@@ -50,3 +52,38 @@ def test_it_admits_every_call_of_an_even_pace_whatever_the_floats_do() -> None:
 def test_it_refuses_a_rate_that_admits_nobody(per_minute: int, burst: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
         Rate(per_minute, burst)
+
+
+def test_it_tells_what_is_left_of_a_burst_and_when_it_is_whole_again() -> None:
+    tat, told = 0.0, [headroom(0.0, RATE, NOW)]
+    for _ in range(3):
+        _, tat, _ = admit(tat, RATE, NOW)
+        told.append(headroom(tat, RATE, NOW))
+
+    assert told == [(3, 0.0), (2, 1.0), (1, 2.0), (0, 3.0)]
+    assert headroom(tat, RATE, NOW + 2) == (2, 1.0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), max_size=60), st.integers(0, 300))
+def test_a_budget_is_never_overspent(calls: list[tuple[int, float]], budget: int) -> None:
+    """Whatever comes at once, and however little or much of what it may cost each call does cost."""
+    purse, under_way = Purse(), []
+    for most, part in calls:
+        if purse.covers(most, budget):
+            purse.reserve(most)
+            under_way.append((most, int(most * part)))
+        elif under_way:
+            purse.settle(*under_way.pop(0))
+        assert purse.spent + purse.reserved <= budget
+    for most, wei in under_way:
+        purse.settle(most, wei)
+    assert (purse.reserved, purse.spent <= budget) == (0, True)
+
+
+def test_what_calls_in_flight_hold_back_may_come_free() -> None:
+    purse = Purse(spent=4)
+    purse.reserve(5)
+
+    assert not purse.covers(5, 10)
+    assert purse.covers_later(5, 10)
+    assert not purse.covers_later(7, 10)

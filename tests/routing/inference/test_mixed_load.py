@@ -181,7 +181,7 @@ async def test_it_loses_nothing(gateway: Gateway) -> None:
 
     board = gateway.runtime.board
     assert board.in_flight == 0
-    assert gateway.runtime.service._in_flight.total() == 0
+    assert not gateway.runtime.allowances.in_flight
     rows = await in_thread(lambda: list(OfferHealth.objects.select_related("offer__orchestrator")))
     for row in rows:
         live = board.live(row.offer_id)

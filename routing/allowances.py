@@ -1,0 +1,143 @@
+"""What this worker still allows each client: its pace, its calls at once, its money.
+
+`pace` is asked for every request, `reserve` for one that is to be routed: a seat, and of the client's
+budgets the most that the call may cost. What it did cost is settled when it ends. All in memory: exact
+in one process, and of more workers each has a like share of every limit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from orchestrators.core import amount
+from routing.core.limits import Purse, Rate, admit, headroom
+from routing.core.refusal import Code, Refusal
+from routing.purses import Purses
+from routing.table import ClientEntry
+
+# A budget that only calls in flight keep from covering one more may do so as soon as one of them ends.
+SOON = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What became of a request under its client's rate, and what is left of it.
+
+    `wait`: seconds until it would be admitted; 0: it was. `remaining`: calls that may come at once.
+    `reset`: seconds until a whole burst may.
+    """
+
+    rate: Rate
+    wait: float
+    remaining: int
+    reset: float
+
+
+class Reservation:
+    """A client's seat and money for one call; settled once."""
+
+    __slots__ = ("_allowances", "_client_id", "_most", "_periods")
+
+    def __init__(self, allowances: Allowances, client_id: int, most: int, periods: tuple[str, ...]) -> None:
+        self._allowances: Allowances | None = allowances
+        self._client_id, self._most, self._periods = client_id, most, periods
+
+    def settle(self, wei: int) -> None:
+        allowances, self._allowances = self._allowances, None
+        if allowances is not None:
+            allowances._settle(self._client_id, self._periods, self._most, wei)
+
+
+class Allowances:
+    def __init__(self, purses: Purses) -> None:
+        self.purses = purses
+        self._arrivals: dict[int, float] = {}  # theoretical, see core.limits; by client, monotonic seconds
+        self.in_flight: Counter[int] = Counter()
+
+    def pace(self, client: ClientEntry, now: float) -> Pace | None:
+        """One more request, `now` on the monotonic clock; None: its pace is not limited."""
+        rate = client.rate
+        if rate is None:
+            return None
+        admitted, tat, wait = admit(self._arrivals.get(client.id, 0.0), rate, now)
+        if admitted:
+            self._arrivals[client.id] = tat
+        return Pace(rate, wait, *headroom(tat, rate, now))
+
+    def reserve(self, client: ClientEntry, most: Callable[[], int], wall: float) -> Reservation | Refusal:
+        """`most`: the wei that the call may cost, asked only where there is a budget. `wall`: seconds."""
+        limit = client.max_in_flight
+        if limit is not None and self.in_flight[client.id] >= limit:
+            detail = f"The client has {limit} calls in flight, which is its limit."
+            return Refusal(Code.RATE_LIMITED, detail, retry_after=SOON)
+        wei = 0
+        periods: tuple[str, ...] = ()
+        if client.has_budget:
+            moment = datetime.fromtimestamp(wall, UTC)
+            wei, budgets = most(), _budgets(client, moment)
+            refusal = self._uncovered(client, budgets, wei, moment)
+            if refusal is not None:
+                return refusal
+            periods = tuple(budgets)
+            for period in periods:
+                self.purses.purse(client.id, period).reserve(wei)
+        self.in_flight[client.id] += 1
+        return Reservation(self, client.id, wei, periods)
+
+    def _uncovered(
+        self, client: ClientEntry, budgets: dict[str, int], wei: int, moment: datetime
+    ) -> Refusal | None:
+        if not self.purses.held:
+            return Refusal(Code.BUDGET_SPENT, "The budget is being handed over.", retry_after=SOON)
+        for period, budget in budgets.items():
+            purse = self.purses.purse(client.id, period)
+            if not purse.covers(wei, budget):
+                wait = SOON if purse.covers_later(wei, budget) else _left_of(period, moment)
+                return Refusal(Code.BUDGET_SPENT, _sentence(period, budget, purse, wei), retry_after=wait)
+        return None
+
+    def _settle(self, client_id: int, periods: tuple[str, ...], most: int, wei: int) -> None:
+        self.in_flight[client_id] -= 1
+        if not self.in_flight[client_id]:
+            del self.in_flight[client_id]
+        for period in periods:
+            self.purses.purse(client_id, period).settle(most, wei)
+            self.purses.write(client_id, period)
+
+
+def periods_at(wall: float) -> frozenset[str]:
+    """The day and the month (UTC) of a moment."""
+    moment = datetime.fromtimestamp(wall, UTC)
+    return frozenset({_day(moment), _month(moment)})
+
+
+def _budgets(client: ClientEntry, moment: datetime) -> dict[str, int]:
+    """Wei by period."""
+    found = {_day(moment): client.daily_budget, _month(moment): client.monthly_budget}
+    return {period: budget for period, budget in found.items() if budget is not None}
+
+
+def _day(moment: datetime) -> str:
+    return moment.date().isoformat()
+
+
+def _month(moment: datetime) -> str:
+    return _day(moment)[:7]
+
+
+def _left_of(period: str, moment: datetime) -> float:
+    """Seconds until the day or the month is over."""
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
+    end = midnight + timedelta(days=1) if period == _day(moment) else next_month
+    return (end - moment).total_seconds()
+
+
+def _sentence(period: str, budget: int, purse: Purse, wei: int) -> str:
+    return (
+        f"The budget for {period} has {amount.shown(max(0, budget - purse.spent - purse.reserved))} left of"
+        f" {amount.shown(budget)}; this call may cost {amount.shown(wei)}."
+    )

@@ -1,0 +1,151 @@
+"""What clients have spent of this worker's share of their budgets, in a file that outlives the worker.
+
+    <journal folder>/<node>-<slot>.purses      one line a client and period, rewritten in place
+
+Each worker of a node holds one of as many slots as there are workers, and may spend a like share of each
+budget; whoever takes a slot goes on from what was spent in it. So the workers together never spend more
+than the budget, across restarts and `kill -9`, and with one worker the budget is exact. A line is written
+by one `os.pwrite` (some 2 us) when a call of a client with a budget ends.
+
+A worker that drains gives up its slot at once, with what its last calls may still cost counted as spent:
+its successor is waiting for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from routing.core.limits import Purse
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".purses"
+_LINE = re.compile(rb" *(\d+) (\d{4}-\d\d(?:-\d\d)?) * (\d+) *\n")
+_FORM = b"%12d %-10s %40d\n"
+_WIDTH = len(_FORM % (0, b"", 0))
+
+Key = tuple[int, str]  # client id; the day as 2026-11-25, or the month as 2026-11
+
+
+class Purses:
+    """`folder`: on a local disk. `slots`: workers of this node. Nothing is spent before `claim` succeeded."""
+
+    def __init__(self, folder: Path, node: str, slots: int) -> None:
+        self._folder, self._node, self._slots = folder, node, slots
+        self._fd: int | None = None
+        self._purses: dict[Key, Purse] = {}
+        self._places: dict[Key, int] = {}  # where in the file
+        self._failing = False
+
+    def __repr__(self) -> str:
+        return f"<Purses {len(self._purses)}, slot {'held' if self.held else 'not held'}>"
+
+    @property
+    def held(self) -> bool:
+        return self._fd is not None
+
+    def claim(self, periods: frozenset[str]) -> bool:
+        """Take a free slot, with what was spent in it in these periods. OSError if the disk will not."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for slot in range(self._slots):
+            fd = _locked(self._path(slot))
+            if fd is None:
+                continue
+            spent = _read(fd)
+            for key, wei in self._of_lost_slots():
+                spent[key] = spent.get(key, 0) + wei
+            self._begin(fd, {key: wei for key, wei in spent.items() if key[1] in periods})
+            return True
+        return False
+
+    def purse(self, client_id: int, period: str) -> Purse:
+        key = (client_id, period)
+        found = self._purses.get(key)
+        if found is None:
+            self._forget_before(key)
+            found = self._purses[key] = Purse()
+        return found
+
+    def _forget_before(self, key: Key) -> None:
+        """The client's earlier days or months, but those that a call in flight is still to be settled with."""
+        earlier = [
+            (client_id, period)
+            for client_id, period in self._purses
+            if client_id == key[0] and len(period) == len(key[1]) and period < key[1]
+        ]
+        for each in earlier:
+            if not self._purses[each].reserved:
+                del self._purses[each]
+
+    def write(self, client_id: int, period: str) -> None:
+        """Keep what this purse says. A disk that refuses is told of once; memory counts on."""
+        if self._fd is None:
+            return  # given up: the successor counts it as spent already
+        key = (client_id, period)
+        place = self._places.setdefault(key, len(self._places) * _WIDTH)
+        line = _FORM % (client_id, period.encode(), self._purses[key].spent)
+        try:
+            os.pwrite(self._fd, line, place)
+        except OSError as exc:
+            if not self._failing:
+                logger.error("budgets: what is spent cannot be written: %s; a restart would forget it", exc)
+            self._failing = True
+        else:
+            self._failing = False
+
+    def give_up(self) -> None:
+        """Let the next worker have the slot; what is in flight counts as spent in full."""
+        if self._fd is None:
+            return
+        for (client_id, period), purse in self._purses.items():
+            if purse.reserved:
+                purse.spent, purse.reserved = purse.spent + purse.reserved, 0
+                self.write(client_id, period)
+        os.close(self._fd)
+        self._fd = None
+
+    def _begin(self, fd: int, spent: dict[Key, int]) -> None:
+        self._fd = fd
+        self._purses = {key: Purse(wei) for key, wei in spent.items()}
+        self._places = {}
+        for key in spent:
+            self.write(*key)
+        os.ftruncate(fd, len(spent) * _WIDTH)
+
+    def _of_lost_slots(self) -> Iterator[tuple[Key, int]]:
+        """What was spent in slots that there are no more, since there are fewer workers now."""
+        for path in self._folder.glob(f"{self._node}-*{SUFFIX}"):
+            number = path.name.removeprefix(f"{self._node}-").removesuffix(SUFFIX)
+            if number.isdecimal() and int(number) >= self._slots:
+                fd = _locked(path)
+                if fd is not None:
+                    yield from _read(fd).items()
+                    path.unlink()
+                    os.close(fd)
+
+    def _path(self, slot: int) -> Path:
+        return self._folder / f"{self._node}-{slot}{SUFFIX}"
+
+
+def _locked(path: Path) -> int | None:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def _read(fd: int) -> dict[Key, int]:
+    """What can be read. A line never written whole is none; of two for one purse the larger counts."""
+    spent: dict[Key, int] = {}
+    for client, period, wei in _LINE.findall(os.pread(fd, os.fstat(fd).st_size, 0)):
+        key = (int(client), period.decode())
+        spent[key] = max(int(wei), spent.get(key, 0))
+    return spent

@@ -1,0 +1,101 @@
+"""A client's seat and money for one call, taken together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from routing.allowances import Allowances, Reservation, periods_at
+from routing.core.refusal import Code, Refusal
+from routing.purses import Purses
+from routing.table import ClientEntry
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
+
+
+def client(**limits: int | None) -> ClientEntry:
+    fields = {"daily_budget": None, "monthly_budget": None, "max_in_flight": None} | limits
+    return ClientEntry(id=7, name="acme", tier="small", rate=None, capabilities=None, **fields)
+
+
+@pytest.fixture
+def allowances(tmp_path: Path) -> Iterator[Allowances]:
+    purses = Purses(tmp_path, "node", 1)
+    purses.claim(periods_at(NOON))
+    yield Allowances(purses)
+    purses.give_up()
+
+
+def taken(allowances: Allowances, who: ClientEntry, wei: int, wall: float = NOON) -> Reservation:
+    found = allowances.reserve(who, lambda: wei, wall)
+    assert isinstance(found, Reservation)
+    return found
+
+
+def refused(allowances: Allowances, who: ClientEntry, wei: int, wall: float = NOON) -> Refusal:
+    found = allowances.reserve(who, lambda: wei, wall)
+    assert isinstance(found, Refusal)
+    return found
+
+
+def test_a_budget_is_reserved_before_and_settled_after(allowances: Allowances) -> None:
+    acme = client(daily_budget=100)
+    first = taken(allowances, acme, 60)
+
+    over = refused(allowances, acme, 60)
+    first.settle(10)
+    first.settle(10)  # once, whatever a caller does
+    second = taken(allowances, acme, 60)
+
+    assert (over.code, over.retry_after) == (Code.BUDGET_SPENT, 1.0)
+    assert over.detail == "The budget for 2026-11-25 has 40 wei left of 100 wei; this call may cost 60 wei."
+    second.settle(60)
+    assert refused(allowances, acme, 31).retry_after == 12 * 3600
+    taken(allowances, acme, 30)
+
+
+def test_the_month_counts_beside_the_day(allowances: Allowances) -> None:
+    acme = client(daily_budget=100, monthly_budget=150)
+    taken(allowances, acme, 90).settle(90)
+    tomorrow = NOON + 86400
+
+    over = refused(allowances, acme, 80, tomorrow)
+
+    assert "2026-11 " in over.detail
+    assert over.retry_after == 4.5 * 86400  # from the 26th at noon to the first
+    taken(allowances, acme, 60, tomorrow)
+
+
+def test_a_refusal_holds_neither_seat_nor_money(allowances: Allowances) -> None:
+    acme = client(max_in_flight=2, daily_budget=10)
+    first = taken(allowances, acme, 6)
+    for _ in range(5):
+        refused(allowances, acme, 6)
+    second = taken(allowances, acme, 4)
+
+    full = refused(allowances, acme, 0)
+    first.settle(0)
+    second.settle(0)
+
+    assert full.code is Code.RATE_LIMITED
+    assert not allowances.in_flight
+    assert allowances.purses.purse(7, "2026-11-25").reserved == 0
+
+
+def test_without_a_budget_nobody_works_out_what_a_call_may_cost(allowances: Allowances) -> None:
+    def dear() -> int:
+        raise AssertionError("asked")
+
+    assert isinstance(allowances.reserve(client(), dear, NOON), Reservation)
+
+
+def test_a_budget_that_another_worker_still_holds_is_not_spent(tmp_path: Path) -> None:
+    waiting = Allowances(Purses(tmp_path, "node", 1))
+
+    refusal = refused(waiting, client(daily_budget=10), 1)
+
+    assert (refusal.code, refusal.retry_after) == (Code.BUDGET_SPENT, 1.0)
+    assert isinstance(waiting.reserve(client(), lambda: 1, NOON), Reservation)

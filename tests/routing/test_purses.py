@@ -1,0 +1,112 @@
+"""What was spent of a budget outlives the worker that spent it, and nobody spends it twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from routing.purses import Purses
+
+TODAY, MONTH, YESTERDAY = "2026-11-25", "2026-11", "2026-11-24"
+NOW = frozenset({TODAY, MONTH})
+
+
+def claimed(folder: Path, slots: int = 1, node: str = "node") -> Purses:
+    purses = Purses(folder, node, slots)
+    assert purses.claim(NOW)
+    return purses
+
+
+def spend(purses: Purses, wei: int, client: int = 7, period: str = TODAY) -> None:
+    purses.purse(client, period).settle(0, wei)
+    purses.write(client, period)
+
+
+def test_a_new_worker_goes_on_from_what_was_spent(tmp_path: Path) -> None:
+    first = claimed(tmp_path)
+    spend(first, 10**24)
+    spend(first, 5)
+    spend(first, 3, period=MONTH)
+    spend(first, 1, client=8)
+    first.give_up()
+
+    second = claimed(tmp_path)
+
+    assert second.purse(7, TODAY).spent == 10**24 + 5
+    assert second.purse(7, MONTH).spent == 3
+    assert second.purse(8, TODAY).spent == 1
+    second.give_up()
+
+
+def test_a_slot_is_held_by_one_worker_at_a_time(tmp_path: Path) -> None:
+    first, second, third = claimed(tmp_path, 2), claimed(tmp_path, 2), Purses(tmp_path, "node", 2)
+    spend(first, 11)
+
+    assert not third.claim(NOW)
+    assert second.purse(7, TODAY).spent == 0
+    first.give_up()
+    assert third.claim(NOW)
+    assert third.purse(7, TODAY).spent == 11
+    for purses in (second, third):
+        purses.give_up()
+
+
+def test_nodes_that_share_a_folder_do_not_share_slots(tmp_path: Path) -> None:
+    one, other = claimed(tmp_path), claimed(tmp_path, node="node-2")
+    spend(one, 4)
+
+    assert other.purse(7, TODAY).spent == 0
+    for purses in (one, other):
+        purses.give_up()
+
+
+def test_what_is_in_flight_when_a_slot_is_given_up_counts_in_full(tmp_path: Path) -> None:
+    """Its successor must not spend what the last calls of the old worker may still cost."""
+    first = claimed(tmp_path)
+    first.purse(7, TODAY).reserve(100)
+    first.give_up()
+    first.purse(7, TODAY).settle(100, 1)
+    first.write(7, TODAY)
+
+    second = claimed(tmp_path)
+
+    assert second.purse(7, TODAY).spent == 100
+    second.give_up()
+
+
+def test_fewer_workers_take_over_what_the_others_spent(tmp_path: Path) -> None:
+    three = [claimed(tmp_path, 3) for _ in range(3)]
+    for purses in three:
+        spend(purses, 10)
+        purses.give_up()
+
+    left = claimed(tmp_path, 1)
+
+    assert left.purse(7, TODAY).spent == 30
+    assert len(list(tmp_path.iterdir())) == 1
+    left.give_up()
+
+
+def test_past_periods_and_torn_lines_are_dropped(tmp_path: Path) -> None:
+    first = claimed(tmp_path)
+    spend(first, 9, period=YESTERDAY)
+    spend(first, 2)
+    first.give_up()
+    (file,) = tmp_path.iterdir()
+    size = file.stat().st_size
+    with file.open("ab") as torn:
+        torn.write(b"           8 2026-11-25    ")
+
+    second = claimed(tmp_path)
+
+    assert (second.purse(7, YESTERDAY).spent, second.purse(7, TODAY).spent) == (0, 2)
+    assert file.stat().st_size == size // 2
+    second.give_up()
+
+
+def test_a_disk_that_refuses_stops_nobody(tmp_path: Path, caplog: object) -> None:
+    purses = claimed(tmp_path)
+    spend(purses, 1)
+    purses.give_up()
+    spend(purses, 1)  # its file is closed: memory counts on
+
+    assert purses.purse(7, TODAY).spent == 2

@@ -9,12 +9,13 @@ trying     run a trial; trials, and reputation with what moved it
 advice     what is allowed and seldom wise: said after saving
 supply     profiles, capabilities, orchestrators, offers, certificates
 signatures what answers are known by, and a page to try it
+discovery  sources, what they said, and a page that asks them and applies what is new
 evidence   adverts, health, snapshots, revisions
 """
 
 from __future__ import annotations
 
-from orchestrators.admin import evidence, signatures
+from orchestrators.admin import discovery, evidence, signatures
 from orchestrators.admin.door import PolicyAdmin, warn
 from orchestrators.admin.lines import PolicyInline
 from orchestrators.admin.measured import (
@@ -34,6 +35,7 @@ __all__ = [
     "NameFilter",
     "PolicyAdmin",
     "PolicyInline",
+    "discovery",
     "evidence",
     "milliseconds",
     "signatures",

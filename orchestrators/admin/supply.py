@@ -9,7 +9,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 
 from orchestrators.admin.acting import ModeActions, ProbeAction, TrustAction
-from orchestrators.admin.door import PolicyAdmin, warn
+from orchestrators.admin.door import PolicyAdmin, note, warn
 from orchestrators.admin.lines import PolicyInline
 from orchestrators.admin.measured import MeasuredInline, ReadOnly, clock, milliseconds
 from orchestrators.admin.standing import StandingFilter, with_counts, with_standing
@@ -18,6 +18,7 @@ from orchestrators.models import (
     Advert,
     Capability,
     Certificate,
+    Mode,
     Offer,
     OfferHealth,
     Orchestrator,
@@ -152,6 +153,16 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, ModeActions, ProbeAction, 
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Orchestrator]:
         return with_events(with_counts(super().get_queryset(request)))
+
+    def _set(self, request: HttpRequest, rows: QuerySet[Orchestrator], mode: Mode) -> None:
+        """Who activates what was discovered takes its discovered offers with it (R70)."""
+        if mode == Mode.ACTIVE:
+            found = Offer.objects.filter(mode=Mode.DISCOVERED, orchestrator__mode=Mode.DISCOVERED)
+            offers = found.filter(orchestrator__in=rows).select_related("orchestrator", "capability")
+            for offer in offers:
+                note(request, f"{mode}: {offer}")
+            Offer.objects.filter(pk__in=[offer.pk for offer in offers]).update(mode=mode)
+        super()._set(request, rows, mode)
 
     @admin.display(description="certificate")
     def certificate_state(self, orchestrator: Orchestrator) -> str:

@@ -10,7 +10,7 @@ before is an event, never a removal. What is found waits in mode `discovered` un
 
 from __future__ import annotations
 
-from orchestrators.discovery.memory import Look, due, look
+from orchestrators.discovery.memory import Look, due, look, remember
 from orchestrators.discovery.proposal import Plan, apply, propose
 
-__all__ = ["Look", "Plan", "apply", "due", "look", "propose"]
+__all__ = ["Look", "Plan", "apply", "due", "look", "propose", "remember"]

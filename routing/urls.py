@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from routing.api.staff import ExplainView, JobView, NothingHere
+from routing.api.staff import ExplainView, JobView, NothingHere, UsageView
 
 urlpatterns = [
     re_path(r"^api/jobs/(?P<request_id>[0-9A-Za-z-]{1,40})/$", JobView.as_view(), name="api-job"),
     path("api/capabilities/<slug:slug>/explain/", ExplainView.as_view(), name="api-explain"),
+    path("api/usage/", UsageView.as_view(), name="api-usage"),
+    path("api/usage.csv", UsageView.as_view(), {"as_csv": True}, name="api-usage-csv"),
     re_path(r"^api/", NothingHere.as_view()),
 ]

@@ -18,9 +18,10 @@ from routing.api.inference import (
 from routing.api.jobs import JobView
 from routing.api.problems import refuse
 from routing.api.status import PATHS as STATUS_PATHS
+from routing.api.usage import UsageView
 from routing.core.refusal import Code
 
-PREFIXES = ("/v1/capabilities", "/v1/jobs", "/process/")
+PREFIXES = ("/v1/capabilities", "/v1/jobs", "/v1/usage", "/process/")
 _CAPABILITY = re.compile(rb"/v1/capabilities/([^/]+)(?:/(.*))?", re.DOTALL)
 _JOB = re.compile(rb"/v1/jobs/([0-9A-Za-z-]{1,40})/?")
 
@@ -49,4 +50,6 @@ def resolve(raw_path: bytes) -> tuple[type[DataPlaneView], dict[str, Any]]:
         return CapabilityView, {"slug": match[1].decode("ascii", "replace"), "path": match[2] or b""}
     if match := _JOB.fullmatch(raw_path):
         return JobView, {"request_id": match[1].decode()}
+    if raw_path in (b"/v1/usage", b"/v1/usage/"):
+        return UsageView, {}
     return NothingHere, {}

@@ -1,25 +1,30 @@
-"""What staff may ask of the control plane, as JSON: a job, and who would serve a capability now. Read-only.
+"""What staff may ask of the control plane, read-only: a job, who would serve a capability now, what was used.
 
 Stock Django and DRF: the admin's session, and the permissions to view what is told.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from typing import Any
 
 from django.db import models
+from django.http import HttpResponse
+from django.utils import timezone
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 from orchestrators.models import Capability, Offer, Orchestrator
-from routing import history
+from routing import history, usage
 from routing.explain import NotConfigured, explain_now
-from routing.models import Attempt, Job, PriceCeiling
+from routing.models import Attempt, Job, PriceCeiling, UsageHour
+from routing.usage import BadSpan, Span
 
 
 class MayView(BasePermission):
@@ -67,6 +72,31 @@ class ExplainView(StaffView):
             return Response(explain_now(slug, request.query_params.get("tier") or None))
         except NotConfigured as exc:
             raise NotFound(str(exc)) from exc
+
+
+class UsageView(StaffView):
+    """`/api/usage/` and `/api/usage.csv`, `[?client=&since=&until=&by=hour|day|month]`."""
+
+    tells_of = (UsageHour,)
+
+    def get(self, request: Request, as_csv: bool = False) -> Response | HttpResponse:
+        asked = request.query_params
+        try:
+            span = Span.read(asked, timezone.now())
+        except BadSpan as exc:
+            raise ValidationError(str(exc)) from exc
+        rows = usage.read(span, asked.get("client") or None)
+        return _csv(rows) if as_csv else Response(usage.document(span, rows))
+
+
+def _csv(rows: list[dict[str, Any]]) -> HttpResponse:
+    """Names cannot begin as a formula does, so a spreadsheet takes none for one."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, usage.COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    headers = {"content-disposition": 'attachment; filename="usage.csv"'}
+    return HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
 
 
 class NothingHere(StaffView):

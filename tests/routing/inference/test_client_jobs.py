@@ -11,7 +11,7 @@ from django.db import OperationalError
 
 from orchestrators.simulator import Container, Simulator
 from routing import history
-from routing.api import jobs
+from routing.api import books
 from routing.api.routes import is_data_plane
 from routing.models import Job, UsageHour
 from tests.routing.inference.scenes import ask, depth_by, only_cheapest_first
@@ -151,7 +151,7 @@ async def test_it_says_when_the_database_is_away(gateway: Gateway, monkeypatch: 
 async def test_it_does_not_wait_for_ever(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that hangs: the thread waits, the client does not, and nobody else does."""
     released = threading.Event()
-    monkeypatch.setattr(jobs, "PATIENCE", 0.05)
+    monkeypatch.setattr(books, "PATIENCE", 0.05)
     monkeypatch.setattr(history, "find", lambda request_id: released.wait(10) and None)
     try:
         found = await gateway.get("/v1/jobs/" + "0" * 32)

@@ -183,7 +183,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if BYOCGW_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = BYOCGW_HTTPS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BYOCGW_HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BYOCGW_HTTPS else None
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^discovery/"]  # neighbours come without TLS
 X_FRAME_OPTIONS = "DENY"
 
 # --- the data plane ------------------------------------------------------------------------------

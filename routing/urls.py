@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
+from routing.api.roster import NetworkView, OrchestratorsView
 from routing.api.staff import ExplainView, JobView, NothingHere, UsageView
 
 urlpatterns = [
@@ -11,5 +12,7 @@ urlpatterns = [
     path("api/capabilities/<slug:slug>/explain/", ExplainView.as_view(), name="api-explain"),
     path("api/usage/", UsageView.as_view(), name="api-usage"),
     path("api/usage.csv", UsageView.as_view(), {"as_csv": True}, name="api-usage-csv"),
+    path("discovery/orchestrators.json", OrchestratorsView.as_view(), name="roster"),
+    path("discovery/network-capabilities.json", NetworkView.as_view(), name="roster-network"),
     re_path(r"^api/", NothingHere.as_view()),
 ]

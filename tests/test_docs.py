@@ -135,6 +135,28 @@ def test_the_examples_are_accepted(example: str, db: None) -> None:
     assert result.changes
 
 
+def guides() -> list[str]:
+    """Every configuration in the guides."""
+    return [
+        example
+        for file in sorted((ROOT / "docs").glob("*.md"))
+        for example in re.findall(r"```yaml\n(.*?)```", file.read_text(), re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize("example", guides())
+def test_the_guides_examples_are_accepted(example: str, db: None) -> None:
+    result = plan(document.read(example.encode()))
+    assert result.errors == []
+    assert result.changes
+
+
+def test_every_file_that_a_guide_names_is_there() -> None:
+    for file in (ROOT / "docs").glob("*.md"):
+        for name in re.findall(r"\]\(([^)#:]+)\)", file.read_text()):
+            assert (file.parent / name).exists(), f"{file.name}: {name}"
+
+
 @pytest.mark.django_db
 def test_the_consoles_first_page_says_what_to_do(admin_client: Client) -> None:
     page = admin_client.get("/admin/").content.decode()

@@ -194,6 +194,8 @@ BYOCGW_JOBS_PER_SECOND = whole("BYOCGW_JOBS_PER_SECOND", 0, 0)
 BYOCGW_MAX_BODY = whole("BYOCGW_MAX_BODY", 64 * 1024 * 1024, 1)
 BYOCGW_MAX_IN_FLIGHT = whole("BYOCGW_MAX_IN_FLIGHT", 1000, 1)
 BYOCGW_ALLOWED_NETWORKS = networks("BYOCGW_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128" if loopback(BIND) else "")
+# Each key is looked up by the digest of every pepper in turn; new ones get the first. "" is no pepper.
+BYOCGW_KEY_PEPPERS = ["" if each == "none" else each for each in listed("BYOCGW_KEY_PEPPERS", "none")]
 BYOCGW_EXPOSE_ORCHESTRATOR = flag("BYOCGW_EXPOSE_ORCHESTRATOR")
 BYOCGW_DECISION_SAMPLE = fraction("BYOCGW_DECISION_SAMPLE", 0.1)
 BYOCGW_SENDER_ADDRESS = address("BYOCGW_SENDER_ADDRESS")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
@@ -27,6 +28,9 @@ from routing.core.refusal import Code
 from routing.decisions import unpack
 from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
 from routing.models.ceiling import about_ceilings
+from routing.models.client import about_client
+
+OVERLAP = timedelta(days=1)
 
 # --- prices ------------------------------------------------------------------------------------------
 
@@ -105,7 +109,7 @@ class ApiKeyInline(PolicyInline):
     model = ApiKey
     related = ("client",)
     show_change_link = True
-    fields = ("label", "hint", "expires_at", "revoked_at", "created_at", "last_used")
+    fields = ("label", "scope", "networks", "hint", "expires_at", "revoked_at", "created_at", "last_used")
     readonly_fields = ("hint", "created_at", "last_used")
 
 
@@ -122,6 +126,10 @@ class ClientAdmin(PolicyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Client]:
         clients: QuerySet[Client] = super().get_queryset(request).annotate(keys_issued=Count("keys"))
         return clients.prefetch_related("capabilities")
+
+    def save_model(self, request: HttpRequest, obj: Client, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        warn(request, about_client(obj))
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """A key of a new line is made here, and shown this once."""
@@ -149,9 +157,12 @@ class ApiKeyAdmin(PolicyAdmin):
     list_select_related = ("client",)
     search_fields = ("client__name", "label", "hint")
     autocomplete_fields = ("client",)
-    fields = ("client", "label", "expires_at", "revoked_at", "hint", "created_at", "last_used")
+    fields = (
+        *("client", "label", "scope", "networks", "expires_at", "revoked_at"),
+        *("hint", "created_at", "last_used"),
+    )
     readonly_fields = ("hint", "created_at", "last_used")
-    actions = ("revoke",)
+    actions = ("rotate", "revoke")
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
         return self.readonly_fields if obj is None else ("client", *self.readonly_fields)
@@ -160,6 +171,14 @@ class ApiKeyAdmin(PolicyAdmin):
         if not change:
             _issue(request, obj)
         super().save_model(request, obj, form, change)
+
+    @admin.action(description="Rotate: a successor now, the old key works for a day", permissions=["add"])
+    def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        for old in queryset.filter(revoked_at=None).select_related("client"):
+            new, secret = old.rotate(now=timezone.now(), overlap=OVERLAP)
+            new.save()
+            old.save()
+            _show_once(request, new, secret)
 
     @admin.action(description="Revoke", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
@@ -174,11 +193,16 @@ class ApiKeyAdmin(PolicyAdmin):
 
 
 def _issue(request: HttpRequest, row: ApiKey) -> None:
-    """Turn a new row into a key. The secret is in this one message and nowhere else."""
+    """Turn a new row into a key."""
     key, secret = ApiKey.issue(row.client, now=timezone.now(), label=row.label)
     row.hint, row.digest, row.created_at = key.hint, key.digest, key.created_at
+    _show_once(request, row, secret)
+
+
+def _show_once(request: HttpRequest, key: ApiKey, secret: str) -> None:
+    """The secret is in this one message and nowhere else."""
     text = "The new key of {}, shown this once: <code>{}</code> Copy it now; nobody can read it back."
-    messages.success(request, format_html(text, row.client, secret))
+    messages.success(request, format_html(text, key.client, secret))
 
 
 # --- what came of it ---------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from routing.allowances import Allowances, periods_at
 from routing.database import DatabaseThread, refuse_old_schema
 from routing.journal import Journal
 from routing.lag import LoopWatch
+from routing.models.client import note_use
 from routing.purses import Purses
 from routing.service import RoutingService
 from routing.table import RoutingTable
@@ -38,6 +39,7 @@ REFRESH_EVERY = 0.5
 DRAIN_EVERY = 0.25
 HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers fresh
 BEAT_EVERY = 1.0
+TELL_USE_EVERY = 60.0  # of keys
 REBUILD_EVERY = 600.0  # reputations recover with time, which moves no number
 HANDED_OVER_WITHIN = 5.0
 LAST_DRAIN = 5.0  # seconds a stopping worker spends on its journal; whoever comes next adopts the rest
@@ -61,6 +63,7 @@ class Runtime:
         self.max_in_flight = settings.BYOCGW_MAX_IN_FLIGHT
         self.in_flight = 0  # requests of the data plane inside the door
         self.turned_away = 0  # those that found it full, since the start
+        self.keys_used: dict[str, float] = {}  # digest -> wall seconds, since it was last told
         self.board = Scoreboard(random.random)
         self.started = False
         self.draining = False  # no new calls, please: those in flight are being finished
@@ -73,7 +76,7 @@ class Runtime:
         self._loop_watch = LoopWatch()
         self._numbers = (-1, -1)
         self._replaced = 0  # databases ago
-        self._heard_at = self._beaten_at = 0.0
+        self._heard_at = self._beaten_at = self._used_told_at = 0.0
         self._news: News | None = None
 
     async def start(self) -> None:
@@ -208,6 +211,10 @@ class Runtime:
             busy = self.board.busy_offers()
             if busy:
                 await self._drainer.run(lambda: scoreboard.beat(busy, time.time()))
+        if time.monotonic() - self._used_told_at > TELL_USE_EVERY and self.keys_used:
+            self._used_told_at = time.monotonic()
+            used, self.keys_used = self.keys_used, {}
+            await self._drainer.run(lambda: note_use(used))
 
     async def _publish(self) -> None:
         self._news = news = self._news or self.board.collect()

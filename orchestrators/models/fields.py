@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -153,3 +155,38 @@ class AmountFormField(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         return amount.shown(value) if isinstance(value, int) else value
+
+
+class NetworksField(models.JSONField):
+    """A list of networks as text, such as `["10.0.0.0/8", "192.0.2.7/32"]`."""
+
+    description = "a list of IP networks"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"default": list, "blank": True, **kwargs})
+
+    def validate(self, value: Any, model_instance: models.Model | None) -> None:
+        super().validate(value, model_instance)
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ValidationError("Must be a list of networks: [10.0.0.0/8, 192.0.2.7].", code="networks")
+        for text in value:
+            try:
+                ip_network(text)
+            except ValueError as exc:
+                raise ValidationError(f"{exc}; write networks such as 10.0.0.0/8.", code="networks") from exc
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return models.Field.formfield(self, **{"form_class": NetworksFormField, "required": False, **kwargs})
+
+
+class NetworksFormField(forms.CharField):
+    """Networks separated by commas or spaces."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [text for text in re.split(r"[\s,]+", super().to_python(value) or "") if text]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool((initial or []) != self.to_python(data))

@@ -1,18 +1,20 @@
-"""API keys -> clients, from the routing table alone: no query, no cache, no thread."""
+"""API keys and networks -> clients, from the routing table alone: no query, no cache, no thread."""
 
 from __future__ import annotations
 
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
+from orchestrators.core.addresses import Address, Network
 from routing.api.problems import refuse
-from routing.api.request import from_door
+from routing.api.request import DataPlaneRequest, from_door
 from routing.core.refusal import Code
 from routing.models import ApiKey
-from routing.table import ClientEntry
+from routing.table import ClientEntry, KeyEntry
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -22,26 +24,68 @@ MISSING = "Send your API key as 'Authorization: Bearer byoc_...'."
 
 
 class KeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer byoc_...`. The digest is looked up, so nothing compares secrets byte by byte."""
+    """`Authorization: Bearer byoc_...`. Digests are looked up, so nothing compares secrets byte by byte.
 
-    def authenticate(self, request: Request) -> tuple[ClientEntry, str]:
-        scheme, _, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    Without the header, a client may be known by the network that it calls from: stock clients send no key.
+    """
+
+    def authenticate(self, request: Request) -> tuple[ClientEntry, KeyEntry | None]:
+        incoming = from_door(request)
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        if not header:
+            return _by_network(incoming), None
+        scheme, _, secret = header.partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise refuse(Code.UNAUTHENTICATED, MISSING)
-        digest = ApiKey.digest_of(secret.strip())
-        key = from_door(request).table.keys.get(digest)
-        if key is None:
-            raise refuse(Code.UNAUTHENTICATED, "This API key is unknown, or it was revoked.")
-        if key.expires_at is not None and key.expires_at <= time.time():
+        digest, key = _known(incoming, secret.strip())
+        now = time.time()
+        if key.expires_at is not None and key.expires_at <= now:
             raise refuse(Code.UNAUTHENTICATED, "This API key has expired.")
-        return key.client, digest
+        if key.networks is not None and not _is_within(_address(incoming), key.networks):
+            raise refuse(Code.KEY_NOT_ALLOWED, "This API key may not be used from this network.")
+        incoming.runtime.keys_used[digest] = now
+        return key.client, key
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="byocgw"'
 
 
 class IsClient(BasePermission):
-    """Authenticated. Whether it may call a capability is asked when the capability is known."""
+    """Authenticated, by a key whose scope the view is in. Which capabilities it may call is asked later."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return isinstance(request.user, ClientEntry)
+        if not isinstance(request.user, ClientEntry):
+            return False
+        key, scope = request.auth, getattr(view, "scope", None)
+        if isinstance(key, KeyEntry) and scope is not None and key.scope not in ("all", scope):
+            raise refuse(Code.KEY_NOT_ALLOWED, f"This API key is for {key.scope} alone.")
+        return True
+
+
+def _known(incoming: DataPlaneRequest, secret: str) -> tuple[str, KeyEntry]:
+    for digest in ApiKey.digests_of(secret):
+        key = incoming.table.keys.get(digest)
+        if key is not None:
+            return digest, key
+    raise refuse(Code.UNAUTHENTICATED, "This API key is unknown, or it was revoked.")
+
+
+def _by_network(incoming: DataPlaneRequest) -> ClientEntry:
+    address = _address(incoming) if incoming.table.networks else None
+    client = None if address is None else incoming.table.client_at(address)
+    if client is None:
+        raise refuse(Code.UNAUTHENTICATED, MISSING)
+    return client
+
+
+def _is_within(address: Address | None, networks: tuple[Network, ...]) -> bool:
+    return address is not None and any(address in network for network in networks)
+
+
+def _address(incoming: DataPlaneRequest) -> Address | None:
+    """Of the client, or of the proxy in front that is not in FORWARDED_ALLOW_IPS. None on a Unix socket."""
+    try:
+        address = ip_address(incoming.META.get("REMOTE_ADDR", ""))
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -52,6 +52,7 @@ class DataPlaneView(APIView):
 
     runtime: Runtime
     table: RoutingTable
+    scope: str | None = None  # of keys that may use it; None: any key
     request_id = ""
     slug = ""  # as soon as it is known, for the books
 
@@ -122,6 +123,8 @@ class DataPlaneView(APIView):
 
 class Inferring(DataPlaneView):
     """What both routes of inference share: the body's bound, the call, and rendering what came of it."""
+
+    scope = "inference"
 
     async def infer(self, lane: Lane, path: bytes, **wishes: Any) -> HttpResponseBase:
         meta = self.request.META

@@ -8,8 +8,8 @@ key only where the operator exposes orchestrators to clients anyway.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -22,9 +22,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
+from orchestrators.core.addresses import Network
 from routing import roster
 from routing import table as tables
 from routing.models import ApiKey, Client
+from routing.models.client import Scope
 from routing.roster import Member
 from routing.table import RoutingTable
 
@@ -94,19 +96,23 @@ def _client(request: Request) -> Client:
         raise PermissionDenied(DENIED)
     keys = ApiKey.objects.select_related("client__tier").filter(revoked_at=None, client__is_active=True)
     alive = keys.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
-    key = alive.filter(digest=ApiKey.digest_of(secret.strip())).first()
-    if key is None:
+    key = alive.filter(digest__in=ApiKey.digests_of(secret.strip())).exclude(scope=Scope.INFERENCE).first()
+    if key is None or (key.networks and not _is_within(request, map(ip_network, key.networks))):
         raise PermissionDenied(DENIED)
     return key.client
 
 
 def _is_near(request: Request) -> bool:
+    return _is_within(request, settings.BYOCGW_ALLOWED_NETWORKS)
+
+
+def _is_within(request: Request, networks: Iterable[Network]) -> bool:
     try:
         address = ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return False  # a Unix socket's other end has no address
     plain = getattr(address, "ipv4_mapped", None) or address
-    return any(plain in network for network in settings.BYOCGW_ALLOWED_NETWORKS)
+    return any(plain in network for network in networks)
 
 
 def _is_staff(request: Request) -> bool:

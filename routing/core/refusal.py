@@ -16,6 +16,7 @@ class Code(StrEnum):
     BAD_JOB_HEADER = "bad_job_header"
     BAD_REQUEST = "bad_request"
     UNAUTHENTICATED = "unauthenticated"
+    KEY_NOT_ALLOWED = "key_not_allowed"
     CAPABILITY_NOT_ALLOWED = "capability_not_allowed"
     NO_SUCH_CAPABILITY = "no_such_capability"
     NOT_FOUND = "not_found"
@@ -36,6 +37,7 @@ STATUS: dict[Code, int] = {
     Code.BAD_JOB_HEADER: 400,
     Code.BAD_REQUEST: 400,
     Code.UNAUTHENTICATED: 401,
+    Code.KEY_NOT_ALLOWED: 403,
     Code.CAPABILITY_NOT_ALLOWED: 403,
     Code.NO_SUCH_CAPABILITY: 404,
     Code.NOT_FOUND: 404,
@@ -56,6 +58,7 @@ TITLE: dict[Code, str] = {
     Code.BAD_JOB_HEADER: "The Livepeer job header cannot be read",
     Code.BAD_REQUEST: "The request cannot be understood",
     Code.UNAUTHENTICATED: "A valid API key is required",
+    Code.KEY_NOT_ALLOWED: "The API key is not good for this",
     Code.CAPABILITY_NOT_ALLOWED: "This client may not call the capability",
     Code.NO_SUCH_CAPABILITY: "There is no such capability",
     Code.NOT_FOUND: "There is nothing here",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 
+from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
 from orchestrators.models import Capability
-from orchestrators.models.fields import AmountField, validate_slug
+from orchestrators.models.fields import AmountField, NetworksField, validate_slug
 
 PREFIX = "byoc_"
 
@@ -60,6 +65,10 @@ class Client(models.Model):
         Capability, blank=True, related_name="clients", help_text="What it may call. Empty: everything."
     )
     is_active = models.BooleanField(default=True, help_text="Off: all its keys are refused within a second.")
+    networks = NetworksField(
+        help_text="Who calls from these without a key is this client, such as 10.0.0.0/8, 192.0.2.7: for stock "
+        "clients, which can send none. Needs a tier. Empty: a key is required."
+    )
     notes = models.TextField(blank=True)
 
     class Meta:
@@ -68,21 +77,53 @@ class Client(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        if not self.networks or not isinstance(self.networks, list):
+            return
+        if self.tier_id is None:
+            raise ValidationError(
+                {"tier": "A client that is known by its network needs a tier, with its limits."}
+            )
+        for other in Client.objects.exclude(pk=self.pk).exclude(networks=[]):
+            both = set(self.networks) & set(other.networks)
+            if both:
+                raise ValidationError({"networks": f"{min(both)} is {other.name}'s already."})
+
+
+def about_client(client: Client) -> Iterator[str]:
+    """What may be saved and is seldom wise."""
+    for text in client.networks:
+        if not ip_network(text).prefixlen:
+            yield f"Whoever reaches this gateway may call as {client} without a key: {text} is everybody."
+
+
+class Scope(models.TextChoices):
+    ALL = "all", "everything"
+    INFERENCE = "inference", "inference alone"
+    READ = "read", "jobs and usage alone"
+
 
 class ApiKey(models.Model):
-    """A secret of 256 random bits, kept only as its SHA-256: nobody can read it back.
+    """A secret of 256 random bits, kept only as a digest: nobody can read it back.
 
-    No slow hash: it has nothing to slow down, since a random 256-bit secret cannot be guessed.
+    No slow hash: it has nothing to slow down, since a random 256-bit secret cannot be guessed. With a pepper
+    (BYOCGW_KEY_PEPPERS) the digest is an HMAC, so that a copy of the database cannot even test a guess.
     """
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="keys")
     label = models.CharField(max_length=63, blank=True)
+    scope = models.CharField(
+        max_length=16, choices=Scope.choices, default=Scope.ALL, help_text="What this key is good for."
+    )
+    networks = NetworksField(help_text="From where it may be used, such as 10.0.0.0/8. Empty: from anywhere.")
     hint = models.CharField(max_length=16, editable=False, help_text="How the key begins.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
     revoked_at = models.DateTimeField(null=True, blank=True, help_text="Set: refused within a second.")
-    last_used = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="To the minute, as far as the gateways have told."
+    )
 
     class Meta:
         ordering = ["client", "-created_at"]
@@ -92,13 +133,34 @@ class ApiKey(models.Model):
         return f"{self.hint}… of {self.client}"
 
     @staticmethod
-    def digest_of(key: str) -> str:
-        """SHA-256 of the whole key, prefix and all, in hex."""
-        return hashlib.sha256(key.encode()).hexdigest()
+    def digests_of(key: str) -> list[str]:
+        """What the whole key, prefix and all, may be stored as: by each pepper in force, the newest first.
+
+        SHA-256 in hex, keyed with the pepper (HMAC) where there is one.
+        """
+        data = key.encode()
+        return [
+            hmac.digest(pepper.encode(), data, "sha256").hex() if pepper else hashlib.sha256(data).hexdigest()
+            for pepper in settings.BYOCGW_KEY_PEPPERS
+        ]
 
     @classmethod
     def issue(cls, client: Client, *, now: datetime, label: str = "") -> tuple[ApiKey, str]:
         """A new key, unsaved, and its secret: the only moment in which that can be seen."""
         secret = PREFIX + secrets.token_urlsafe(32)
-        key = cls(client=client, label=label, hint=secret[:10], digest=cls.digest_of(secret), created_at=now)
-        return key, secret
+        digest = cls.digests_of(secret)[0]
+        return cls(client=client, label=label, hint=secret[:10], digest=digest, created_at=now), secret
+
+    def rotate(self, *, now: datetime, overlap: timedelta) -> tuple[ApiKey, str]:
+        """Its successor, unsaved, with its secret; this one, unsaved too, expires when the overlap is over."""
+        successor, secret = ApiKey.issue(self.client, now=now, label=self.label)
+        successor.scope, successor.networks = self.scope, self.networks
+        end = now + overlap
+        self.expires_at = end if self.expires_at is None else min(self.expires_at, end)
+        return successor, secret
+
+
+def note_use(used: Mapping[str, float]) -> None:
+    """When keys were last used: digest -> wall seconds. Raises django.db.Error."""
+    for digest, at in used.items():
+        ApiKey.objects.filter(digest=digest).update(last_used=datetime.fromtimestamp(at, UTC))

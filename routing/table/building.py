@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection
 from orchestrators.models import FailureSignature, Revision
 from orchestrators.reputation import scores
 from routing.table.ceilings import by_tier, lane, read_ceilings
-from routing.table.clients import read_keys
+from routing.table.clients import read_callers
 from routing.table.facts import RoutingTable
 from routing.table.offers import Offers, read_offers
 from routing.table.policies import Plan, read_plans
@@ -42,7 +42,7 @@ def build(workers: int) -> RoutingTable:
 def _assemble(revision: int, workers: int) -> RoutingTable:
     plans = read_plans()
     offers = read_offers(plans, workers, scores(time.time()))
-    ceilings = read_ceilings()
+    ceilings, callers = read_ceilings(), read_callers(workers)
     policies = {plan.policy.slug: plan.policy for plan in plans}
     lanes = {
         (plan.policy.slug, tier): lane(plan, offers[plan.policy.id], applying)
@@ -51,7 +51,8 @@ def _assemble(revision: int, workers: int) -> RoutingTable:
     }
     return RoutingTable(
         revision=revision,
-        keys=read_keys(workers),
+        keys=callers.keys,
+        networks=callers.networks,
         policies=policies,
         lanes=lanes,
         entries={plan.policy.slug: tuple(offers[plan.policy.id].entries) for plan in plans},

@@ -1,11 +1,15 @@
-"""Keys -> clients, with this worker's share of their limits."""
+"""Keys and networks -> clients, with this worker's share of their limits."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any
 
+from orchestrators.core.addresses import Network
 from routing.core.limits import Rate
 from routing.models import ApiKey, Client
 from routing.table.facts import ClientEntry, KeyEntry
@@ -14,21 +18,46 @@ from routing.table.offers import part
 _LIMITS = ("requests_per_minute", "burst", "max_in_flight", "daily_budget", "monthly_budget")
 
 
-def read_keys(workers: int) -> dict[str, KeyEntry]:
+@dataclass(frozen=True, slots=True)
+class Callers:
+    keys: dict[str, KeyEntry]
+    networks: tuple[tuple[Network, ClientEntry], ...]
+
+
+def read_callers(workers: int) -> Callers:
     """Keys before clients before what these may call: one that comes in between is at worst not there yet,
     never there without its limits."""
-    keys = list(ApiKey.objects.filter(revoked_at=None).values_list("digest", "client_id", "expires_at"))
+    named = ("digest", "client_id", "expires_at", "scope", "networks")
+    keys = list(ApiKey.objects.filter(revoked_at=None).values_list(*named))
     limits = tuple(f"tier__{name}" for name in _LIMITS)
-    rows = list(Client.objects.filter(is_active=True).values_list("id", "name", "tier__slug", *limits))
+    rows = list(
+        Client.objects.filter(is_active=True).values_list("networks", "id", "name", "tier__slug", *limits)
+    )
     allowed = defaultdict(set)
     for client_id, slug in Client.capabilities.through.objects.values_list("client_id", "capability__slug"):
         allowed[client_id].add(slug)
-    clients = {row[0]: _client(row, allowed.get(row[0]), workers) for row in rows}
-    return {
-        digest: KeyEntry(clients[client_id], None if expires_at is None else expires_at.timestamp())
-        for digest, client_id, expires_at in keys
-        if client_id in clients
-    }
+    clients = {row[0]: _client(row, allowed.get(row[0]), workers) for _, *row in rows}
+    found = [(network, clients[row[0]]) for texts, *row in rows for network in _readable(texts)]
+    return Callers(
+        {
+            digest: KeyEntry(
+                clients[client_id],
+                None if expires_at is None else expires_at.timestamp(),
+                scope,
+                tuple(_readable(networks)) if networks else None,
+            )
+            for digest, client_id, expires_at, scope, networks in keys
+            if client_id in clients
+        },
+        tuple(sorted(found, key=lambda each: -each[0].prefixlen)),
+    )
+
+
+def _readable(texts: Iterable[str]) -> Iterator[Network]:
+    """One that somebody wrote into the database and that cannot be read admits nobody."""
+    for text in texts:
+        with suppress(ValueError):
+            yield ip_network(text)
 
 
 def _client(row: Iterable[Any], allowed: set[str] | None, workers: int) -> ClientEntry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrators.core.addresses import Address, Network
 from orchestrators.core.classify import Contract
 from orchestrators.core.price import Price
 from orchestrators.core.signature import DEFAULTS, Signature
@@ -94,16 +95,20 @@ class ClientEntry:
 
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """`expires_at`: wall seconds. Revoked keys, and those of inactive clients, have no entry."""
+    """`expires_at`: wall seconds. `scope`: all, inference or read. `networks`: None means from anywhere.
+    Revoked keys, and those of inactive clients, have no entry."""
 
     client: ClientEntry
     expires_at: float | None
+    scope: str = "all"
+    networks: tuple[Network, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
     """`revision`: the policy number it shows. `keys`: by digest. `policies`: by slug, sorted.
-    `signatures`: in order, for every capability."""
+    `signatures`: in order, for every capability. `networks`: of clients known without a key, the narrowest
+    first."""
 
     revision: int
     keys: Mapping[str, KeyEntry]
@@ -112,6 +117,7 @@ class RoutingTable:
     entries: Mapping[str, tuple[OfferEntry, ...]]
     slugs: Mapping[str, str]
     signatures: tuple[Signature, ...] = DEFAULTS
+    networks: tuple[tuple[Network, ClientEntry], ...] = ()
 
     def __repr__(self) -> str:
         return f"<RoutingTable {self.revision}: {len(self.policies)} capabilities, {len(self.keys)} keys>"
@@ -119,6 +125,10 @@ class RoutingTable:
     def lane(self, slug: str, tier: str | None) -> Lane | None:
         """None: no such capability. A tier without ceilings of its own uses everybody's lane."""
         return self.lanes.get((slug, tier)) or self.lanes.get((slug, None))
+
+    def client_at(self, address: Address) -> ClientEntry | None:
+        """Who calls from here without a key."""
+        return next((client for network, client in self.networks if address in network), None)
 
     def offers_of(self, slug: str) -> tuple[OfferEntry, ...]:
         """Its active offers with a known price, before any ceiling."""

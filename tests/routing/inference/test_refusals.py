@@ -53,8 +53,10 @@ async def test_only_a_key_that_counts_opens_the_door(gateway: Gateway) -> None:
 
     def withdraw() -> None:
         now = timezone.now()
-        ApiKey.objects.filter(digest=ApiKey.digest_of(revoked)).update(revoked_at=now)
-        ApiKey.objects.filter(digest=ApiKey.digest_of(expired)).update(expires_at=now - timedelta(seconds=1))
+        ApiKey.objects.filter(digest=ApiKey.digests_of(revoked)[0]).update(revoked_at=now)
+        ApiKey.objects.filter(digest=ApiKey.digests_of(expired)[0]).update(
+            expires_at=now - timedelta(seconds=1)
+        )
         Client.objects.filter(name="former").update(is_active=False)
 
     await in_thread(withdraw)

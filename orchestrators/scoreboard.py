@@ -50,6 +50,7 @@ class Live:
     doubts: int = 0  # answers whose harm waits for the end of their request
     served: set[bytes] = field(default_factory=set)
     revoked_under: int | None = None  # policy revision under which it said it does not serve this
+    seen: Any = None  # the last candidate that selection made of it, and of what
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Ranking(NamedTuple):
     rank: int | str
     state: int | str
     wei: int
-    seconds: float
+    quantity: float
     latency_ms: float
     failure: float
     adjusted_wei: int
@@ -112,7 +112,7 @@ def _ranking(ranked: Ranked) -> tuple[Any, ...]:
         rank=_RANK[ranked.rank],
         state=_STATE[candidate.state],
         wei=terms.price.wei,
-        seconds=terms.seconds,
+        quantity=terms.units,
         latency_ms=round(terms.latency * 1000, 1),
         failure=round(terms.failure, 4),
         adjusted_wei=round(terms.adjusted),
@@ -134,7 +134,7 @@ def _candidate(row: Ranking, value_of_second: int) -> dict[str, Any]:
         "class": _named(RANKS, row.rank),
         "terms": {
             "price": str(Price(row.wei, row.units, Unit(_named(UNITS, row.unit)))),
-            "units": row.seconds,
+            "units": row.quantity,
             "latency_ms": row.latency_ms,
             "value_of_second_wei": value_of_second,
             "failure": row.failure,

@@ -56,7 +56,6 @@ def explain(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> dict
         candidates,
         now=now,
         value_of_second=policy.value_of_second,
-        typical_seconds=policy.typical_seconds,
         stateful=policy.stateful,
         draws=CHEAPEST,
     )

@@ -55,7 +55,6 @@ def _well(lane: Lane, board: Scoreboard, revision: int, now: float) -> Iterator[
         view(lane, board, policy_number=revision, now=now),
         now=now,
         value_of_second=lane.policy.value_of_second,
-        typical_seconds=lane.policy.typical_seconds,
         stateful=lane.policy.stateful,
         draws=CHEAPEST,
     )

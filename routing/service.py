@@ -154,7 +154,6 @@ class RoutingService:
             candidates,
             now=now,
             value_of_second=policy.value_of_second,
-            typical_seconds=policy.typical_seconds,
             stateful=policy.stateful,
             draws=draws,
             tried=frozenset(attempt.offer_id for attempt in trip.history),

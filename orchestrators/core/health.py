@@ -30,6 +30,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 from operator import itemgetter
 
 from orchestrators.core.effects import EFFECTS, OnHealth
@@ -45,6 +46,7 @@ _MOST_EJECTIONS = 7  # 5 s doubled six times is beyond the longest
 _TRAFFIC_SUCCESSES = 3
 _LONG_START = 10.0
 _BUSY = 1.0
+_LAG = 1.0
 _IS_FAULT = itemgetter(1)
 
 
@@ -62,7 +64,8 @@ class Source(StrEnum):
     LOOK = "look"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though nobody assigns to one: every attempt makes a new one, at a third of the price.
+@dataclass(slots=True, unsafe_hash=True)
 class Health:
     """`since`: when the state began. `until`: the end of a down, None where no clock ends it.
     `cause`: what it is, or was before its probation, down for; UNREACHABLE also after one look that failed.
@@ -88,7 +91,7 @@ class Health:
 FRESH = Health()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Contact:
     outcome: Outcome
     source: Source
@@ -115,11 +118,19 @@ def shared(health: Health) -> tuple[object, ...]:
     return health.state, health.until, health.cause
 
 
+def next_change(health: Health, now: float) -> float:
+    """When it reads differently if nothing is heard until then; inf if the clock alone changes nothing.
+
+    Contacts leave the window one by one; `failure_probability` may lag behind that by up to a second.
+    """
+    recent = health.recent
+    leaves = max(recent[0][0] + _WINDOW, now + _LAG) if recent else inf
+    return leaves if health.until is None or health.until <= now else min(leaves, health.until)
+
+
 def contacts(health: Health, now: float) -> tuple[int, int]:
     """(faults, contacts) within the last 30 s."""
-    recent = health.recent
-    begun = bisect_right(recent, (now - _WINDOW, True))  # they came in the order of their times
-    recent = recent[begun:] if begun else recent
+    recent = _within_window(health, now)
     return sum(map(_IS_FAULT, recent)), len(recent)
 
 
@@ -135,15 +146,18 @@ def failure_probability(health: Health, now: float) -> float:
 def _success(health: Health, contact: _Contact) -> Health:
     """A contract-clean answer. Straight after the way back (down, probation), the old window is closed."""
     by_sample = contact.source is Source.PROBE
-    noted = replace(_noted(health, contact, fault=False), last_success_at=contact.now, streak=0)
+    recent = _noted(health, contact, fault=False)
+    noted = replace(health, recent=recent, last_success_at=contact.now, streak=0)
     if health.state is State.DOWN and not by_sample:
         return noted
     if health.state is State.PROBATION and not by_sample and health.trial_successes + 1 < _TRAFFIC_SUCCESSES:
         return replace(noted, trial_successes=health.trial_successes + 1)
     reason = _shortcoming(contact.outcome)
+    if health.state is State.HEALTHY and not (reason or health.reason or health.cause):
+        return noted  # as nearly always
     entered = _enter(noted, State.DEGRADED if reason else State.HEALTHY, reason, contact.now)
     if health.state in (State.DOWN, State.PROBATION):
-        return replace(entered, ejections=health.ejections // 2, recent=noted.recent[-1:])
+        return replace(entered, ejections=health.ejections // 2, recent=recent[-1:])
     return entered
 
 
@@ -269,19 +283,23 @@ def _stands(health: Health) -> bool:
 
 
 def _blamed(health: Health, contact: _Contact) -> Health:
-    noted = replace(_noted(health, contact, fault=True), streak=health.streak + 1, trial_successes=0)
+    recent = _noted(health, contact, fault=True)
+    noted = replace(health, recent=recent, streak=health.streak + 1, trial_successes=0)
     # Remembered so that the next look, if it succeeds, can take its own kind of fault off the streak.
     by_look = contact.source is Source.LOOK and not _stands(health)
     return replace(noted, cause=contact.outcome.cls) if by_look else noted
 
 
-def _noted(health: Health, contact: _Contact, *, fault: bool) -> Health:
-    recent = (*_within_window(health, contact.now), (contact.now, fault))
-    return replace(health, recent=recent[-_WINDOW_MOST:])
+def _noted(health: Health, contact: _Contact, *, fault: bool) -> tuple[tuple[float, bool], ...]:
+    """The window's contacts with this one."""
+    return (*_within_window(health, contact.now), (contact.now, fault))[-_WINDOW_MOST:]
 
 
 def _within_window(health: Health, now: float) -> tuple[tuple[float, bool], ...]:
-    return tuple(contact for contact in health.recent if contact[0] > now - _WINDOW)
+    """They came in the order of their times."""
+    recent = health.recent
+    left = bisect_right(recent, (now - _WINDOW, True))
+    return recent[left:] if left else recent
 
 
 def _sentence(outcome: Outcome) -> str:

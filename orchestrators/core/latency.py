@@ -32,7 +32,8 @@ _NO_FLAGS: frozenset[str] = frozenset()
 _LEAST_MEAN = 0.001  # ratios of less than a millisecond are noise
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though nobody assigns to one: every attempt makes a new one, at a third of the price.
+@dataclass(slots=True, unsafe_hash=True)
 class Latency:
     """`ewma`: the peak EWMA, as of `stamp`. `cold`: the latest cold start. `samples`: warm answers.
     `last_cold`: the latest success was a cold start or a spike. `last_warm_at`: the latest that was neither.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Budget:
     """All times in seconds: `started`, `retry_until`, `deadline` on the caller's clock, the rest lengths.
 

@@ -49,7 +49,7 @@ class Attempt:
         return outcome.cls, outcome.status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Try:
     """Ask this one, and give it `timeout` seconds to reach the commit point. `budgeted`: a retry that
     draws on the capability's budget."""
@@ -89,7 +89,7 @@ def decide(
         return GiveUp(_failure(history))
     if now >= budget.deadline or not (history or budget.may_start(now)):
         return GiveUp(Code.DEADLINE)
-    untried = _untried(ranked, history)
+    untried = _untried(ranked, history) if history else ranked
     if not untried or not budget.may_start(now):
         return GiveUp(_failure(history))
     chosen = untried[0]
@@ -123,9 +123,9 @@ def _settled(history: tuple[Attempt, ...], stateful: bool) -> Deliver | GiveUp |
     return None
 
 
-def _untried(ranked: Sequence[Ranked], history: tuple[Attempt, ...]) -> list[Ranked]:
+def _untried(ranked: Sequence[Ranked], history: tuple[Attempt, ...]) -> Sequence[Ranked]:
     tried = {attempt.offer_id for attempt in history}
-    return [each for each in ranked if each.candidate.offer_id not in tried]
+    return [each for each in ranked if each.offer_id not in tried]
 
 
 def _failure(history: tuple[Attempt, ...]) -> Code:

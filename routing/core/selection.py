@@ -26,11 +26,12 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, islice
 from math import inf
+from operator import attrgetter
 from typing import NamedTuple
 
 from orchestrators.core.health import State
@@ -86,24 +87,28 @@ _EXEMPT = {OutcomeClass.REJECTED: Why.REJECTED, OutcomeClass.API_MISMATCH: Why.A
 _RESORTS = frozenset({Why.DOWN, Why.BUSY, Why.NOT_CLAIMED})
 
 
-# Not frozen, though nobody assigns to one: freezing makes building it four times as dear (2.2 us for 0.5),
-# and every request builds one for every offer.
+# Not frozen, though nobody assigns to one: freezing makes building it four times as dear (2.2 us for 0.5).
 @dataclass(slots=True, unsafe_hash=True)
 class Candidate:
     """One offer at this moment: what was decided, what it claims, how it fares.
 
+    `units`: how much of the price's unit a call is expected to take (see `units_of`).
     `warm`: known to have its model loaded. `latency`: expected seconds. `failure`: probability, 0 to 1.
     `seats`: calls it may have in flight from this worker. `share`: 0 to 1. `busy_until`, `down_until`:
     times on the caller's clock; a down without an end lasts until a probe ends it. `cause`: of the down.
     `poor_fit`: its orchestrator also does long or stateful work, which slows every other job there (R22).
     `reputation`: of its orchestrator, 0 to 100; it is part of `failure` already.
     `doubted`: its latest answer was a fault, and another call is already finding out what that means.
+
+    Derived, once for all the requests that meet it: `rank`, its class. `cost`: wei of a usual call, and
+    `success`: the probability that divides it; floats, because they only order. `weight`: in the drawing.
     """
 
     offer_id: int
     orchestrator: str
     service_uri: str
     price: Price
+    units: float
     state: State
     warm: bool
     stale: bool
@@ -120,10 +125,20 @@ class Candidate:
     poor_fit: bool = False
     doubted: bool = False
     reputation: float = 100.0
+    rank: Rank = field(init=False)
+    cost: float = field(init=False)
+    success: float = field(init=False)
+    weight: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rank = _class_of(self)
+        self.cost = self.price.wei / self.price.units * self.units
+        self.success = max(1 - self.failure, _LEAST_SUCCESS)
+        unknown = self.state is State.UNKNOWN
+        self.weight = max(self.share, _SHARE_OF_UNKNOWN) if unknown else self.share
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """An offer passed over. `detail` is for the operator; `until`: when that may end, if it is known."""
 
     offer_id: int
@@ -136,13 +151,12 @@ class Refused:
 class Terms(NamedTuple):
     """Everything the adjusted price was made of.
 
-    `seconds`: how much of the price's unit a call is expected to take: seconds, for the other units
-    requests or pixels. `latency`: expected seconds. `value_of_second`: wei. `adjusted`: wei, a float
-    because it only orders; the price itself stays exact.
+    `units`: how much of the price's unit a call is expected to take. `latency`: expected seconds.
+    `value_of_second`: wei. `adjusted`: wei, a float because it only orders; the price itself stays exact.
     """
 
     price: Price
-    seconds: float
+    units: float
     latency: float
     value_of_second: int
     failure: float
@@ -154,11 +168,23 @@ class Terms(NamedTuple):
         return self.price.per_unit
 
 
-@dataclass(slots=True, unsafe_hash=True)
-class Ranked:
-    candidate: Candidate
+class Ranked(NamedTuple):
+    """A candidate in its place: these order by class, then by adjusted price (wei), then by offer id."""
+
     rank: Rank
-    terms: Terms
+    adjusted: float
+    offer_id: int
+    candidate: Candidate
+    value_of_second: int
+
+    @property
+    def terms(self) -> Terms:
+        """What made its adjusted price."""
+        of = self.candidate
+        return Terms(of.price, of.units, of.latency, self.value_of_second, of.failure, self.adjusted)
+
+
+_RANK_OF, _ADJUSTED_OF = attrgetter("rank"), attrgetter("adjusted")
 
 
 def choose(
@@ -166,7 +192,6 @@ def choose(
     *,
     now: float,
     value_of_second: int,
-    typical_seconds: float,
     stateful: bool,
     draws: tuple[float, float, float],
     tried: frozenset[int] = frozenset(),
@@ -185,7 +210,6 @@ def choose(
     ranked = rank(
         kept if resort is None else [resort],
         value_of_second=value_of_second,
-        typical_seconds=typical_seconds,
         draws=draws,
         last_resort=resort is not None,
         explore=not stateful,
@@ -288,65 +312,64 @@ def rank(
     kept: Iterable[Candidate],
     *,
     value_of_second: int,
-    typical_seconds: float,
     draws: tuple[float, float, float],
     last_resort: bool = False,
     explore: bool = True,
 ) -> list[Ranked]:
     """Order the candidates, best first; every one of them is in the answer.
 
-    `value_of_second`: wei. `typical_seconds`: how long a call usually takes. `draws`, each in [0, 1): two
-    choose the pair, the third decides who takes part in the drawing. `last_resort`: label them so.
-    `explore`: the unproven may go first now and then; not where a call gets one attempt only.
+    `value_of_second`: wei. `draws`, each in [0, 1): two choose the pair, the third decides who takes part in
+    the drawing. `last_resort`: label them so. `explore`: the unproven may go first now and then; not where
+    a call gets one attempt only.
     """
     weighed = sorted(
-        (_weigh(candidate, value_of_second, typical_seconds, last_resort) for candidate in kept),
-        key=lambda each: (each.rank, each.terms.adjusted, each.candidate.offer_id),
+        Ranked(
+            Rank.LAST_RESORT if last_resort else each.rank,
+            (each.cost + value_of_second * each.latency) / each.success,
+            each.offer_id,
+            each,
+            value_of_second,
+        )
+        for each in kept
     )
     if len(weighed) < 2:
         return weighed
     explored = _explored(weighed, draws[2]) if explore else None
     if explored is not None:
         return [explored, *(each for each in weighed if each is not explored)]
-    best = [each for each in weighed if each.rank is weighed[0].rank]
+    best = weighed[: bisect(weighed, weighed[0].rank, key=_RANK_OF)]
     pool, weights = _taking_part(best, weighed, draws[2])
-    near = [each for each in pool if each.terms.adjusted <= _NEAR * pool[0].terms.adjusted]
+    near = pool[: bisect(pool, _NEAR * pool[0].adjusted, key=_ADJUSTED_OF)]
     head = _cheaper_of_two(near, weights[: len(near)], draws[:2])
     ahead = [head, *(each for each in pool if each is not head)]
-    placed = {each.candidate.offer_id for each in ahead}
-    return ahead + [each for each in weighed if each.candidate.offer_id not in placed]
+    if len(ahead) < len(best):
+        drawn = {each.offer_id for each in pool}
+        ahead += [each for each in best if each.offer_id not in drawn]
+    return ahead + weighed[len(best) :]
 
 
-def _weigh(candidate: Candidate, value_of_second: int, typical_seconds: float, last_resort: bool) -> Ranked:
-    price = candidate.price
-    seconds = _quantity(price.unit, typical_seconds)
-    cost = price.wei / price.units * seconds + value_of_second * candidate.latency
-    adjusted = cost / max(1 - candidate.failure, _LEAST_SUCCESS)
-    terms = Terms(price, seconds, candidate.latency, value_of_second, candidate.failure, adjusted)
-    return Ranked(candidate, Rank.LAST_RESORT if last_resort else _class_of(candidate), terms)
-
-
-def _quantity(unit: Unit, typical_seconds: float) -> float:
+def units_of(unit: Unit, typical_seconds: float) -> float:
+    """How much of it a usual call takes: its seconds; of the other units one request, or a frame's pixels."""
     if unit is Unit.SECOND:
         return typical_seconds
     return PIXELS_TYPICAL if unit is Unit.PIXEL else 1
 
 
 def _class_of(candidate: Candidate) -> Rank:
+    state = candidate.state
     # Still marked down, yet sifted in: its time is over, so it is on probation.
-    if candidate.doubted or candidate.state in (State.PROBATION, State.DOWN):
+    if candidate.doubted or state is State.PROBATION or state is State.DOWN:
         return Rank.PROBATION
     fit = candidate.warm and not (candidate.stale or candidate.slow_start or candidate.poor_fit)
-    return Rank.READY if fit and candidate.state is State.HEALTHY else Rank.SECOND
+    return Rank.READY if fit and state is State.HEALTHY else Rank.SECOND
 
 
 def _explored(weighed: list[Ranked], draw: float) -> Ranked | None:
     """The unproven one whose turn it is, at the upper end of the dice; usually none."""
-    if weighed[0].rank is not Rank.READY:
-        return None
-    unproven = [each for each in weighed if _is_unproven(each)]
     turn = int((1 - draw) / _SHARE_OF_UNKNOWN)
-    return unproven[turn] if turn < len(unproven) else None
+    if turn >= len(weighed) or weighed[0].rank is not Rank.READY:
+        return None
+    return next(islice(filter(_is_unproven, weighed), turn, None), None)
 
 
 def _is_unproven(ranked: Ranked) -> bool:
@@ -365,27 +388,28 @@ def _taking_part(
     An offer takes part in its share of the calls. Where nobody would, or all are unknown, all do: a share
     limits traffic, it never leaves a request without an orchestrator.
     """
-    if all(each.candidate.state is State.UNKNOWN for each in everyone):
+    if best[0].candidate.state is State.UNKNOWN and all(_is_unknown(each) for each in everyone):
         return best, [1.0] * len(best)
-    pool = [each for each in best if draw < _share(each.candidate)]
-    return (pool, [_share(each.candidate) for each in pool]) if pool else (best, [1.0] * len(best))
+    pool = [each for each in best if draw < each.candidate.weight]
+    return (pool, [each.candidate.weight for each in pool]) if pool else (best, [1.0] * len(best))
 
 
-def _share(candidate: Candidate) -> float:
-    return max(candidate.share, _SHARE_OF_UNKNOWN) if candidate.state is State.UNKNOWN else candidate.share
+def _is_unknown(ranked: Ranked) -> bool:
+    return ranked.candidate.state is State.UNKNOWN
 
 
 def _cheaper_of_two(pool: list[Ranked], weights: Sequence[float], draws: Sequence[float]) -> Ranked:
-    """Draw two different ones by weight; the cheaper, or of equals the one drawn first."""
-    first = _drawn(weights, draws[0])
-    others = [index for index in range(len(pool)) if index != first]
-    if not others:
-        return pool[first]
-    second = others[_drawn([weights[index] for index in others], draws[1])]
-    return min(pool[first], pool[second], key=lambda each: each.terms.adjusted)
+    """Draw two different ones by weight; the cheaper, or of equals the one drawn first.
 
-
-def _drawn(weights: Sequence[float], draw: float) -> int:
-    """The index a draw in [0, 1) falls on. `hi` keeps a rounded sum from pointing past the end."""
-    reach = list(accumulate(weights))
-    return bisect(reach, draw * reach[-1], hi=len(reach) - 1)
+    The second draw falls on what is left of the line once the first one's part is cut out of it.
+    """
+    if len(pool) == 1:
+        return pool[0]
+    reach, last = list(accumulate(weights)), len(pool) - 1  # `last`: a rounded sum may point past the end
+    first = bisect(reach, draws[0] * reach[last], hi=last)
+    cut = weights[first]
+    target = draws[1] * (reach[last] - cut)
+    if target >= reach[first] - cut:
+        target += cut
+    second = bisect(reach, target, hi=last)
+    return pool[second] if pool[second].adjusted < pool[first].adjusted else pool[first]

@@ -107,7 +107,6 @@ class Gateway:
             candidates,
             now=now,
             value_of_second=policy.value_of_second,
-            typical_seconds=policy.typical_seconds,
             stateful=policy.stateful,
             draws=(draw(), draw(), draw()),
             tried=frozenset(attempt.offer_id for attempt in trip.history),

@@ -15,10 +15,11 @@ from typing import Any
 from orchestrators.core.health import State
 from orchestrators.core.price import Price
 from routing.configuration.sections import read_ceiling
-from routing.core.selection import Candidate, Ranked, rank
+from routing.core.selection import Candidate, Ranked, rank, units_of
 from routing.decisions import unpack
 from routing.models import Job
 from routing.simulation.numbers import Configuration
+from routing.table.facts import CapabilityPolicy
 
 _ACTIVE = "active"
 
@@ -67,8 +68,9 @@ class Draft:
             return None
         record = unpack(job.decision)
         before = record["candidates"]
+        policy = self._numbers.numbers(str(capability["profile"]), job.capability).policy
         kept = [
-            self._candidate(number, each, job.capability)
+            self._candidate(number, each, policy)
             for number, each in enumerate(before)
             if self._allows(each, job)
         ]
@@ -76,25 +78,10 @@ class Draft:
             request_id=job.request_id,
             capability=job.capability,
             before=_recorded(before[0]) if before else None,
-            after=self._choice(kept, capability, record),
+            after=_choice(kept, policy, record),
             refused=len(before) - len(kept),
             candidates=len(before),
         )
-
-    def _choice(
-        self, kept: list[Candidate], capability: Mapping[str, Any], record: Mapping[str, Any]
-    ) -> Choice | None:
-        policy = self._numbers.numbers(str(capability["profile"]), str(capability["slug"])).policy
-        draws = (*record["draws"], 0.0, 0.0, 0.0)[:3]
-        ranked = rank(
-            kept,
-            value_of_second=policy.value_of_second,
-            typical_seconds=policy.typical_seconds,
-            draws=draws,
-            last_resort=any(each["class"] == "last_resort" for each in record["candidates"]),
-            explore=not policy.stateful,
-        )
-        return _chosen(ranked[0]) if ranked else None
 
     def _allows(self, candidate: Mapping[str, Any], job: Job) -> bool:
         home = self._orchestrators.get(candidate["orchestrator"], {})
@@ -116,14 +103,16 @@ class Draft:
         if job.capability in own:
             yield read_ceiling(own[job.capability])
 
-    def _candidate(self, number: int, recorded: Mapping[str, Any], capability: str) -> Candidate:
+    def _candidate(self, number: int, recorded: Mapping[str, Any], policy: CapabilityPolicy) -> Candidate:
         terms, against = recorded["terms"], recorded["terms"]["against"]
-        offer = self._offer(recorded["orchestrator"], capability)
+        offer = self._offer(recorded["orchestrator"], policy.slug)
+        price = Price.parse(terms["price"])
         return Candidate(
             offer_id=number,
             orchestrator=recorded["orchestrator"],
             service_uri="",
-            price=Price.parse(terms["price"]),
+            price=price,
+            units=units_of(price.unit, policy.typical_seconds),
             state=State(terms["state"]),
             warm=terms["warm"],
             stale="stale" in against,
@@ -140,6 +129,18 @@ class Draft:
             poor_fit="poor_fit" in against,
             doubted="doubted" in against,
         )
+
+
+def _choice(kept: list[Candidate], policy: CapabilityPolicy, record: Mapping[str, Any]) -> Choice | None:
+    draws = (*record["draws"], 0.0, 0.0, 0.0)[:3]
+    ranked = rank(
+        kept,
+        value_of_second=policy.value_of_second,
+        draws=draws,
+        last_resort=any(each["class"] == "last_resort" for each in record["candidates"]),
+        explore=not policy.stateful,
+    )
+    return _chosen(ranked[0]) if ranked else None
 
 
 def summary(replayed: Iterable[Replayed]) -> dict[str, dict[str, Any]]:
@@ -186,4 +187,4 @@ def _recorded(candidate: Mapping[str, Any]) -> Choice:
 
 def _chosen(ranked: Ranked) -> Choice:
     terms = ranked.terms
-    return Choice(ranked.candidate.orchestrator, float(terms.price_wei) * terms.seconds, terms.latency)
+    return Choice(ranked.candidate.orchestrator, float(terms.price_wei) * terms.units, terms.latency)

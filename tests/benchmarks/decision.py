@@ -3,7 +3,9 @@
     .venv/bin/python -m tests.benchmarks.decision
 
 No network, no database. A median above its bound, or memory that grows with the number of requests, is
-exit status 1. The offers are as traffic leaves them: full windows, latencies of their own, a few down.
+exit status 1. The offers are as traffic leaves them: full windows, latencies of their own, a few down; and
+between two decisions there is traffic: the call before them ended, was judged, and another one is under way.
+Times are CPU time of the thread.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import random
 import statistics
 import sys
 import time
+from collections import deque
 
 import django
 
@@ -24,12 +27,12 @@ django.setup()
 from orchestrators.core.classify import Contract  # noqa: E402  Django first
 from orchestrators.core.outcome import Outcome, OutcomeClass  # noqa: E402
 from orchestrators.core.price import Price, Unit  # noqa: E402
-from orchestrators.scoreboard import Scoreboard  # noqa: E402
+from orchestrators.scoreboard import Scoreboard, Seat  # noqa: E402
 from orchestrators.upstream.base import Target  # noqa: E402
 from routing.candidates import view  # noqa: E402
 from routing.core.budget import Budget  # noqa: E402
 from routing.core.failover import Deliver, GiveUp, Try, decide  # noqa: E402
-from routing.core.selection import rank, sift  # noqa: E402
+from routing.core.selection import choose  # noqa: E402
 from routing.table import CapabilityPolicy, Lane, OfferEntry  # noqa: E402
 
 BOUNDS = {10: 80.0, 100: 600.0}  # offers -> microseconds, of the median
@@ -92,11 +95,11 @@ def lived(lane: Lane, dice: random.Random) -> Scoreboard:
 
 def decided(lane: Lane, board: Scoreboard, dice: random.Random, now: float) -> Try | Deliver | GiveUp:
     candidates = view(lane, board, policy_number=1, now=now)
-    kept, _ = sift(candidates, tried=frozenset(), include=(), exclude=(), now=now)
-    ranked = rank(
-        kept,
+    ranked, _ = choose(
+        candidates,
+        now=now,
         value_of_second=POLICY.value_of_second,
-        typical_seconds=POLICY.typical_seconds,
+        stateful=False,
         draws=(dice.random(), dice.random(), dice.random()),
     )
     budget = Budget.of(
@@ -113,11 +116,19 @@ def timed(number: int) -> tuple[float, float]:
     dice = random.Random(number)
     lane = lane_of(number)
     board = lived(lane, dice)
-    took = []
+    took, now, seats = [], START, deque[Seat](maxlen=2)
     for _ in range(TIMED):
-        began = time.perf_counter_ns()
-        decided(lane, board, dice, START)
-        took.append((time.perf_counter_ns() - began) / 1000)
+        now += 0.05
+        began = time.thread_time_ns()
+        step = decided(lane, board, dice, now)
+        took.append((time.thread_time_ns() - began) / 1000)
+        if not isinstance(step, Try) or (seat := board.seat(step.candidate.offer_id, 8)) is None:
+            raise RuntimeError(f"nobody can be asked: {step}")
+        if len(seats) == 2:
+            seats[0].release()
+        seats.append(seat)
+        answer = Outcome(OutcomeClass.OK, status=200, latency=dice.uniform(0.01, 0.04))
+        board.observe(step.candidate.offer_id, answer, now=now)
     return statistics.median(took), statistics.quantiles(took, n=100)[98]
 
 

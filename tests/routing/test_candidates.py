@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrators.core.classify import Contract
 from orchestrators.core.health import State
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price
-from orchestrators.scoreboard import Scoreboard
+from orchestrators.scoreboard import Scoreboard, Seat
 from orchestrators.upstream.base import Target
 from routing.candidates import candidate
 from routing.core.selection import Candidate
 from routing.table import CapabilityPolicy, OfferEntry
+from tests.support.outcomes import BOUNDED
 
 NOW = 1_000_000.0
 OFFER = OfferEntry(
@@ -82,3 +85,67 @@ def test_a_neighbour_that_fits_poorly_comes_along() -> None:
     """R22"""
     board = Scoreboard(lambda: 0.0)
     assert candidate(replace(OFFER, poor_fit=True), WARM, board.live(1), 1, NOW).poor_fit
+
+
+class Board:
+    """A scoreboard with one offer, a clock, and what may happen to them."""
+
+    def __init__(self) -> None:
+        self.board = Scoreboard(lambda: 0.5)
+        self.live = self.board.live(1)
+        self.now = NOW
+        self.offer, self.policy = OFFER, WARM
+        self.seats: list[Seat] = []
+
+    def happens(self, what: str) -> None:
+        if what == "call":
+            self.seats.append(Seat(1, self.live))
+        elif what == "end" and self.seats:
+            self.seats.pop().release()
+        elif what in OUTCOMES:
+            self.board.observe(1, OUTCOMES[what], now=self.now)
+        elif what == "doubt":
+            self.live.doubts += 1
+        elif what in ("claimed", "revoked"):
+            self.board.claim(1, what == "claimed", 1)
+        elif what == "dearer":
+            self.offer = replace(OFFER, price=Price.parse("20 wei/second"))
+        elif what == "stricter":
+            self.policy = replace(WARM, latency_target=0.2)
+
+
+OUTCOMES = {
+    "ok": Outcome(OutcomeClass.OK, status=200, latency=0.4),
+    "cold": Outcome(OutcomeClass.COLD_START, status=200, latency=12.0, cold=True),
+    "busy": Outcome(OutcomeClass.BUSY, status=429, retry_after=3.0),
+    "timeout": Outcome(OutcomeClass.TIMEOUT),
+    "wrong": Outcome(OutcomeClass.API_MISMATCH, status=200),
+}
+happenings = st.sampled_from(
+    [*OUTCOMES, "call", "end", "doubt", "claimed", "revoked", "dearer", "stricter", "nothing"]
+)
+
+
+@BOUNDED
+@given(st.lists(st.tuples(happenings, st.sampled_from([0.0, 0.4, 6.0, 119.0, 121.0])), max_size=12))
+def test_a_candidate_used_again_is_what_a_new_one_would_be(story: list[tuple[str, float]]) -> None:
+    """But for the failure probability, which may lag behind the window by a second."""
+    scene = Board()
+    for what, passes in story:
+        scene.happens(what)
+        scene.now += passes
+        again, new = (
+            candidate(scene.offer, scene.policy, live, 1, scene.now)
+            for live in (scene.live, replace(scene.live, seen=None))
+        )
+        if passes > 1:
+            assert again == new
+        else:
+            assert replace(again, failure=0.0) == replace(new, failure=0.0)
+
+
+def test_it_is_used_again_while_nothing_changes() -> None:
+    board = Scoreboard(lambda: 0.0)
+    board.observe(1, OUTCOMES["ok"], now=NOW)
+    found = [candidate(OFFER, WARM, board.live(1), 1, NOW + later) for later in (0.0, 0.5, 29.9)]
+    assert found[0] is found[1] is found[2]

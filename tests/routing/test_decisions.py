@@ -12,7 +12,7 @@ import pytest
 from orchestrators.core.health import State
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.core.price import Price, Unit
-from routing.core.selection import Candidate, Rank, Ranked, Refused, Terms, Why, rank, sift
+from routing.core.selection import Candidate, Rank, Ranked, Refused, Why, rank, sift
 from routing.decisions import RANKS, SENTENCES, STATES, UNITS, Ranking, is_sampled, pack, unpack
 from tests.routing.core.cast import ALDER, BIRCH, CEDAR
 
@@ -23,7 +23,7 @@ DEAR = Refused(9, "douglas", Why.PRICE_CEILING, "1001 wei/second is above the ce
 
 
 def ranked(*candidates: Candidate) -> list[Ranked]:
-    return rank(candidates, value_of_second=VALUE, typical_seconds=0.05, draws=DRAWS)
+    return rank([replace(each, units=0.05) for each in candidates], value_of_second=VALUE, draws=DRAWS)
 
 
 def stored(ranked: Iterable[Ranked], refused: Iterable[Refused]) -> Any:
@@ -40,7 +40,7 @@ def test_it_is_about_three_hundred_bytes() -> None:
         replace(CEDAR, orchestrator="orch-tokyo-3"),
     ]
     kept, refused = sift(candidates, tried=frozenset(), include=(), exclude=(), now=NOW)
-    text = json.dumps(pack(ranked(*kept), [replace(DEAR, orchestrator="orch-rome-7"), *refused], DRAWS))
+    text = json.dumps(pack(ranked(*kept), [DEAR._replace(orchestrator="orch-rome-7"), *refused], DRAWS))
     assert (len(kept), len(refused)) == (3, 1)
     assert len(text.replace(" ", "")) <= 340
 
@@ -91,8 +91,7 @@ def test_it_tells_every_term_of_every_candidate() -> None:
 @pytest.mark.parametrize("place", Rank)
 def test_it_knows_every_name_there_is(place: Rank, state: State, unit: Unit) -> None:
     candidate = replace(ALDER, state=state, price=Price(7, 2, unit))
-    terms = Terms(candidate.price, 1, 0.2, 0, 0.0, 7.0)
-    (told,) = unpack(stored([Ranked(candidate, place, terms)], []))["candidates"]
+    (told,) = unpack(stored([Ranked(place, 7.0, 1, candidate, 0)], []))["candidates"]
     assert told["class"] == place.name.lower()
     assert (told["terms"]["state"], told["terms"]["price"]) == (state.value, f"3.5 wei/{unit}")
 
@@ -167,7 +166,7 @@ def test_it_reads_what_it_wrote_before() -> None:
     assert STATES[:5] == ("unknown", "healthy", "degraded", "down", "probation")
     assert UNITS[:3] == ("second", "pixel", "request")
     assert Ranking._fields[:14] == (
-        *("orchestrator", "rank", "state", "wei", "seconds", "latency_ms", "failure", "adjusted_wei"),
+        *("orchestrator", "rank", "state", "wei", "quantity", "latency_ms", "failure", "adjusted_wei"),
         *("warm", "in_flight", "seats", "units", "unit", "share"),
     )
     assert SENTENCES[16] == ("no_seat", "{} in flight, {} allowed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -14,6 +15,7 @@ from orchestrators.core.health import (
     at,
     contacts,
     failure_probability,
+    next_change,
     shared,
     step,
 )
@@ -296,3 +298,18 @@ def test_others_hear_of_a_change_of_state_and_of_nothing_less() -> None:
     assert shared(run(HEALTHY, TIMEOUT)) == shared(HEALTHY)
     assert shared(DOWN) != shared(HEALTHY)
     assert shared(replace(DOWN, until=200.0)) != shared(DOWN)
+
+
+class TestWhatTheClockAloneChanges:
+    def test_nothing_where_nothing_was_heard(self) -> None:
+        assert next_change(FRESH, 100.0) == inf
+        assert next_change(REFUSED, 100.0) == inf  # no time ends that down
+
+    def test_the_end_of_a_down(self) -> None:
+        assert next_change(DOWN, 100.0) == 105.0
+        assert next_change(DOWN, 105.0) == 130.0
+
+    def test_the_contacts_that_leave_within_a_second_leave_together(self) -> None:
+        crowd = run(run(HEALTHY, OK, now=100.0), OK, now=100.5)
+        assert next_change(crowd, 129.0) == 130.0
+        assert next_change(crowd, 130.0) == 131.0

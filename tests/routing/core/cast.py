@@ -15,6 +15,7 @@ ALDER = Candidate(
     orchestrator="alder",
     service_uri="https://alder:8935",
     price=Price.parse("100 wei/second"),
+    units=1.0,
     state=State.HEALTHY,
     warm=True,
     stale=False,

@@ -15,7 +15,6 @@ from tests.routing.core.cast import ALDER, BIRCH, CEDAR, attempt
 
 NOW = 1000.0
 BUDGET = Budget.of(NOW, retry_timeout=8, attempt_timeout=5, cold_grace=10)
-TERMS = rank([ALDER], value_of_second=0, typical_seconds=1, draws=(0, 0, 0))[0].terms
 ANNEX = replace(ALDER, offer_id=7)  # a second offer of Alder's orchestrator
 
 
@@ -28,7 +27,7 @@ def after(
     budget: Budget = BUDGET,
     may_retry: bool = True,
 ) -> Try | Deliver | GiveUp:
-    ranked = rank(candidates, value_of_second=300, typical_seconds=1, draws=(0, 0, 0))
+    ranked = rank(candidates, value_of_second=300, draws=(0, 0, 0))
     return decide(
         ranked,
         history,
@@ -45,7 +44,7 @@ class TestTheColdAndTheReady:
 
     def test_a_cold_one_leaves_time_to_ask_a_ready_one(self) -> None:
         found = decide(
-            [Ranked(self.cold, Rank.SECOND, TERMS), Ranked(ALDER, Rank.READY, TERMS)],
+            [Ranked(Rank.SECOND, 1.0, 2, self.cold, 0), Ranked(Rank.READY, 2.0, 1, ALDER, 0)],
             (),
             budget=BUDGET,
             max_attempts=3,
@@ -264,7 +263,7 @@ def test_it_always_ends(stateful: bool) -> None:
         OutcomeClass.API_MISMATCH: 404,
         OutcomeClass.UPSTREAM_ERROR: 500,
     }
-    ranked = rank((ALDER, BIRCH, CEDAR), value_of_second=300, typical_seconds=1, draws=(0, 0, 0))
+    ranked = rank((ALDER, BIRCH, CEDAR), value_of_second=300, draws=(0, 0, 0))
 
     for script in product(OutcomeClass, repeat=3):
         history: tuple[Attempt, ...] = ()

@@ -81,7 +81,7 @@ budgets = st.builds(
 
 
 def ranked_of(offers: list[Candidate], draws: tuple[float, float, float], **options: Any) -> list[Ranked]:
-    return rank(offers, value_of_second=3 * 10**11, typical_seconds=1.0, draws=draws, **options)
+    return rank(offers, value_of_second=3 * 10**11, draws=draws, **options)
 
 
 @dataclass

@@ -22,6 +22,7 @@ from routing.core.selection import (
     rank,
     sift,
     soonest,
+    units_of,
 )
 from tests.routing.core.cast import ALDER, BIRCH, CEDAR
 
@@ -49,10 +50,9 @@ def why(candidate: Candidate, **request: object) -> Why | None:
 def ranked(
     *candidates: Candidate,
     value: int = 300,
-    seconds: float = 1.0,
     draws: tuple[float, float, float] = (0.5, 0.5, 0.5),
 ) -> list[Ranked]:
-    return rank(candidates, value_of_second=value, typical_seconds=seconds, draws=draws)
+    return rank(candidates, value_of_second=value, draws=draws)
 
 
 def order(
@@ -194,7 +194,7 @@ class TestLastResort:
         assert last_resort([], [static]) is None
 
     def test_it_is_labelled_as_such(self) -> None:
-        found = rank([CEDAR], value_of_second=0, typical_seconds=1, draws=(0, 0, 0), last_resort=True)
+        found = rank([CEDAR], value_of_second=0, draws=(0, 0, 0), last_resort=True)
 
         assert found[0].rank is Rank.LAST_RESORT
 
@@ -268,9 +268,9 @@ class TestAdjustedPrice:
 
     def test_it_shows_every_term(self) -> None:
         """R27: candidates come with their scores."""
-        terms = ranked(replace(ALDER, failure=0.5), seconds=2.0)[0].terms
+        terms = ranked(replace(ALDER, failure=0.5, units=2.0))[0].terms
 
-        assert (terms.price_wei, terms.seconds, terms.latency) == (Fraction(100), 2.0, 0.2)
+        assert (terms.price_wei, terms.units, terms.latency) == (Fraction(100), 2.0, 0.2)
         assert (terms.value_of_second, terms.failure) == (300, 0.5)
         assert terms.adjusted == pytest.approx((100 * 2 + 300 * 0.2) / 0.5)
 
@@ -281,9 +281,10 @@ class TestAdjustedPrice:
         ("price", "quantity"), [("7 wei/second", 2.0), ("7 wei/request", 1), ("7 wei/pixel", PIXELS_TYPICAL)]
     )
     def test_it_knows_how_much_of_each_unit_a_call_takes(self, price: str, quantity: float) -> None:
-        terms = ranked(replace(ALDER, price=Price.parse(price)), value=0, seconds=2.0)[0].terms
+        asked = Price.parse(price)
+        terms = ranked(replace(ALDER, price=asked, units=units_of(asked.unit, 2.0)), value=0)[0].terms
 
-        assert terms.seconds == quantity
+        assert terms.units == quantity
         assert terms.adjusted == pytest.approx(7 * quantity)
 
     def test_it_prefers_steady_to_often_failing(self) -> None:
@@ -377,9 +378,7 @@ class TestDrawing:
     def test_it_does_not_explore_where_only_one_attempt_is_allowed(self) -> None:
         """R49: with a stateful capability the client would feel it."""
         unknown = replace(BIRCH, state=State.UNKNOWN)
-        found = rank(
-            [ALDER, unknown], value_of_second=0, typical_seconds=1.0, draws=(0.5, 0.5, 0.9999), explore=False
-        )
+        found = rank([ALDER, unknown], value_of_second=0, draws=(0.5, 0.5, 0.9999), explore=False)
 
         assert [each.candidate.orchestrator for each in found] == ["alder", "birch"]
 
@@ -392,7 +391,6 @@ class TestChoosing:
             candidates,
             now=NOW,
             value_of_second=300,
-            typical_seconds=1.0,
             stateful=False,
             draws=(0.5, 0.5, 0.5),
             tried=tried,

@@ -33,6 +33,7 @@ def candidate(number: int, name: str, price: str, latency: float) -> Candidate:
         orchestrator=name,
         service_uri=f"https://{name}.example",
         price=Price.parse(price),
+        units=1.0,
         state=State.HEALTHY,
         warm=True,
         stale=False,
@@ -54,7 +55,7 @@ def decided(shipped: None) -> None:
     """One decision: the fast one went first, because a second is worth 300 gwei."""
     pair = [candidate(1, "fast", "100 gwei/second", 0.2), candidate(2, "cheap", "10 gwei/second", 0.9)]
     draws = (0.0, 0.0, 0.0)
-    ranked = rank(pair, value_of_second=300 * 10**9, typical_seconds=1.0, draws=draws)
+    ranked = rank(pair, value_of_second=300 * 10**9, draws=draws)
     assert ranked[0].candidate.orchestrator == "fast"
     for number, age in enumerate((timedelta(hours=1), timedelta(days=3))):
         Job.objects.create(

@@ -12,6 +12,8 @@ import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
+import msgspec
+
 from orchestrators.core.advert import parse_token
 from orchestrators.upstream.base import Call, Sighting, Target
 from orchestrators.upstream.signing import Signer
@@ -22,6 +24,7 @@ from orchestrators.upstream.transport.request import Field, join, quoted
 DETAIL = 500  # characters of a refusal kept for the operator
 _SEARCH = {"OrchSearchTimeout": 1_000_000_000, "OrchSearchRespTimeout": 500_000_000}  # ns, as Go sends them
 _BALANCES = ("livepeer-balance", "livepeer-payment-balance")
+_encode = msgspec.json.Encoder().encode
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -57,7 +60,12 @@ def address_header(signer: Signer) -> bytes:
 
 
 def _encoded(document: Mapping[str, object]) -> bytes:
-    return base64.b64encode(_compact(document).encode("ascii"))
+    """msgspec takes 1 us where json takes 6. What UTF-8 has no bytes for, json escapes."""
+    try:
+        text = _encode(document)
+    except UnicodeEncodeError:
+        text = _compact(document).encode("ascii")
+    return base64.b64encode(text)
 
 
 class ByocReply:

@@ -35,12 +35,15 @@ class DataPlaneRequest(ASGIRequest):
 
 
 def meta_of(scope: Scope) -> dict[str, Any]:
-    """The header fields under Django's names; of a repeated one the values joined, as Django does."""
+    """What views may ask, under Django's names; of a repeated header field the values joined, as there."""
     meta: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
         "PATH_INFO": scope["path"],
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
     }
+    client = scope.get("client")
+    if client:
+        meta["REMOTE_ADDR"] = client[0]
     for name, value in scope["headers"]:
         key = meta_key(name)
         text = value.decode("latin-1")

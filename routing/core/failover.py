@@ -23,6 +23,7 @@ from routing.core.refusal import Code
 from routing.core.selection import Candidate, Rank, Ranked
 
 # Only these may be the request's doing. Busy, out of memory, timeouts and broken connections never are.
+_NOBODY: frozenset[int] = frozenset()
 _BLAMABLE = frozenset(cls for cls, effect in EFFECTS.items() if effect.blamable)
 
 # Seconds before the end of the retry timeout in which a next attempt still gets started.
@@ -143,6 +144,8 @@ def requests_fault(history: tuple[Attempt, ...]) -> frozenset[int]:
     The request is to blame there, so their harm is dropped; it is applied for all others when the request
     ends.
     """
+    if len(history) < 2:
+        return _NOBODY
     voices: dict[Answer, set[str]] = {}
     for attempt in history:
         if attempt.answer:

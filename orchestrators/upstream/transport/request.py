@@ -10,6 +10,7 @@ Field = tuple[bytes, bytes]
 
 _TARGET = re.compile(rb"/[\x21-\x7e\x80-\xff]*")
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n")
+_END = re.compile(rb"[?#]")
 _DOTS = re.compile(rb"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)
 
 
@@ -40,7 +41,7 @@ def join(prefix: bytes, *parts: bytes) -> bytes:
     """
     path = prefix
     for part in parts:
-        part = re.split(rb"[?#]", part, maxsplit=1)[0].lstrip(b"/")
+        part = _END.split(part, maxsplit=1)[0].lstrip(b"/")
         if part:
             path = path.rstrip(b"/") + b"/" + part
     if _DOTS.search(path):

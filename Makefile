@@ -2,16 +2,17 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PEERS ?= nginx
 READY := .venv/.ready
 STATIC := .local/static/.ready
 PINS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) --quiet
 
-.PHONY: help setup demo test test-all lint checks unit core long chaos postgres serve probe migrate fmt pins
+.PHONY: help setup demo test test-all lint checks unit core long chaos bench microbench postgres serve probe migrate fmt pins
 .DEFAULT_GOAL := help
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: $(STATIC) ## .venv with everything to run, develop and test; static files in .local/static
 
@@ -55,6 +56,12 @@ long: setup
 
 chaos: setup ## kill, lock, fill up, restart: what it must stand, in real processes and at length (10 minutes)
 	CHAOS=long $(BIN)/pytest -m long tests/chaos
+
+bench: setup ## speed and memory beside PEERS="nginx litellm portkey", judged by the targets (10 minutes; QUICK=1)
+	$(BIN)/python -m tests.benchmarks.bench --peers "$(PEERS)" $(if $(filter-out 0,$(QUICK)),--quick)
+
+microbench: setup ## the parts of one request, each alone
+	$(BIN)/pytest tests/benchmarks/micro.py -q --benchmark-columns=min,median,iqr,rounds
 
 postgres: setup
 	tests/support/postgres.sh $(BIN)/pytest -n 2

@@ -230,7 +230,7 @@ async def hung_up(gateway: Gateway, simulator: Simulator | Scripted, *, status: 
     assert (job.code, job.status) == ("cancelled", status)
     assert all(live.health == Health() for live in gateway.runtime.board._offers.values())
     assert await in_thread(HealthSnapshot.objects.filter(source="traffic").count) == 0
-    assert not any(gateway.runtime.service._in_flight.values())
+    assert not any(gateway.runtime.allowances.in_flight.values())
 
 
 async def test_a_client_that_hangs_up_while_it_waits(gateway: Gateway) -> None:

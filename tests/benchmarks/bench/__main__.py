@@ -1,0 +1,209 @@
+"""Run it: `make bench [PEERS="nginx litellm portkey"]`, or
+
+    python -m tests.benchmarks.bench [--quick] [--peers nginx,litellm,portkey] [--rounds 5] [--seconds 4]
+
+Everybody is started once, and measured in turn, round after round: ratios are of one round, the figures shown
+are medians. Exit status 1 if byocgw answered wrongly, or if --strict is given and a must is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byocgw.settings")
+os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
+
+from tests.benchmarks.bench import measures, peers, report  # noqa: E402  the stage reads Django's settings
+from tests.benchmarks.bench.stage import WORKERS, Peer, Stage  # noqa: E402
+from tests.benchmarks.bench.targets import Seen, judged  # noqa: E402
+
+Rounds = dict[str, list[dict[str, dict[str, float]]]]
+
+
+class Bench:
+    def __init__(self, stage: Stage, options: argparse.Namespace) -> None:
+        self.stage = stage
+        self.options = options
+        self.figures: dict[str, Seen] = {}
+        self.tables: dict[str, list[list[str]]] = {}
+        self.skipped: dict[str, str] = {}
+        self.rounds: Rounds = defaultdict(list)
+        self.bad = 0
+
+    def run(self) -> None:
+        self.decisions()
+        fast = self.stage.gateway("byocgw", self.stage.fast_ports)
+        slow = self.stage.gateway("byocgw-slow", self.stage.slow_ports)
+        self.note("idle_memory", [measures.idle_memory(fast)])
+        number = 200 if self.options.quick else 1000 * WORKERS
+        kilobytes, at_once = measures.memory_in_flight(slow, self.stage.slow_ports, number)
+        self.note("kb_in_flight", [kilobytes])
+        self.note("in_flight", [at_once / WORKERS])
+        fast_peers = self.peers(fast, self.stage.fast_ports)
+        self.throughput(fast, fast_peers)
+        self.latency(fast)
+        self.uploads(fast, [each for each in fast_peers if each.name == "nginx"])
+        self.waiting(slow)
+        self.streams(slow)
+        self.gone(slow)
+
+    def note(self, key: str, values: list[float]) -> None:
+        if values:
+            self.figures[key] = Seen(statistics.median(values), min(values), max(values))
+
+    def peers(self, gateway: Peer, ports: list[int]) -> list[Peer]:
+        found = [self.stage.direct(ports), self.stage.passing(ports[0]), gateway]
+        for name in self.options.peers:
+            try:
+                found.append(peers.PEERS[name](self.stage, ports[0]))
+            except (peers.Skipped, RuntimeError) as exc:
+                self.skipped[name] = str(exc)
+                print(f"skipped: {name}: {exc}", flush=True)
+        return found
+
+    def in_turn(self, title: str, everybody: list[Peer], measure: Callable[[Peer], dict[str, float]]) -> None:
+        """So many rounds; in each, everybody once."""
+        for number in range(self.options.rounds):
+            self.rounds[title].append({peer.name: measure(peer) for peer in everybody})
+            print(f"{title}: round {number + 1} of {self.options.rounds}", flush=True)
+        keys = list(self.rounds[title][0][everybody[0].name])
+        rows = [["", *keys]]
+        for peer in everybody:
+            medians = [statistics.median(one[peer.name][key] for one in self.rounds[title]) for key in keys]
+            rows.append([peer.name, *(report.number(each) for each in medians)])
+        self.tables[title] = rows
+
+    def ratio(self, key: str, title: str, field: str, over: str, of: str = "byocgw") -> None:
+        rounds = [one for one in self.rounds[title] if over in one]
+        self.note(key, [one[of][field] / one[over][field] for one in rounds])
+
+    def throughput(self, gateway: Peer, everybody: list[Peer]) -> None:
+        def measure(peer: Peer) -> dict[str, float]:
+            body = peers.ASKING if peer.name in ("litellm", "portkey") else measures.REQUEST
+            load, cpu = measures.throughput(peer, self.stage.folder, self.options.seconds, body)
+            self.bad += load.bad if peer is gateway else 0
+            return {"rps": load.rate, "p50 us": load.p50 * 1e6, "p99 us": load.p99 * 1e6, "CPU us": cpu}
+
+        title = "1 KB JSON, 32 connections"
+        self.in_turn(title, everybody, measure)
+        self.note("cpu", [one["byocgw"]["CPU us"] for one in self.rounds[title]])
+        for key, over in (
+            ("to_nginx", "nginx"),
+            ("to_raw", "raw ASGI"),
+            ("to_litellm", "litellm"),
+            ("to_portkey", "portkey"),
+        ):
+            self.ratio(key, title, "rps", over)
+
+    def latency(self, gateway: Peer) -> None:
+        def measure(peer: Peer) -> dict[str, float]:
+            load = measures.latency(peer, self.options.seconds)
+            self.bad += load.bad if peer is gateway else 0
+            return {"p50 us": load.p50 * 1e6, "p99 us": load.p99 * 1e6}
+
+        title = "2,000 requests/s, open loop"
+        self.in_turn(title, [self.stage.direct(self.stage.fast_ports), gateway], measure)
+        for key, field in (("added_p50", "p50 us"), ("added_p99", "p99 us")):
+            self.note(key, [one["byocgw"][field] - one["direct"][field] for one in self.rounds[title]])
+
+    def uploads(self, gateway: Peer, others: list[Peer]) -> None:
+        def measure(peer: Peer) -> dict[str, float]:
+            load, peak = measures.uploads(peer, self.stage.folder, self.options.seconds)
+            self.bad += load.bad if peer is gateway else 0
+            return {"rps": load.rate, "p50 ms": load.p50 * 1000, "peak MB": peak}
+
+        title = "2 MB multipart, 16 connections"
+        self.in_turn(title, [gateway, *others], measure)
+        self.note("upload_memory", [one["byocgw"]["peak MB"] for one in self.rounds[title]])
+        self.ratio("upload_to_nginx", title, "rps", "nginx")
+
+    def waiting(self, gateway: Peer) -> None:
+        def measure(peer: Peer) -> dict[str, float]:
+            load = measures.waiting(peer, self.stage.folder, max(self.options.seconds, 3))
+            self.bad += load.bad if peer.name == gateway.name else 0
+            return {"rps": load.rate, "p50 ms": load.p50 * 1000, "p99 ms": load.p99 * 1000}
+
+        everybody = [gateway]
+        if "nginx" in self.options.peers and "nginx" not in self.skipped:
+            everybody.append(peers.nginx(self.stage, self.stage.slow_ports[0]))
+        title = "1,000 connections, 500 ms"
+        self.in_turn(title, everybody, measure)
+        self.ratio("waiting_to_nginx", title, "rps", "nginx", of=gateway.name)
+        self.note("waiting_p50", [one[gateway.name]["p50 ms"] for one in self.rounds[title]])
+
+    def streams(self, gateway: Peer) -> None:
+        direct = self.stage.direct(self.stage.slow_ports)
+        times = 5 if self.options.quick else 40
+        rounds = range(self.options.rounds)
+        self.note(
+            "first_event",
+            [measures.first_event(gateway, times) - measures.first_event(direct, times) for _ in rounds],
+        )
+        streams = 20 if self.options.quick else 200
+        self.note("cpu_event", [measures.cpu_of_events(gateway, streams) for _ in rounds])
+
+    def gone(self, gateway: Peer) -> None:
+        ports = self.stage.slow_ports
+        ways = (
+            ("gone_waiting", "wait/5000", False),
+            ("gone_streaming", "events/100/100", False),
+            ("gone_uploading", "now", True),
+        )
+        for key, behaviour, half in ways:
+            seen = [measures.gone(gateway, behaviour, ports, half=half) for _ in range(self.options.rounds)]
+            if None in seen:
+                self.figures[key] = Seen(None, why="not noticed within 2 s")
+            else:
+                self.note(key, [each for each in seen if each is not None])
+
+    def decisions(self) -> None:
+        from tests.benchmarks import decision
+
+        for number in (10, 100):
+            self.note(
+                f"decide_{number}", [decision.timed(number)[0] for _ in range(1 if self.options.quick else 3)]
+            )
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--quick", action="store_true", help="one short round: does it all work?")
+    parser.add_argument("--peers", type=lambda text: text.replace(",", " ").split(), default=["nginx"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--out", type=Path, default=Path(".local/bench"))
+    parser.add_argument("--strict", action="store_true")
+    found = parser.parse_args()
+    unknown = set(found.peers) - set(peers.PEERS)
+    if unknown:
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}; known: {', '.join(peers.PEERS)}")
+    if found.quick:
+        found.rounds, found.seconds = 1, 1
+    return found
+
+
+def main() -> int:
+    chosen = options()
+    with tempfile.TemporaryDirectory() as folder, Stage(Path(folder)) as stage:
+        bench = Bench(stage, chosen)
+        bench.run()
+    words = report.text(bench.figures, bench.tables, bench.skipped)
+    data = report.document(bench.figures, bench.rounds, bench.skipped)
+    report.write(chosen.out, words, data, report.chart(bench.figures))
+    print(words)
+    print(f"Kept in {chosen.out}: bench.md, bench.json, bench.svg.")
+    missed = [target.what for target, _, verdict in judged(bench.figures) if verdict == "missed"]
+    if bench.bad:
+        print(f"byocgw did not answer {bench.bad} requests with 200.")
+    return 1 if bench.bad or (chosen.strict and missed) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

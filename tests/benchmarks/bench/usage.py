@@ -1,0 +1,44 @@
+"""What processes cost, as Linux counts it: CPU seconds, resident and proportional memory, threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def children(pid: int) -> list[int]:
+    """All descendants, not only the next generation."""
+    own = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return own + [each for child in own for each in children(child)]
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """User and system time so far. 10 ms is the clock's grain: measure seconds."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICK
+
+
+def memory(pid: int, field: str = "Pss") -> float:
+    """MB. `Pss`: shared pages counted by their share, `Rss`: whole."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def peak_memory(pid: int) -> float:
+    """The most that was ever resident, MB; `forget_peak` starts it anew."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def forget_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -159,24 +159,27 @@ class RoutingService:
             tried=frozenset(attempt.offer_id for attempt in trip.history),
             include=call.include,
             exclude=call.exclude,
-            has_waited=trip.has_waited,
+            has_waited=trip.in_vain is not None,
         )
         if not trip.history:
             trip.ranked, trip.first_refused, trip.draws = ranked, trip.refused, draws
         return ranked
 
     async def _seat_came_free(self, trip: Trip, budget: Budget) -> bool:
-        """Wait for a seat, within the profile's time, if that is all that is missing.
+        """Wait for a seat, within its time, if that is all that is missing.
 
         True when it is worth ranking again: a seat may be free, or the time is up and the last resort's turn.
         """
         now, policy = self._clock(), trip.call.lane.policy
         allowed = may_wait(trip.history, max_attempts=policy.max_attempts, stateful=policy.stateful)
-        if trip.has_waited or not allowed or all(each.why is not Why.NO_SEAT for each in trip.refused):
+        lacking = any(each.why is Why.NO_SEAT for each in trip.refused)
+        if not lacking or not allowed or trip.in_vain == len(trip.history):
             return False
-        if trip.waited_until is None:
-            trip.waited_until = min(now + policy.seat_wait, budget.retry_until, budget.deadline)
-        trip.has_waited = not await self._queue.wait(trip.slug, trip.waited_until - now)
+        if trip.waiting_since is None:
+            trip.waiting_since = now
+        until = budget.wait_until(trip.waiting_since, policy.seat_wait, tried=bool(trip.history))
+        if not await self._queue.wait(trip.slug, until - now):
+            trip.in_vain = len(trip.history)
         return True
 
     async def _pause(self, trip: Trip, budget: Budget) -> None:

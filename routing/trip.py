@@ -78,8 +78,8 @@ class Trip:
     first_refused: Sequence[Refused] = ()
     postponed: list[tuple[int, Outcome]] = field(default_factory=list)
     held: Held | None = None
-    waited_until: float | None = None
-    has_waited: bool = False  # and no seat came free
+    waiting_since: float | None = None
+    in_vain: int | None = None  # attempts at the time when the latest wait ended without a seat
     paused_after: int = 0  # attempts
     closed: bool = False
     reservation: Reservation | None = None

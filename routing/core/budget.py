@@ -56,6 +56,14 @@ class Budget:
         """True while another attempt may start; the last moment of the retry timeout still counts."""
         return now <= self.retry_until and now < self.deadline
 
+    def wait_until(self, since: float, seat_wait: float, *, tried: bool) -> float:
+        """Until when a call that waits for a seat `since` then may go on: `seat_wait` seconds, so that a client
+        is told early that all are busy. One that somebody failed already waits as long as another attempt may
+        start: the only other way out for it is to fail.
+        """
+        last = min(self.retry_until, self.deadline)
+        return last if tried else min(since + seat_wait, last)
+
     def allowance(self, now: float, warm: bool) -> float:
         """Seconds an attempt that starts now has to reach the commit point."""
         return min(self.attempt_timeout + (0.0 if warm else self.cold_grace), self.left(now))

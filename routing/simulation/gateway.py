@@ -37,8 +37,8 @@ class _Trip:
     history: tuple[Attempt, ...] = ()
     refused: list[Refused] = field(default_factory=list)
     postponed: list[tuple[int, Outcome]] = field(default_factory=list)
-    waited_until: float | None = None
-    has_waited: bool = False
+    waiting_since: float | None = None
+    in_vain: int | None = None
     paused_after: int = 0
 
 
@@ -110,7 +110,7 @@ class Gateway:
             stateful=policy.stateful,
             draws=(draw(), draw(), draw()),
             tried=frozenset(attempt.offer_id for attempt in trip.history),
-            has_waited=trip.has_waited,
+            has_waited=trip.in_vain is not None,
         )
         return ranked
 
@@ -118,19 +118,21 @@ class Gateway:
         """True, as the value of the generator, when it is worth ranking again."""
         now, policy = self._stage.now, self._policy
         allowed = may_wait(trip.history, max_attempts=policy.max_attempts, stateful=policy.stateful)
-        if trip.has_waited or not allowed or all(each.why is not Why.NO_SEAT for each in trip.refused):
+        lacking = any(each.why is Why.NO_SEAT for each in trip.refused)
+        if not lacking or not allowed or trip.in_vain == len(trip.history):
             return None
-        if trip.waited_until is None:
-            budget = trip.budget
-            trip.waited_until = min(now + policy.seat_wait, budget.retry_until, budget.deadline)
-        if trip.waited_until <= now or self._waiting >= LONGEST_QUEUE:
-            trip.has_waited = True
-            return True
-        self._waiting += 1
-        try:
-            trip.has_waited = not (yield Park(trip.waited_until - now))
-        finally:
-            self._waiting -= 1
+        if trip.waiting_since is None:
+            trip.waiting_since = now
+        until = trip.budget.wait_until(trip.waiting_since, policy.seat_wait, tried=bool(trip.history))
+        came_free = False
+        if until > now and self._waiting < LONGEST_QUEUE:
+            self._waiting += 1
+            try:
+                came_free = yield Park(until - now)
+            finally:
+                self._waiting -= 1
+        if not came_free:
+            trip.in_vain = len(trip.history)
         return True
 
     def _pause(self, trip: _Trip) -> Course:

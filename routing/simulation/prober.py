@@ -22,7 +22,7 @@ from orchestrators.core.price import Price
 from orchestrators.core.schedule import next_probe
 from orchestrators.scoreboard import Scoreboard
 from routing.simulation.stage import Course, Send, Sleep, Stage
-from routing.simulation.world import CONNECT_TIMEOUT, Box, Reply
+from routing.simulation.world import CONNECT_TIMEOUT, Box, Reply, Token
 from routing.table.facts import CapabilityPolicy
 
 INTERVAL = 30.0
@@ -67,8 +67,12 @@ class Prober:
         self._adopt = adopt
 
     def start(self) -> None:
+        """The fleet was looked at before the first client comes, as in a gateway that is already at work."""
         for box in self._stage.boxes:
-            self._stage.spawn(self._watch(_Row(box)))
+            row = _Row(box)
+            self._look(row, box.token(self._stage.now))
+            self._publish(row)
+            self._stage.spawn(self._watch(row))
 
     def _watch(self, row: _Row) -> Course:
         """Ask, judge, sleep until the next time, for as long as the scenario lasts."""
@@ -76,14 +80,7 @@ class Prober:
         while True:
             token = row.box.token(stage.now)
             yield Sleep(CONNECT_TIMEOUT if token is None else token.seconds)
-            look = _REACHED
-            if token is None:
-                look = classify_fault(Fault.UNREACHABLE, "byoc")
-            else:
-                busy = self._board.live(row.box.id).in_flight > 0
-                row.claim = adverts.next_claim(row.claim, token.capacity, ours_in_flight=busy)
-                row.price = token.price
-            self._step(row, look, Source.LOOK)
+            self._look(row, token)
             if token is not None and self._is_due(row):
                 row.sampled_at = stage.now
                 policy = self._policy
@@ -91,6 +88,17 @@ class Prober:
                 self._take(row, (yield Send(row.box, timeout)))
             self._publish(row)
             yield Sleep(self._wait(row))
+
+    def _look(self, row: _Row, token: Token | None) -> None:
+        """What a token says of claim, price and reach; None: it could not be had."""
+        look = _REACHED
+        if token is None:
+            look = classify_fault(Fault.UNREACHABLE, "byoc")
+        else:
+            busy = self._board.live(row.box.id).in_flight > 0
+            row.claim = adverts.next_claim(row.claim, token.capacity, ours_in_flight=busy)
+            row.price = token.price
+        self._step(row, look, Source.LOOK)
 
     def _is_due(self, row: _Row) -> bool:
         health = self._board.live(row.box.id).health

@@ -57,3 +57,10 @@ def test_it_starts_nothing_at_the_deadline_of_a_client() -> None:
 def test_it_caps_the_time_until_an_attempt_starts_by_the_search_timeout(theirs: float, window: float) -> None:
     assert budget(search_timeout=theirs).retry_until == NOW + window
     assert budget(search_timeout=theirs).deadline == NOW + 23
+
+
+def test_it_lets_a_call_that_somebody_failed_wait_for_a_seat_as_long_as_an_attempt_may_start() -> None:
+    assert budget().wait_until(NOW + 1, 0.5, tried=False) == NOW + 1.5
+    assert budget().wait_until(NOW + 7.9, 0.5, tried=False) == NOW + 8
+    assert budget().wait_until(NOW + 1, 0.5, tried=True) == NOW + 8
+    assert budget(client_timeout=3).wait_until(NOW + 1, 0.5, tried=True) == NOW + 3

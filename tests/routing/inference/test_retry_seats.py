@@ -9,20 +9,24 @@ from tests.routing.inference.scenes import ask, depth_by, only_cheapest_first
 from tests.support.gateway import Gateway
 
 
-async def test_a_retry_waits_for_a_seat(gateway: Gateway) -> None:
-    """R67: Cedar fails, Alder's one seat is taken for 0.3 s: 200 after that, not 502 at once."""
+async def test_a_retry_waits_for_a_seat_longer_than_a_first_attempt(gateway: Gateway) -> None:
+    """R67: Cedar fails, Alder's one seat is taken for 1.3 s: 200 after that, though `warm` waits 1 s.
+
+    A first attempt that nobody failed yet is told 503 after that second.
+    """
     only_cheapest_first(gateway)
     async with (
         Simulator("cedar", capabilities=[Container("depth", price=1)]) as cedar,
-        Simulator("alder", capabilities=[Container("depth", price=1000, latency=0.3)]) as alder,
+        Simulator("alder", capabilities=[Container("depth", price=1000, latency=1.3)]) as alder,
     ):
         await depth_by(gateway, cedar, alder, profile="warm", max_in_flight=1, value_of_second=0)
         cedar.fault("depth", "server_error")
         first = asyncio.create_task(ask(gateway, "depth", alder))
         while alder["depth"].in_flight == 0:
             await asyncio.sleep(0.005)
-        second = await ask(gateway)
+        second, impatient = await asyncio.gather(ask(gateway), ask(gateway, "depth", alder))
 
     assert (await first).status_code == 200
+    assert (impatient.status_code, impatient.json()["reasons"]["no_seat"]) == (503, 1)
     assert second.status_code == 200
     assert second.headers["x-byocgw-attempts"] == "2"

@@ -29,7 +29,7 @@ from routing.core import retries
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, Try, decide, may_wait, requests_fault
 from routing.core.refusal import STATUS, Code, Refusal
-from routing.core.selection import Ranked, Why, choose
+from routing.core.selection import Ranked, choose, lacks_seat
 from routing.delivery import Delivery, Ending, Opening
 from routing.journal import Journal
 from routing.opening import first_event, read_opening
@@ -133,6 +133,7 @@ class RoutingService:
                 stateful=policy.stateful,
                 now=now,
                 may_retry=retries.allows(self._tallies[trip.slug], now),
+                seat_missing=lacks_seat(trip.refused),
             )
             if isinstance(step, Deliver):
                 return self._deliver(trip)
@@ -172,8 +173,7 @@ class RoutingService:
         """
         now, policy = self._clock(), trip.call.lane.policy
         allowed = may_wait(trip.history, max_attempts=policy.max_attempts, stateful=policy.stateful)
-        lacking = any(each.why is Why.NO_SEAT for each in trip.refused)
-        if not lacking or not allowed or trip.in_vain == len(trip.history):
+        if not lacks_seat(trip.refused) or not allowed or trip.in_vain == len(trip.history):
             return False
         if trip.waiting_since is None:
             trip.waiting_since = now

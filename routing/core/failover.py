@@ -79,10 +79,12 @@ def decide(
     stateful: bool,
     now: float,
     may_retry: bool = True,
+    seat_missing: bool = False,
 ) -> Try | Deliver | GiveUp:
     """The next step of one request; `history` holds its attempts so far, oldest first.
 
-    `may_retry`: the capability's budget allows one more retry at an offer on probation.
+    `may_retry`: the capability's budget allows one more retry at an offer on probation. `seat_missing`: there
+    is another one, which lacks nothing but a free seat.
     """
     if history and (verdict := _settled(history, stateful)):
         return verdict
@@ -99,8 +101,8 @@ def decide(
     if budgeted and not may_retry:
         return GiveUp(_failure(history))
     timeout = budget.allowance(now, chosen.candidate.warm)
-    if any(each.rank is Rank.READY for each in untried[1:]):
-        # Whoever is cold may not use up the time in which a ready one could still be asked.
+    if seat_missing or any(each.rank is Rank.READY for each in untried[1:]):
+        # Whoever is cold may not use up the time in which a ready one, or one that is full, could be asked.
         timeout = min(timeout, max(budget.attempt_timeout, budget.retry_until - now - _TO_START))
     return Try(chosen.candidate, timeout, budgeted)
 

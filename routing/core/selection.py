@@ -289,7 +289,7 @@ def last_resort(
     it, or while the soonest has a call in flight: a last resort takes one call at a time.
     """
     reasons = {refusal.offer_id: refusal for refusal in refused}
-    if not has_waited and any(refusal.why is Why.NO_SEAT for refusal in reasons.values()):
+    if not has_waited and lacks_seat(reasons.values()):
         return None
     left = [
         (inf if refusal.until is None else refusal.until, candidate.offer_id, candidate)
@@ -300,6 +300,11 @@ def last_resort(
         return None
     candidate = min(left)[-1]
     return candidate if candidate.in_flight == 0 else None
+
+
+def lacks_seat(refused: Iterable[Refused]) -> bool:
+    """True if one of them would be asked if only it had a free seat."""
+    return any(each.why is Why.NO_SEAT for each in refused)
 
 
 def soonest(refused: Iterable[Refused], now: float) -> float | None:

@@ -18,7 +18,7 @@ from routing.candidates import view
 from routing.core import retries
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, may_wait, requests_fault
-from routing.core.selection import Candidate, Ranked, Refused, Why, choose
+from routing.core.selection import Candidate, Ranked, Refused, Why, choose, lacks_seat
 from routing.simulation.numbers import Numbers
 from routing.simulation.prober import Advert, Prober
 from routing.simulation.stage import Course, Park, Send, Sleep, Stage
@@ -98,6 +98,7 @@ class Gateway:
             stateful=policy.stateful,
             now=self._stage.now,
             may_retry=retries.allows(self._tally, self._stage.now),
+            seat_missing=lacks_seat(trip.refused),
         )
 
     def _rank(self, trip: _Trip) -> list[Ranked]:
@@ -118,8 +119,7 @@ class Gateway:
         """True, as the value of the generator, when it is worth ranking again."""
         now, policy = self._stage.now, self._policy
         allowed = may_wait(trip.history, max_attempts=policy.max_attempts, stateful=policy.stateful)
-        lacking = any(each.why is Why.NO_SEAT for each in trip.refused)
-        if not lacking or not allowed or trip.in_vain == len(trip.history):
+        if not lacks_seat(trip.refused) or not allowed or trip.in_vain == len(trip.history):
             return None
         if trip.waiting_since is None:
             trip.waiting_since = now

@@ -22,9 +22,9 @@ def test_it_ships_the_profiles() -> None:
     more = ("max_in_flight", "seat_wait", "fresh_for", "value_of_second", "suggested_ceiling")
     found = {row[0]: row[1:] for row in RoutingProfile.objects.values_list("slug", *names, *more)}
     assert found == {
-        "warm": (3, 8, 5, 10, 1000, 2, 1, 120, 300 * GWEI, Price.parse("300 gwei/second")),
-        "per-frame": (3, 12, 3, 15, 50, 8, 0.5, 120, 300 * GWEI, Price.parse("30 gwei/second")),
-        "chained": (3, 30, 20, 30, 2000, 1, 2, 300, 600 * GWEI, Price.parse("600 gwei/second")),
+        "warm": (3, 8, 5, 10, 1000, 2, 4, 120, 300 * GWEI, Price.parse("300 gwei/second")),
+        "per-frame": (3, 12, 3, 15, 50, 8, 4, 120, 300 * GWEI, Price.parse("30 gwei/second")),
+        "chained": (3, 30, 20, 30, 2000, 1, 15, 300, 600 * GWEI, Price.parse("600 gwei/second")),
     }
 
 

@@ -253,7 +253,7 @@ def test_a_profile_fills_in_and_an_override_wins(depth: Capability) -> None:
     policy = lane().policy
     assert (policy.retry_timeout, policy.attempt_timeout, policy.cold_grace) == (12, 3, 15)
     assert (policy.max_attempts, policy.latency_target, policy.typical_seconds) == (3, 0.05, 0.05)
-    assert (policy.seat_wait, policy.fresh_for, policy.value_of_second) == (0.5, 120, 300 * GWEI)
+    assert (policy.seat_wait, policy.fresh_for, policy.value_of_second) == (4, 120, 300 * GWEI)
     depth.profile = RoutingProfile.objects.get(slug="chained")
     depth.retry_timeout, depth.cold_grace, depth.value_of_second, depth.typical_seconds = 7, 0, 0, 2.5
     depth.save()

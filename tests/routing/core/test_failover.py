@@ -53,6 +53,18 @@ class TestTheColdAndTheReady:
         )
         assert found == Try(self.cold, pytest.approx(7.9))
 
+    def test_nor_does_it_use_up_the_time_in_which_a_full_one_may_have_a_seat(self) -> None:
+        found = decide(
+            [Ranked(Rank.PROBATION, 1.0, 2, self.cold, 0)],
+            (),
+            budget=BUDGET,
+            max_attempts=3,
+            stateful=False,
+            now=NOW,
+            seat_missing=True,
+        )
+        assert found == Try(self.cold, pytest.approx(7.9))
+
     def test_it_has_its_grace_when_nobody_is_ready(self) -> None:
         assert after(candidates=(self.cold,)) == Try(self.cold, 15)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from orchestrators.models import OfferHealth
+from orchestrators.models import OfferHealth, RoutingProfile
 from orchestrators.simulator import Simulator
 from routing.models import Attempt
 from tests.support.gateway import Gateway, in_thread
@@ -42,6 +42,12 @@ async def depth_by(gateway: Gateway, *simulators: Simulator, **policy: Any) -> N
         }
     )
     await gateway.probe()
+
+
+async def wait_for_a_seat(gateway: Gateway, seconds: float) -> None:
+    """How long a first attempt may, in every profile."""
+    await in_thread(lambda: RoutingProfile.objects.update(seat_wait=seconds))
+    await gateway.runtime.refresh()
 
 
 def only_cheapest_first(gateway: Gateway) -> None:

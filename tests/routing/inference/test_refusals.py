@@ -14,7 +14,7 @@ from django.utils import timezone
 from orchestrators.simulator import Container, Simulator
 from routing.models import ApiKey, Client, Job, UsageHour
 from tests.byocgw.edge import Client as RawClient
-from tests.routing.inference.scenes import DEPTH, PICTURE, depth_by, orchestrator
+from tests.routing.inference.scenes import DEPTH, PICTURE, depth_by, orchestrator, wait_for_a_seat
 from tests.support.gateway import Gateway, in_thread
 
 URL = "/v1/capabilities/depth"
@@ -251,6 +251,7 @@ async def test_none_available_says_when_somebody_may_be_back(gateway: Gateway) -
 async def test_a_request_waits_for_a_seat_and_is_then_refused(gateway: Gateway) -> None:
     async with depth_at("alder", latency=1.5) as alder:
         await depth_by(gateway, alder, max_in_flight=1)
+        await wait_for_a_seat(gateway, 0.3)
         answers = await asyncio.gather(ask(gateway), ask(gateway))
 
     assert sorted(answer.status_code for answer in answers) == [200, 503]

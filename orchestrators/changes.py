@@ -110,7 +110,7 @@ def watch_own_tables() -> None:
     watch(Offer)
     watch(FailureSignature, ignored=("note",))
     watch(DiscoverySource)
-    watch(Advert, only=("claimed", "price", "largest_capacity"))
+    watch(Advert, only=("claimed", "price", "largest_capacity", "falling", "precision"))
     watch(ReputationEvent, only=("points",))
     watch(OfferHealth, number="health", only=("state", "until", "epoch"))
     # Django sends these once per app, each time after (before) *all* migrations: one app is enough.

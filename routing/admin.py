@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
@@ -24,6 +25,7 @@ from orchestrators.admin import (
     warn,
 )
 from orchestrators.models import Capability, Offer, Orchestrator
+from routing import table as tables
 from routing.core.refusal import Code
 from routing.decisions import unpack
 from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
@@ -48,6 +50,8 @@ class PricedCapabilityAdmin(CapabilityAdmin):
     """The supply side's, with what demand decides of a capability."""
 
     list_display = (*CapabilityAdmin.list_display, "ceiling")
+    readonly_fields = ("excluded",)
+    fieldsets: ClassVar[Any] = (*CapabilityAdmin.fieldsets, ("The price", {"fields": ("excluded",)}))
     inlines = (PriceCeilingInline, *CapabilityAdmin.inlines)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Capability]:
@@ -68,6 +72,15 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         ceilings: Any = capability.ceilings
         told = [f"{each.tier or 'all'}: {each.price or 'none'}" for each in ceilings.all()]
         return ", ".join(told) or f"undecided (suggested: {capability.profile.suggested_ceiling})"
+
+    @admin.display(description="ceiling excludes")
+    def excluded(self, capability: Capability) -> str:
+        """Of the offers that are active and have a price; as a gateway that started now would see them."""
+        lanes = tables.build(settings.WEB_CONCURRENCY).lanes
+        mine = [
+            (tier, each.ceiling_excluded) for (slug, tier), each in lanes.items() if slug == capability.slug
+        ]
+        return ", ".join(f"{tier or 'all'}: {above} of {offers} offers" for tier, (above, offers) in mine)
 
 
 @admin.register(PriceCeiling)

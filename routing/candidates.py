@@ -12,6 +12,7 @@ from math import inf
 
 from orchestrators.core import health as healths
 from orchestrators.core import latency as latencies
+from orchestrators.core.hardware import LIGHT
 from orchestrators.core.health import Health, State
 from orchestrators.core.latency import Latency
 from orchestrators.core.reputation import trust
@@ -21,6 +22,10 @@ from routing.table import CapabilityPolicy, Lane, OfferEntry
 
 # What latencies alone say against an offer: still used, ranked later (R32, R35, R42).
 WORSE = frozenset({"slow", "contention", "eviction"})
+
+
+# The profile whose models are the better the lighter they are (R55).
+REAL_TIME = "warm"
 
 
 @dataclass(slots=True)
@@ -104,6 +109,8 @@ def _candidate(offer: OfferEntry, policy: CapabilityPolicy, live: Live, revoked:
         down_until=health.until,
         cause=health.cause,
         poor_fit=offer.poor_fit,
+        falling=offer.falling,
+        heavy=policy.profile == REAL_TIME and offer.precision not in LIGHT,
         reputation=offer.reputation,
         doubted=live.doubts > 0 or (health.streak > 0 and live.in_flight > 0),
     )

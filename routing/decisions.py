@@ -25,7 +25,7 @@ from routing.core.selection import Rank, Ranked, Refused, Why
 RANKS = ("ready", "second", "probation", "last_resort")
 STATES = ("unknown", "healthy", "degraded", "down", "probation")
 UNITS = ("second", "pixel", "request")
-MARKS = ("stale", "slow_start", "poor_fit", "doubted")  # what ranks a candidate lower; a bit each
+MARKS = ("stale", "slow_start", "poor_fit", "doubted", "falling")  # what ranks a candidate lower; a bit each
 
 # Most of what is said of a refused offer. The words in the gaps are kept; the first that fits is taken.
 SENTENCES: tuple[tuple[str, str], ...] = (
@@ -122,7 +122,7 @@ def _ranking(ranked: Ranked) -> tuple[Any, ...]:
         units=terms.price.units,
         unit=_UNIT[terms.price.unit],
         share=candidate.share,
-        marks=candidate.stale + 2 * candidate.slow_start + 4 * candidate.poor_fit + 8 * candidate.doubted,
+        marks=sum(getattr(candidate, mark) << place for place, mark in enumerate(MARKS)),
         reputation=round(candidate.reputation),
     )
     return row[:_ALWAYS] if row[_ALWAYS:] == _USUAL else row

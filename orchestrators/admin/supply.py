@@ -179,7 +179,7 @@ class AdvertInline(MeasuredInline):
     verbose_name_plural = "what it claims"
     fields = readonly_fields = (
         *("claimed", "price", "capacity", "largest_capacity", "empty_streak"),
-        *("model", "detail", "checked_at"),
+        *("falling", "model", "precision", "gpu", "vram_mib", "vram_free_mib", "detail", "checked_at"),
     )
 
 

@@ -36,12 +36,14 @@ class Token:
 class Claim:
     """`capacity`: free slots last claimed, None where the protocol has no such word.
     `largest`: the most ever claimed. `empty_streak`: tokens without capacity that count, in a row.
+    `falling`: its free slots ran low and have not risen since (R54).
     """
 
     claimed: bool = True
     capacity: int | None = None
     largest: int = 0
     empty_streak: int = 0
+    falling: bool = False
 
 
 def parse_token(document: object) -> Token:
@@ -65,10 +67,21 @@ def next_claim(claim: Claim, capacity: int | None, *, ours_in_flight: bool) -> C
     """The claim after one more token. `ours_in_flight`: calls of this gateway may hold the slots."""
     if capacity is None:
         return replace(affirmed(claim), capacity=None)
+    claim = replace(claim, falling=_falls(claim, capacity, ours_in_flight))
     if capacity >= 1:
         return replace(affirmed(claim), capacity=capacity, largest=max(claim.largest, capacity))
     streak = claim.empty_streak + (0 if ours_in_flight else 1)
     return replace(claim, claimed=claim.claimed and streak < _EMPTY_TOKENS, capacity=0, empty_streak=streak)
+
+
+def _falls(claim: Claim, capacity: int, ours_in_flight: bool) -> bool:
+    """Fewer free slots than at the look before, and at most half of the most it ever had: its memory or its
+    slots go to others. Until they rise; calls of our own prove nothing.
+    """
+    before = claim.capacity
+    if before is None or ours_in_flight or capacity == before:
+        return claim.falling
+    return capacity < before and 2 * capacity <= claim.largest
 
 
 def revoked(claim: Claim) -> Claim:

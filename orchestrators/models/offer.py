@@ -85,6 +85,18 @@ class Advert(models.Model):
     largest_capacity = models.PositiveIntegerField(default=0)
     empty_streak = models.PositiveIntegerField(default=0, help_text="Looks in a row that showed no capacity.")
     model = models.CharField(max_length=200, blank=True, help_text="What it says it runs; never routed on.")
+    falling = models.BooleanField(
+        default=False,
+        help_text="Its free slots fell to half of the most it had, and have not risen: ranked later.",
+    )
+    gpu = models.CharField(max_length=100, blank=True, help_text="What it says it runs on.")
+    vram_mib = models.PositiveIntegerField(null=True, help_text="Memory of its GPUs, MiB.")
+    vram_free_mib = models.PositiveIntegerField(null=True, help_text="Free of that at the last look, MiB.")
+    precision = models.CharField(
+        max_length=16,
+        blank=True,
+        help_text="Number format of its model, such as fp16: between equals the lighter one serves real time.",
+    )
     detail = models.CharField(max_length=500, blank=True)
     checked_at = models.DateTimeField(null=True)
 

@@ -105,7 +105,9 @@ def assign(
         health=health,
         epoch=row.epoch,
         latency=latency,
-        claim=Claim(advert.claimed, advert.capacity, advert.largest_capacity, advert.empty_streak),
+        claim=Claim(
+            advert.claimed, advert.capacity, advert.largest_capacity, advert.empty_streak, advert.falling
+        ),
         price=offer.price if offer.orchestrator.protocol == "direct" else advert.price,
         model=advert.model,
         ours_in_flight=row.called_at is not None and now - row.called_at.timestamp() <= CALLED_LATELY,

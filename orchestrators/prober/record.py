@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from orchestrators.core.effects import EFFECTS
+from orchestrators.core.hardware import Hardware, precision_of
 from orchestrators.core.reputation import Kind
 from orchestrators.models import Advert, Certificate, HealthSnapshot, OfferHealth
 from orchestrators.prober.judgement import Judgement, Report
@@ -92,10 +93,25 @@ def _record_advert(judgement: Judgement) -> None:
         capacity=claim.capacity,
         largest_capacity=claim.largest,
         empty_streak=claim.empty_streak,
+        falling=claim.falling,
         model=judgement.model,
+        **_hardware(judgement),
         detail=finding.sighting.detail if finding.sighting else "",
         checked_at=moment(finding.at),
     )
+
+
+def _hardware(judgement: Judgement) -> dict[str, Any]:
+    """What was told this time; what was not stays as it was told last."""
+    sighting = judgement.finding.sighting
+    seen = sighting.hardware if sighting else Hardware()
+    told = {
+        "gpu": seen.gpu,
+        "vram_mib": seen.total,
+        "vram_free_mib": seen.free,
+        "precision": seen.precision or precision_of(judgement.model),
+    }
+    return {name: value for name, value in told.items() if value not in ("", None)}
 
 
 def _record_certificate(judgement: Judgement) -> None:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from orchestrators.core.hardware import Hardware
 from orchestrators.core.outcome import Fault
 
 
@@ -112,6 +113,7 @@ class Sighting:
     `capacity`: free slots claimed, None when the protocol has no such word.
     `price`: the price text of `core.price.Price`, None when the protocol quotes none.
     `readiness`: ready | loading | faulty | reachable. `fingerprint`: of the certificate seen ("" on http).
+    `hardware`: where a container tells it.
     """
 
     status: int
@@ -121,6 +123,7 @@ class Sighting:
     fingerprint: str = ""
     model: str = ""
     detail: str = ""
+    hardware: Hardware = Hardware()
 
 
 class Upstream(Protocol):

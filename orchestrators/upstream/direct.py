@@ -1,14 +1,15 @@
 """A container's own HTTP API, without an orchestrator in front of it.
 
-Health is that of the AI worker API (ai-runner `/health`); a container without it is reachable, and
-only traffic can say more.
+Health is that of the AI worker API (ai-runner `/health`), and so is what it says of its GPU
+(`/hardware/info`); a container without them is reachable, and only traffic can say more.
 """
 
 from __future__ import annotations
 
 import json
 
-from orchestrators.upstream.base import Call, Sighting, Target
+from orchestrators.core.hardware import Hardware, parse
+from orchestrators.upstream.base import Call, Sighting, Target, UpstreamError
 from orchestrators.upstream.transport import Answer, Pool
 from orchestrators.upstream.transport.request import Field, join, quoted
 
@@ -46,7 +47,17 @@ class Direct:
             readiness=readiness,
             fingerprint=response.extensions["fingerprint"],
             detail=detail,
+            hardware=await self._hardware(target, timeout) if readiness == "ready" else Hardware(),
         )
+
+    async def _hardware(self, target: Target, timeout: float) -> Hardware:
+        """Nice to know, and no trouble where a container has no such path."""
+        try:
+            async with self._pool.client(target) as client:
+                response = await client.get("/hardware/info", timeout=timeout)
+            return parse(json.loads(response.content)) if response.status_code == 200 else Hardware()
+        except (UpstreamError, ValueError, RecursionError):
+            return Hardware()
 
 
 def _readiness(status: int, body: bytes) -> str:

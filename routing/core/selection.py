@@ -4,7 +4,7 @@
 Every refusal has a reason. `rank` orders what is left, first by class:
 
     ready         healthy, known warm, fresh, quick to start
-    second        degraded, unknown, cold, stale, slow to start, or beside poor-fit work
+    second        degraded, unknown, cold, stale, slow to start, short of slots, or beside poor-fit work
     probation     was down, or has just failed, and has to prove itself
     last resort   nobody else is left: the one whose time comes soonest
 
@@ -97,6 +97,8 @@ class Candidate:
     `seats`: calls it may have in flight from this worker. `share`: 0 to 1. `busy_until`, `down_until`:
     times on the caller's clock; a down without an end lasts until a probe ends it. `cause`: of the down.
     `poor_fit`: its orchestrator also does long or stateful work, which slows every other job there (R22).
+    `falling`: its free slots ran low, though not by our calls (R54). `heavy`: for real time, where its model's
+    number format is not known to be a light one; it breaks ties (R55).
     `reputation`: of its orchestrator, 0 to 100; it is part of `failure` already.
     `doubted`: its latest answer was a fault, and another call is already finding out what that means.
 
@@ -125,6 +127,8 @@ class Candidate:
     poor_fit: bool = False
     doubted: bool = False
     reputation: float = 100.0
+    falling: bool = False
+    heavy: bool = False
     rank: Rank = field(init=False)
     cost: float = field(init=False)
     success: float = field(init=False)
@@ -169,10 +173,12 @@ class Terms(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """A candidate in its place: these order by class, then by adjusted price (wei), then by offer id."""
+    """A candidate in its place. They order as their fields stand: by class, by adjusted price (wei), the
+    lighter model before the heavier, by offer id."""
 
     rank: Rank
     adjusted: float
+    heavy: bool
     offer_id: int
     candidate: Candidate
     value_of_second: int
@@ -184,7 +190,7 @@ class Ranked(NamedTuple):
         return Terms(of.price, of.units, of.latency, self.value_of_second, of.failure, self.adjusted)
 
 
-_RANK_OF, _ADJUSTED_OF = attrgetter("rank"), attrgetter("adjusted")
+_RANK_OF, _ADJUSTED_OF, _COST_OF = attrgetter("rank"), attrgetter("adjusted"), attrgetter("adjusted", "heavy")
 
 
 def choose(
@@ -331,6 +337,7 @@ def rank(
         Ranked(
             Rank.LAST_RESORT if last_resort else each.rank,
             (each.cost + value_of_second * each.latency) / each.success,
+            each.heavy,
             each.offer_id,
             each,
             value_of_second,
@@ -365,8 +372,12 @@ def _class_of(candidate: Candidate) -> Rank:
     # Still marked down, yet sifted in: its time is over, so it is on probation.
     if candidate.doubted or state is State.PROBATION or state is State.DOWN:
         return Rank.PROBATION
-    fit = candidate.warm and not (candidate.stale or candidate.slow_start or candidate.poor_fit)
+    fit = candidate.warm and not (candidate.stale or _known_worse(candidate))
     return Rank.READY if fit and state is State.HEALTHY else Rank.SECOND
+
+
+def _known_worse(candidate: Candidate) -> bool:
+    return candidate.slow_start or candidate.poor_fit or candidate.falling
 
 
 def _explored(weighed: list[Ranked], draw: float) -> Ranked | None:
@@ -380,9 +391,8 @@ def _explored(weighed: list[Ranked], draw: float) -> Ranked | None:
 def _is_unproven(ranked: Ranked) -> bool:
     """Not ready only because nobody has seen it well lately: nothing speaks against it."""
     candidate = ranked.candidate
-    degraded = candidate.state is State.DEGRADED
-    known_worse = degraded or candidate.slow_start or candidate.poor_fit or candidate.doubted
-    return ranked.rank is not Rank.READY and not known_worse
+    worse = candidate.state is State.DEGRADED or candidate.doubted or _known_worse(candidate)
+    return ranked.rank is not Rank.READY and not worse
 
 
 def _taking_part(
@@ -417,4 +427,5 @@ def _cheaper_of_two(pool: list[Ranked], weights: Sequence[float], draws: Sequenc
     if target >= reach[first] - cut:
         target += cut
     second = bisect(reach, target, hi=last)
-    return pool[second] if pool[second].adjusted < pool[first].adjusted else pool[first]
+    # of equals the lighter, then whichever was drawn first
+    return min(pool[first], pool[second], key=_COST_OF)

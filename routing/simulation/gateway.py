@@ -219,6 +219,7 @@ class Gateway:
             claimed=advert.claimed,
             seats=max(1, min(self._most, advert.largest)),
             share=1.0,
+            falling=advert.falling,
         )
 
 

@@ -128,6 +128,7 @@ class Draft:
             cause=None,
             poor_fit="poor_fit" in against,
             doubted="doubted" in against,
+            falling="falling" in against,
         )
 
 

@@ -38,6 +38,7 @@ class Advert:
     price: Price
     claimed: bool
     largest: int
+    falling: bool = False
 
 
 @dataclass(slots=True)
@@ -149,7 +150,7 @@ class Prober:
         if row.price is None:
             return
         live = self._board.live(row.box.id)
-        advert = Advert(row.price, row.claim.claimed, row.claim.largest)
+        advert = Advert(row.price, row.claim.claimed, row.claim.largest, row.claim.falling)
         if row.claim.claimed and live.revoked_under is not None and row.claim.capacity:
             live.revoked_under = None  # the row changes, so there is a table of a new revision
         self._adopt(row.box, advert)

@@ -11,14 +11,15 @@ from orchestrators.core.price import Price
 from orchestrators.core.signature import DEFAULTS, Signature
 from orchestrators.upstream.base import Target
 from routing.core.limits import Rate
-from routing.core.selection import Refused
+from routing.core.selection import Refused, Why
 
 
 @dataclass(frozen=True, slots=True)
 class OfferEntry:
     """An offer that may be routed to. `seats`: calls at once from this worker, at least 1. `poor_fit`: its
     orchestrator also serves long or stateful work, which slows it (R22). `reputation`: of its
-    orchestrator, 0 to 100 (R57)."""
+    orchestrator, 0 to 100 (R57). `falling`: its free slots ran low (R54). `precision`: number format of its
+    model, "" where nobody told (R55)."""
 
     id: int
     orchestrator: str
@@ -30,6 +31,8 @@ class OfferEntry:
     share: float
     poor_fit: bool = False
     reputation: float = 100.0
+    falling: bool = False
+    precision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,12 @@ class Lane:
     refused: tuple[Refused, ...]
     ceiling: Price | None
     ceiling_decided: bool
+
+    @property
+    def ceiling_excluded(self) -> tuple[int, int]:
+        """(n, m): of the m offers that are active and have a price, n are above the ceiling."""
+        above = sum(each.why is Why.PRICE_CEILING for each in self.refused)
+        return above, above + len(self.offers)
 
 
 @dataclass(frozen=True, slots=True)

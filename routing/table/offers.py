@@ -42,7 +42,14 @@ def read_offers(plans: list[Plan], workers: int, reputations: Mapping[int, float
         .annotate(own_price=stored("price"), quote=stored("advert__price"))
         .values_list(
             *("id", "orchestrator_id", "capability_id", "mode", "wire_name", "path", "max_in_flight", "share"),
-            *("own_price", "quote", "advert__claimed", "advert__largest_capacity"),
+            *(
+                "own_price",
+                "quote",
+                "advert__claimed",
+                "advert__largest_capacity",
+                "advert__falling",
+                "advert__precision",
+            ),
         )
     )
     # a row without home or plan came between two of our queries
@@ -71,7 +78,22 @@ def _place(
     workers: int,
     neighbourhood: dict[str, Any],
 ) -> None:
-    offer_id, _, _, mode, wire_name, path, own_seats, share, own_price, quote, claimed, largest = row
+    (
+        offer_id,
+        _,
+        _,
+        mode,
+        wire_name,
+        path,
+        own_seats,
+        share,
+        own_price,
+        quote,
+        claimed,
+        largest,
+        falling,
+        precision,
+    ) = row
     orchestrator_id, name, uri, protocol, home_mode, tls, trusted = home
     wire_name = wire_name or plan.policy.slug
     if Mode.RETIRED not in (mode, home_mode):
@@ -94,6 +116,8 @@ def _place(
             claimed=direct or bool(claimed),
             seats=_seats(own_seats, plan.max_in_flight, 0 if direct else largest or 0, workers),
             share=share,
+            falling=bool(falling),
+            precision=precision or "",
             **neighbourhood,
         )
     )

@@ -82,6 +82,16 @@ def job(number: int, **fields: Any) -> Job:
 # --- prices -----------------------------------------------------------------------------------------
 
 
+def test_a_capability_tells_how_many_offers_its_ceiling_excludes(ada: Browser) -> None:
+    """R13: a ceiling that is too low shows before anybody misses an answer."""
+    ceiling("depth", "100 wei/second")
+    for name, price in (("alder", "100 wei/second"), ("birch", "101 wei/second"), ("cedar", "99 wei/second")):
+        home = Orchestrator.objects.create(name=name, service_uri=f"http://{name}:1", protocol="direct")
+        Offer.objects.create(orchestrator=home, capability=depth(), price=Price.parse(price))
+    told = ada.get(page("capability", depth(), app="orchestrators")).content.decode()
+    assert "all: 1 of 3 offers" in told
+
+
 def test_it_lets_staff_with_permission_edit_ceilings(client: Browser) -> None:
     """R7, R13."""
     row = ceiling("depth", "1000 wei/second")

@@ -149,3 +149,13 @@ def test_it_is_used_again_while_nothing_changes() -> None:
     board.observe(1, OUTCOMES["ok"], now=NOW)
     found = [candidate(OFFER, WARM, board.live(1), 1, NOW + later) for later in (0.0, 0.5, 29.9)]
     assert found[0] is found[1] is found[2]
+
+
+@pytest.mark.parametrize(
+    ("profile", "precision", "heavy"),
+    [("warm", "fp16", False), ("warm", "fp32", True), ("warm", "", True), ("chained", "", False)],
+)
+def test_only_real_time_minds_a_heavy_model(profile: str, precision: str, heavy: bool) -> None:
+    """R55"""
+    offer, policy = replace(OFFER, precision=precision), replace(WARM, profile=profile)
+    assert candidate(offer, policy, Scoreboard(lambda: 0.0).live(1), 1, NOW).heavy is heavy

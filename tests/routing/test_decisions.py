@@ -91,7 +91,7 @@ def test_it_tells_every_term_of_every_candidate() -> None:
 @pytest.mark.parametrize("place", Rank)
 def test_it_knows_every_name_there_is(place: Rank, state: State, unit: Unit) -> None:
     candidate = replace(ALDER, state=state, price=Price(7, 2, unit))
-    (told,) = unpack(stored([Ranked(place, 7.0, 1, candidate, 0)], []))["candidates"]
+    (told,) = unpack(stored([Ranked(place, 7.0, False, 1, candidate, 0)], []))["candidates"]
     assert told["class"] == place.name.lower()
     assert (told["terms"]["state"], told["terms"]["price"]) == (state.value, f"3.5 wei/{unit}")
 

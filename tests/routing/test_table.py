@@ -188,6 +188,15 @@ def test_seats(
     assert only_offer(workers=workers).seats == seats
 
 
+def test_what_a_probe_saw_of_slots_and_model_comes_along(alder: Offer, anything: PriceCeiling) -> None:
+    """R54, R55: and a change of either makes a new table."""
+    assert (only_offer().falling, only_offer().precision) == (False, "")
+    before = Revision.objects.get().policy
+    Advert.objects.update(falling=True, precision="fp16")
+    assert Revision.objects.get().policy > before
+    assert (only_offer().falling, only_offer().precision) == (True, "fp16")
+
+
 # --- ceilings --------------------------------------------------------------------------------------
 
 D = "any price will do"

@@ -127,3 +127,31 @@ def test_a_protocol_without_capacity_is_always_claimed() -> None:
     assert next_claim(Claim(claimed=False, capacity=3, largest=3), None, ours_in_flight=False) == Claim(
         claimed=True, capacity=None, largest=3
     )
+
+
+class TestFallingCapacity:
+    """R54: what others take of an orchestrator is seen in its free slots."""
+
+    def after(self, *capacities: int, ours: bool = False) -> bool:
+        claim = Claim()
+        for capacity in capacities:
+            claim = next_claim(claim, capacity, ours_in_flight=ours)
+        return claim.falling
+
+    def test_it_falls_when_half_or_less_is_left(self) -> None:
+        assert self.after(4, 2)
+        assert self.after(4, 3, 1)
+
+    def test_it_falls_no_more_once_it_rises(self) -> None:
+        assert self.after(4, 1, 1)
+        assert not self.after(4, 1, 2)
+
+    def test_a_small_loss_is_none(self) -> None:
+        assert not self.after(4, 3)
+        assert not self.after(4)
+
+    def test_our_own_calls_explain_it(self) -> None:
+        assert not self.after(4, 1, ours=True)
+
+    def test_a_protocol_without_slots_has_none_to_lose(self) -> None:
+        assert not next_claim(Claim(capacity=None), None, ours_in_flight=False).falling

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from orchestrators.core.hardware import Hardware
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import NotConnected, Target
 from orchestrators.upstream.direct import Direct
@@ -107,3 +108,25 @@ async def test_a_look_at_nobody_is_an_error(direct: Direct, free_port: int):
     with pytest.raises(NotConnected) as caught:
         await direct.look(Target(f"http://127.0.0.1:{free_port}", "direct", "depth"), 1)
     assert caught.value.fault is Fault.REFUSED
+
+
+async def test_it_asks_a_container_that_is_well_for_its_hardware(serve: Serve, direct: Direct):
+    """R54: memory is observed; R18: and nothing is asked of it."""
+    gpu = {"name": "RTX 4090", "memory_total": 24 * 1024**3, "memory_free": 1024**3}
+    body = {"status": "OK", "model_id": "org/Depth-int8", "gpu_info": {"0": gpu}}
+    peer = await serve(answering(b"200 OK", json.dumps(body).encode()))
+    sighting = await direct.look(peer.target(), 5)
+    assert sighting.hardware == Hardware("RTX 4090", 24 * 1024, 1024, "int8")
+    assert [each.line for each in peer.received] == [b"GET /health HTTP/1.1", b"GET /hardware/info HTTP/1.1"]
+
+
+async def test_a_container_that_does_not_answer_that_is_well_all_the_same(serve: Serve, direct: Direct):
+    async def script(conversation: Conversation) -> None:
+        await conversation.request()
+        body = b'{"status": "OK"}'
+        await conversation.say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await conversation.request()  # and hangs up
+
+    peer = await serve(script)
+    sighting = await direct.look(peer.target(), 5)
+    assert (sighting.readiness, sighting.hardware) == ("ready", Hardware())

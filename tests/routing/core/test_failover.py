@@ -44,7 +44,7 @@ class TestTheColdAndTheReady:
 
     def test_a_cold_one_leaves_time_to_ask_a_ready_one(self) -> None:
         found = decide(
-            [Ranked(Rank.SECOND, 1.0, 2, self.cold, 0), Ranked(Rank.READY, 2.0, 1, ALDER, 0)],
+            [Ranked(Rank.SECOND, 1.0, False, 2, self.cold, 0), Ranked(Rank.READY, 2.0, False, 1, ALDER, 0)],
             (),
             budget=BUDGET,
             max_attempts=3,

@@ -49,6 +49,8 @@ def candidates(draw: st.DrawFn) -> Candidate:
         stale=draw(st.booleans()),
         slow_start=draw(st.booleans()),
         poor_fit=draw(st.booleans()),
+        falling=draw(st.booleans()),
+        heavy=draw(st.booleans()),
         doubted=draw(st.booleans()),
         latency=draw(strategies.seconds),
         failure=draw(st.floats(0, 1)),

@@ -266,6 +266,20 @@ class TestAdjustedPrice:
         assert order(ALDER, slow, value=0)[0] == "birch"
         assert order(ALDER, slow, value=10**9)[0] == "alder"
 
+    def test_whose_free_slots_ran_low_ranks_lower(self) -> None:
+        """R54: also where it would be cheaper; and it is used where it is the only one (R47)."""
+        low = replace(BIRCH, warm=True, falling=True)
+
+        assert order(ALDER, low) == ["alder", "birch"]
+        assert [each.rank for each in ranked(low)] == [Rank.SECOND]
+
+    def test_a_light_model_wins_a_tie(self) -> None:
+        """R55: whatever the dice say; a better price still counts for more."""
+        heavy = replace(ALDER, heavy=True)
+        for first in EVEN:
+            assert order(heavy, TWIN, draws=(first, 0.5, 0.5)) == ["twin", "alder"]
+        assert order(heavy, replace(TWIN, price=Price.parse("900 wei/second")))[0] == "alder"
+
     def test_it_shows_every_term(self) -> None:
         """R27: candidates come with their scores."""
         terms = ranked(replace(ALDER, failure=0.5, units=2.0))[0].terms

@@ -55,7 +55,8 @@ long: setup
 	$(BIN)/pytest -m long || [ $$? = 5 ]  # 5: there are none
 
 chaos: setup ## kill, lock, fill up, restart: what it must stand, in real processes and at length (10 minutes)
-	CHAOS=long $(BIN)/pytest -m long tests/chaos
+	CHAOS=long $(BIN)/pytest -m long tests/chaos tests/routing/journal
+	CHAOS=long tests/support/postgres.sh $(BIN)/pytest -m long tests/routing/journal
 
 bench: setup ## speed and memory beside PEERS="nginx litellm portkey", judged by the targets (10 minutes; QUICK=1)
 	$(BIN)/python -m tests.benchmarks.bench --peers "$(PEERS)" $(if $(filter-out 0,$(QUICK)),--quick)

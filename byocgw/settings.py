@@ -150,11 +150,13 @@ def database(url: str) -> dict[str, Any]:
             found["TEST"] = {"NAME": str(LOCAL_DIR / f"test-{os.getpid()}.sqlite3")}
             found["NAME"] = f"file:{quote(str(Path(found['NAME']).absolute()))}?mode=rw"
         # IMMEDIATE: a transaction takes the write lock at its start, so two writers wait for each
-        # other instead of failing half way. WAL: readers never wait. synchronous NORMAL is safe in WAL.
+        # other instead of failing half way. WAL: readers never wait. In WAL, synchronous NORMAL
+        # is safe, but the latest commits may go with the power.
         found["OPTIONS"] = {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous="
+            + ("FULL;" if BYOCGW_JOURNAL_FSYNC else "NORMAL;"),
         }
     elif not engine.endswith("postgresql"):
         raise ImproperlyConfigured(f"DATABASE_URL: {url.split(':')[0]!r} is neither sqlite nor postgres.")
@@ -190,6 +192,13 @@ X_FRAME_OPTIONS = "DENY"
 
 BYOCGW_JOURNAL_DIR = Path(read("BYOCGW_JOURNAL_DIR", str(LOCAL_DIR / "journal")))
 BYOCGW_NODE = read("BYOCGW_NODE", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:40] or "node")
+BYOCGW_JOURNAL_FSYNC = seconds("BYOCGW_JOURNAL_FSYNC", 0.0, 0.0)
+BYOCGW_KEEP_DAYS = {
+    "jobs": whole("BYOCGW_KEEP_JOBS", 30, 0),
+    "attempts": whole("BYOCGW_KEEP_ATTEMPTS", 30, 0),
+    "snapshots": whole("BYOCGW_KEEP_SNAPSHOTS", 14, 0),
+    "revisions": whole("BYOCGW_KEEP_REVISIONS", 0, 0),
+}
 BYOCGW_JOBS_PER_SECOND = whole("BYOCGW_JOBS_PER_SECOND", 0, 0)
 BYOCGW_MAX_BODY = whole("BYOCGW_MAX_BODY", 64 * 1024 * 1024, 1)
 BYOCGW_MAX_IN_FLIGHT = whole("BYOCGW_MAX_IN_FLIGHT", 1000, 1)

@@ -28,7 +28,7 @@ from orchestrators.models import Capability, Offer, Orchestrator
 from routing import table as tables
 from routing.core.refusal import Code
 from routing.decisions import unpack
-from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
+from routing.models import ApiKey, Attempt, Chore, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
 from routing.models.ceiling import about_ceilings
 from routing.models.client import about_client
 
@@ -311,7 +311,7 @@ class AttemptAdmin(MeasuredAdmin):
     list_filter = (CapabilityFilter, OrchestratorFilter)
     search_fields = ("job_id__exact",)
     search_help_text = "The whole request id."
-    ordering = ("-pk",)
+    ordering = ("-at",)
 
 
 @admin.register(UsageHour)
@@ -331,4 +331,10 @@ class UsageHourAdmin(MeasuredAdmin):
 @admin.register(JournalMark)
 class JournalMarkAdmin(MeasuredAdmin):
     list_display = ("file", "offset")
+    ordering = ("pk",)
+
+
+@admin.register(Chore)
+class ChoreAdmin(MeasuredAdmin):
+    list_display = ("name", "due")
     ordering = ("pk",)

@@ -1,9 +1,11 @@
-"""What one worker process holds, and the two background tasks that keep it in step with the database.
+"""What one worker process holds, and the background tasks that keep it in step with the database.
 
     refresh, twice a second   the two numbers of Revision -> a new routing table, others' health
     drain, four times         the journal's lines -> rows; our changes of health -> rows
+    prune, once an hour       history that is too old goes; one worker does it for all
+    sync, if it is set        the journal's file -> the disk itself
 
-Database work runs in two threads that own their connections, never on the event loop. If the database
+Database work runs in threads that own their connections, never on the event loop. If the database
 is away, both try again; the last good table and our own scoreboard keep serving (static stability).
 """
 
@@ -16,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from django.conf import settings
+from django.utils import timezone
 
 from orchestrators import scoreboard
 from orchestrators.changes import sqlite_file
@@ -23,6 +26,7 @@ from orchestrators.models import OfferHealth
 from orchestrators.scoreboard import News, Scoreboard
 from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
+from routing import retention
 from routing import table as tables
 from routing.allowances import Allowances, periods_at
 from routing.database import DatabaseThread, refuse_old_schema
@@ -37,6 +41,8 @@ log = logging.getLogger(__name__)
 
 REFRESH_EVERY = 0.5
 DRAIN_EVERY = 0.25
+PRUNE_EVERY = 60.0  # look whether it is due
+PRUNE_PAUSE = 0.05  # between two batches, for others who write
 HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers fresh
 BEAT_EVERY = 1.0
 TELL_USE_EVERY = 60.0  # of keys
@@ -73,6 +79,7 @@ class Runtime:
         self._refresher = DatabaseThread("table refresh", file)
         self._drainer = DatabaseThread("journal drain", file)
         self.reader = DatabaseThread("job reader", file)  # a client's question must not hold up the other two
+        self._pruner = DatabaseThread("prune", file)
         self._loop_watch = LoopWatch()
         self._numbers = (-1, -1)
         self._replaced = 0  # databases ago
@@ -103,8 +110,14 @@ class Runtime:
         await self._hear()
         self._loop_watch.start()
         self.started = True
-        for every, step in ((REFRESH_EVERY, self.refresh), (DRAIN_EVERY, self.drain)):
-            self._tasks.append(asyncio.create_task(self._repeat(every, step)))
+        for every, step in (
+            (REFRESH_EVERY, self.refresh),
+            (DRAIN_EVERY, self.drain),
+            (PRUNE_EVERY, self.prune),
+            (settings.BYOCGW_JOURNAL_FSYNC, self.sync),
+        ):
+            if every:
+                self._tasks.append(asyncio.create_task(self._repeat(every, step)))
 
     async def stop(self) -> None:
         """Requests are over. What the last drain does not manage, an adopter does."""
@@ -121,7 +134,7 @@ class Runtime:
             log.warning("the journal is left to the next worker: the database is slow")
             self.journal.close()
         await self._pool.aclose()
-        for thread in (self._refresher, self._drainer, self.reader):
+        for thread in (self._refresher, self._drainer, self._pruner, self.reader):
             await thread.stop()
 
     def drain_begins(self) -> None:
@@ -215,6 +228,15 @@ class Runtime:
             self._used_told_at = time.monotonic()
             used, self.keys_used = self.keys_used, {}
             await self._drainer.run(lambda: note_use(used))
+
+    async def prune(self) -> None:
+        """Take away history that is too old, if that is up to us."""
+        if await self._pruner.run(lambda: retention.is_due(timezone.now())):
+            while await self._pruner.run(lambda: retention.prune(settings.BYOCGW_KEEP_DAYS, timezone.now())):
+                await asyncio.sleep(PRUNE_PAUSE)
+
+    async def sync(self) -> None:
+        await asyncio.to_thread(self.journal.sync)
 
     async def _publish(self) -> None:
         self._news = news = self._news or self.board.collect()

@@ -29,9 +29,11 @@ class HealthSnapshot(models.Model):
     detail = models.CharField(max_length=500, blank=True)
 
     class Meta:
-        # the admin's only orders: of one offer, and of all, newest first
+        # the admin's only orders: of one offer, of one outcome or source, and of all, newest first
         indexes = [
             models.Index(fields=["offer", "-id"], name="snapshot_of_offer"),
+            models.Index(fields=["outcome", "-id"], name="snapshot_of_outcome"),
+            models.Index(fields=["source", "-id"], name="snapshot_of_source"),
             models.Index(fields=["at"], name="snapshot_at"),
         ]
         ordering = ["-id"]

@@ -33,6 +33,7 @@ class Segment:
         self.drained = 0
         self._fd = fd
         self._torn = False
+        self._synced = 0
 
     def __repr__(self) -> str:
         return f"<Segment {self.name} {self.drained}/{self.whole}>"
@@ -89,6 +90,18 @@ class Segment:
             self._torn = True
             raise OSError(errno.ENOSPC, "The disk took only part of a line.")
         self.whole += len(line)
+
+    def sync(self) -> None:
+        """Wait until the disk itself has every whole line, and the file's name."""
+        whole = self.whole
+        if self._synced == whole:
+            return
+        os.fdatasync(self._fd)
+        if not self._synced:
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+            os.fsync(folder)
+            os.close(folder)
+        self._synced = whole
 
     def lines(self, start: int, most: int) -> tuple[list[bytes], int]:
         """The whole lines among `most` bytes from `start`, without newlines, and where they end; no blanks."""

@@ -78,8 +78,7 @@ class Journal:
     @property
     def backlog(self) -> int:
         """Bytes that wait for the database, in the files we hold."""
-        live = self._live
-        return sum(each.whole - each.drained for each in [*self._queue, *([live] if live else [])])
+        return sum(each.whole - each.drained for each in self._held())
 
     @property
     def lag(self) -> float:
@@ -128,6 +127,16 @@ class Journal:
                 self._level_at = began
             return self._adopt()
 
+    def sync(self) -> None:
+        """Let the disk itself have what is written, against a loss of power. For a thread of its own: it may
+        take long, and neither `append` nor `drain` waits for it."""
+        for segment in self._held():
+            try:
+                segment.sync()
+            except OSError as exc:
+                if segment in self._held():  # else its file was closed meanwhile: all of it is drained
+                    self._complain(segment.path, exc)
+
     def close(self, *, drain: bool = False) -> None:
         """Give up every file; those that are drained go. What is left is adopted by another worker.
 
@@ -148,6 +157,10 @@ class Journal:
         while self._queue:
             self._give_up(self._queue.popleft())
         self._draining.release()
+
+    def _held(self) -> list[Segment]:
+        live = self._live
+        return [*self._queue, *([live] if live else [])]
 
     def _last_drain(self) -> None:
         try:
@@ -258,7 +271,7 @@ class Journal:
     def _complain(self, path: Path, why: OSError) -> None:
         if path not in self._complained:
             self._complained.add(path)
-            logger.error("journal: %s cannot be read or removed: %s", path, why)
+            logger.error("journal: %s cannot be read, synced or removed: %s", path, why)
 
     def _give_up(self, segment: Segment) -> None:
         """Its mark, if any, is forgotten at this node's next start."""

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from routing.models.ceiling import PriceCeiling
 from routing.models.client import ApiKey, Client, Tier
-from routing.models.job import Attempt, Job, JournalMark, UsageHour
+from routing.models.job import Attempt, Chore, Job, JournalMark, UsageHour
 
-__all__ = ["ApiKey", "Attempt", "Client", "Job", "JournalMark", "PriceCeiling", "Tier", "UsageHour"]
+__all__ = ["ApiKey", "Attempt", "Chore", "Client", "Job", "JournalMark", "PriceCeiling", "Tier", "UsageHour"]

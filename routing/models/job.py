@@ -2,9 +2,14 @@
 
 Names are stored as text, not as foreign keys: history outlives what it tells of, and a row can be
 written without looking anything up. Bodies are never stored (R16).
+
+On PostgreSQL the tables of Job and Attempt are partitioned by `at` (routing/partitions.py). There a request id
+is unique together with its moment, which a line of the journal applied twice would repeat.
 """
 
 from __future__ import annotations
+
+from datetime import datetime, timedelta
 
 from django.db import models
 
@@ -32,7 +37,13 @@ class Job(models.Model):
 
     class Meta:
         ordering = ["-at"]
-        indexes = [models.Index(fields=["capability", "-at"], name="job_of_capability")]
+        # one for each filter of the admin: the rarest name is found without reading the table
+        indexes = [
+            models.Index(fields=["capability", "-at"], name="job_of_capability"),
+            models.Index(fields=["client", "-at"], name="job_of_client"),
+            models.Index(fields=["orchestrator", "-at"], name="job_of_orchestrator"),
+            models.Index(fields=["code", "-at"], name="job_of_code"),
+        ]
 
     def __str__(self) -> str:
         return self.request_id
@@ -41,9 +52,10 @@ class Job(models.Model):
 class Attempt(models.Model):
     """One orchestrator asked for one job."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    # No constraint: retention takes either away without looking at the other.
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts", db_constraint=False)
     number = models.PositiveSmallIntegerField()
-    at = models.DateTimeField()
+    at = models.DateTimeField(db_index=True)
     orchestrator = models.CharField(max_length=63)
     capability = models.CharField(max_length=63)
     outcome = models.CharField(max_length=20)
@@ -55,7 +67,10 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["job", "number"]
-        indexes = [models.Index(fields=["orchestrator", "capability", "-at"], name="attempt_of_offer")]
+        indexes = [
+            models.Index(fields=["orchestrator", "-at"], name="attempt_of_orchestrator"),
+            models.Index(fields=["capability", "-at"], name="attempt_of_capability"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.job_id}#{self.number} {self.outcome}"
@@ -93,3 +108,19 @@ class JournalMark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.file} at {self.offset}"
+
+
+class Chore(models.Model):
+    """Work that one process at a time does for all: whoever moves `due` ahead does it."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    due = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} due {self.due:%Y-%m-%d %H:%M:%S}"
+
+    @classmethod
+    def claim(cls, name: str, now: datetime, every: timedelta) -> bool:
+        """Whether the work is due, and ours for this time."""
+        cls.objects.get_or_create(name=name, defaults={"due": now})
+        return bool(cls.objects.filter(name=name, due__lte=now).update(due=now + every))

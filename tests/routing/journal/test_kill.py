@@ -1,8 +1,8 @@
 """kill -9 at any point: what was acknowledged is in the database once, and nothing is left over.
 
 Run as a program, this file is the nursery: it loads Django once and forks two workers a round, which
-append and drain until they are killed, at a random time or at a named point. It uses an SQLite file, or
-the empty database whose address JOURNAL_KILL_DATABASE gives.
+append and drain until they are killed, at a random time or at a named point. It uses an SQLite file, or a
+new database of the PostgreSQL server that the tests use. `CHAOS=long` (`make chaos`): 300 rounds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection as django_connection
 
 ROOT = Path(__file__).resolve().parents[3]
 POINTS = (
@@ -29,13 +30,34 @@ POINTS = (
 )
 
 
-def run_nursery(folder: Path, *, rounds: int, seconds: float) -> dict[str, Any]:
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database."""
+    address = os.environ.get("DATABASE_URL", "")
+    if not address.startswith("postgres"):
+        yield f"sqlite:///{tmp_path / 'kill.sqlite3'}"
+        return
+    import psycopg
+
+    all_of = django_connection.get_connection_params()
+    given = {name: all_of[name] for name in ("host", "port", "user", "password") if name in all_of}
+    name = f"kill_{os.getpid()}"
+    with psycopg.connect(dbname="template1", autocommit=True, **given) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    head, _, tail = address.rpartition("/")
+    yield f"{head}/{name}?{tail.partition('?')[2]}"
+    with psycopg.connect(dbname="template1", autocommit=True, **given) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def run_nursery(folder: Path, database: str, *, rounds: int, seconds: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.routing.journal.test_kill", str(folder), str(rounds), str(seconds)]
-    database = os.environ.get("JOURNAL_KILL_DATABASE", f"sqlite:///{folder / 'kill.sqlite3'}")
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "byocgw.settings", "DATABASE_URL": database}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    limit = seconds + 120
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print({name: value for name, value in report.items() if value})
     return report
 
 
@@ -49,15 +71,17 @@ def check(report: dict[str, Any]) -> None:
     assert report["marks"] == []
 
 
-def test_it_applies_each_line_once_over_a_few_kills(tmp_path: Path) -> None:
-    check(run_nursery(tmp_path, rounds=3, seconds=60))
+def test_it_applies_each_line_once_over_a_few_kills(tmp_path: Path, database: str) -> None:
+    check(run_nursery(tmp_path, database, rounds=3, seconds=60))
 
 
 @pytest.mark.long
-def test_it_applies_each_line_once_over_many_kills(tmp_path: Path) -> None:
-    report = run_nursery(tmp_path, rounds=1000, seconds=10)
+def test_it_applies_each_line_once_over_many_kills(tmp_path: Path, database: str) -> None:
+    """300 rounds of two workers take about two minutes; 10 seconds of them are the short form."""
+    whole = os.environ.get("CHAOS") == "long"
+    report = run_nursery(tmp_path, database, rounds=300, seconds=900 if whole else 10)
     check(report)
-    assert report["workers"] >= 2 * len(POINTS), "each point was tried"
+    assert report["workers"] >= (600 if whole else 2 * len(POINTS)), "each point was tried"
 
 
 # --- the nursery ---------------------------------------------------------------------------------
@@ -103,7 +127,7 @@ def arm(point: str, dice: random.Random) -> None:
 
     Segment = segment.Segment
     if point == "rows stored, not committed":
-        store._store = dying(store._store, dice)
+        store.store = dying(store.store, dice)
     elif point == "committed, not noticed":
         store.drain_batch = dying(store.drain_batch, dice)
     elif point == "drained, not emptied":

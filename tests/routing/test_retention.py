@@ -1,0 +1,155 @@
+"""History goes after its days, and nothing else does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+
+from orchestrators.models import ConfigRevision, HealthSnapshot
+from routing import partitions, retention
+from routing.journal.records import JobRecord
+from routing.journal.rows import store
+from routing.journal.sample import Sample
+from routing.models import Attempt, Chore, Job, UsageHour
+from tests.orchestrators.scenes import offer, orchestrator
+from tests.routing.journal.cast import attempt, job
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 20, 15, tzinfo=UTC)
+DAY = timedelta(days=1)
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="there are no partitions")
+
+
+def record(days_ago: float, name: str | None = None) -> JobRecord:
+    at = (NOW - days_ago * DAY).timestamp()
+    return job(name or f"job-{days_ago}", at=at, attempts=(attempt(at=at),))
+
+
+def prune(**days: int) -> None:
+    while retention.prune(days, NOW):
+        pass
+
+
+def kept() -> tuple[list[str], list[str]]:
+    jobs = list(Job.objects.order_by("-at").values_list("request_id", flat=True))
+    return jobs, list(Attempt.objects.order_by("-at").values_list("job_id", flat=True))
+
+
+def test_it_takes_jobs_and_attempts_each_after_its_own_days() -> None:
+    store([record(days) for days in (1, 5, 9, 40)], Sample())
+    prune(jobs=7, attempts=3)
+    assert kept() == (["job-1", "job-5"], ["job-1"])
+    assert UsageHour.objects.count() == 4
+    prune(jobs=0, attempts=0)
+    assert kept() == (["job-1", "job-5"], ["job-1"])
+
+
+def test_it_takes_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step is one short transaction, however much is to go."""
+    monkeypatch.setattr(retention, "BATCH", 3)
+    store([record(9, f"old-{number}") for number in range(7)] + [record(1, "young")], Sample())
+    before = NOW - 7 * DAY
+    assert [retention.prune_one("jobs", before) for _ in range(4)] == [3, 3, 1, None]
+    assert kept()[0] == ["young"]
+
+
+def test_it_keeps_the_latest_configuration_however_old() -> None:
+    for days in (90, 60, 50):
+        ConfigRevision.objects.create(at=NOW - days * DAY, who="ann", via="admin", policy=1, bundle=b"")
+    prune(revisions=55)
+    assert ConfigRevision.objects.count() == 1
+    prune(revisions=5)
+    assert ConfigRevision.objects.get().at == NOW - 50 * DAY
+
+
+def test_it_takes_snapshots() -> None:
+    somewhere = offer(orchestrator("alder"), "depth")
+    for days in (20, 2):
+        HealthSnapshot.objects.create(offer=somewhere, at=NOW - days * DAY)
+    prune(snapshots=14)
+    assert HealthSnapshot.objects.get().at == NOW - 2 * DAY
+
+
+def test_one_process_prunes_an_hour() -> None:
+    assert retention.is_due(NOW)
+    assert not retention.is_due(NOW + timedelta(minutes=59))
+    assert retention.is_due(NOW + timedelta(minutes=60))
+    assert Chore.objects.get().due == NOW + timedelta(hours=2)
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command("prune_history", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_says_what_would_go_and_what_went(settings: Any) -> None:
+    settings.BYOCGW_KEEP_DAYS = {"jobs": 30, "attempts": 30, "snapshots": 14, "revisions": 0}
+    now = timezone.now().timestamp()
+    store([job("old", at=now - 31 * 86400), job("new", at=now)], Sample())
+    assert "jobs: 1 rows would go\nattempts: 2 rows would go" in run("--dry-run")
+    assert Job.objects.count() == 2
+    assert "attempts: kept for ever" in run("--days", "jobs=60", "attempts=0")
+    assert Job.objects.count() == 2
+    assert "jobs: 1 rows older than 30 days are gone" in run()
+    assert kept()[0] == ["new"]
+
+
+@pytest.mark.parametrize("wrong", ["jobs", "jobs=-1", "jobs=x", "usage=3"])
+def test_the_command_refuses_days_it_does_not_understand(wrong: str) -> None:
+    with pytest.raises(CommandError, match=f"--days {wrong}"):
+        run("--days", wrong)
+
+
+# --- days of PostgreSQL ------------------------------------------------------------------------------
+
+
+def ends() -> list[datetime]:
+    return [each.end for each in partitions.partitions("routing_job") if each.end]
+
+
+@on_postgresql
+def test_days_are_made_ahead_and_dropped_whole() -> None:
+    for days_ago in (10, 9, 1, 0):
+        partitions.make_days("routing_job", NOW - days_ago * DAY)
+    store([record(days) for days in (10, 9, 1)], Sample())
+    assert Job.objects.count() == 3
+    assert max(ends()) == datetime(2026, 3, 27, tzinfo=UTC)
+    oldest = min(ends())
+    prune(jobs=9)
+    assert oldest < min(ends())
+    assert kept()[0] == ["job-1", "job-9"]  # a day goes when all of it is too old
+    prune(jobs=7)
+    assert kept()[0] == ["job-1"]
+
+
+@on_postgresql
+def test_a_day_that_is_made_late_takes_its_rows_from_the_default() -> None:
+    store([record(0), record(3)], Sample())
+    partitions.make_days("routing_job", NOW)
+    partitions.make_days("routing_job", NOW)
+    assert Job.objects.count() == 2
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT request_id FROM routing_job_20260320 UNION ALL SELECT '-' FROM routing_job_default"
+        )
+        assert cursor.fetchall() == [("job-0",), ("-",)]
+
+
+@on_postgresql
+def test_a_line_applied_twice_is_refused_there_too() -> None:
+    """R13: at the same moment, which is what a line says."""
+    from django.db import IntegrityError, transaction
+
+    partitions.make_days("routing_job", NOW)
+    store([record(0)], Sample())
+    with pytest.raises(IntegrityError), transaction.atomic():
+        store([record(0)], Sample())
+    assert Job.objects.count() == 1

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrators', '0006_discovery'),
+        ('orchestrators', '0007_advert_hardware'),
     ]
 
     operations = [

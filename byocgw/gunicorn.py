@@ -20,6 +20,8 @@ import environ
 from gunicorn.util import parse_address
 from uvicorn_worker import UvicornWorker
 
+from routing.metrics import sharing
+
 environ.Env.read_env(Path(__file__).resolve().parent.parent / ".env")
 
 
@@ -78,3 +80,18 @@ timeout = 60
 control_socket_disable = True  # or each instance opens the same socket in the home folder
 accesslog = None  # the journal keeps what happened, for a fraction of the cost
 errorlog = "-"
+
+
+# gunicorn's hooks, in the master: where workers leave what they counted, so that each can tell of all.
+
+
+def on_starting(server: object) -> None:
+    sharing.open_folder()
+
+
+def child_exit(server: object, worker: Worker) -> None:
+    sharing.bury(worker.pid)
+
+
+def on_exit(server: object) -> None:
+    sharing.remove_folder()

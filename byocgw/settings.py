@@ -205,6 +205,9 @@ BYOCGW_MAX_IN_FLIGHT = whole("BYOCGW_MAX_IN_FLIGHT", 1000, 1)
 BYOCGW_ALLOWED_NETWORKS = networks("BYOCGW_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128" if loopback(BIND) else "")
 # Each key is looked up by the digest of every pepper in turn; new ones get the first. "" is no pepper.
 BYOCGW_KEY_PEPPERS = ["" if each == "none" else each for each in listed("BYOCGW_KEY_PEPPERS", "none")]
+BYOCGW_METRICS_ALLOW = networks("BYOCGW_METRICS_ALLOW", "127.0.0.0/8,::1/128")
+BYOCGW_METRICS_TOKEN = read("BYOCGW_METRICS_TOKEN")
+BYOCGW_METRICS_OFFERS = whole("BYOCGW_METRICS_OFFERS", 200, 0)
 BYOCGW_EXPOSE_ORCHESTRATOR = flag("BYOCGW_EXPOSE_ORCHESTRATOR")
 BYOCGW_DECISION_SAMPLE = fraction("BYOCGW_DECISION_SAMPLE", 0.1)
 BYOCGW_SENDER_ADDRESS = address("BYOCGW_SENDER_ADDRESS")

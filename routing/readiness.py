@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from routing.journal import State as JournalState
 from routing.runtime import Runtime
 
 UNCONFIRMED = 10.0  # seconds since the database last said that the table is the latest
@@ -76,7 +77,8 @@ def _database(runtime: Runtime, now: float) -> Check:
 def _journal(runtime: Runtime, now: float) -> Check:
     journal = runtime.journal
     return _degraded_if(
-        journal.backlog > BACKLOG,
+        journal.backlog > BACKLOG or journal.state is JournalState.DROPPING,
+        state=journal.state.value,
         backlog_bytes=journal.backlog,
         dropped=journal.dropped,
         rejected=journal.rejected,

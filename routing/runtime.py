@@ -29,6 +29,7 @@ from orchestrators.upstream.transport import Limits, Pool
 from routing import retention
 from routing import table as tables
 from routing.allowances import Allowances, periods_at
+from routing.counts import Counts
 from routing.database import DatabaseThread, refuse_old_schema
 from routing.journal import Journal
 from routing.lag import LoopWatch
@@ -63,6 +64,7 @@ class Runtime:
     allowances: Allowances
     built_at: float
     confirmed_at: float
+    capability_of: dict[int, str]  # by offer
 
     def __init__(self) -> None:
         self.max_body = settings.BYOCGW_MAX_BODY
@@ -102,6 +104,7 @@ class Runtime:
             self.board,
             self.journal,
             self.allowances,
+            Counts(settings.BYOCGW_METRICS_OFFERS),
             longest_answer=settings.BYOCGW_STREAM_TOTAL_TIMEOUT,
             expose=settings.BYOCGW_EXPOSE_ORCHESTRATOR,
             decision_sample=settings.BYOCGW_DECISION_SAMPLE,
@@ -140,7 +143,8 @@ class Runtime:
     def drain_begins(self) -> None:
         """The server takes no new connections; it finishes what it has."""
         self.draining = True
-        self._purses.give_up()
+        if self.started:
+            self._purses.give_up()
 
     async def _claim_purses(self) -> None:
         """In a rolling restart the worker that this one replaces has them until it drains."""
@@ -200,7 +204,8 @@ class Runtime:
     def _take(self, table: RoutingTable) -> None:
         self.table = table
         self.built_at = self.confirmed_at = time.monotonic()
-        entries = (offer for slug in table.policies for offer in table.offers_of(slug))
+        entries = [offer for slug in table.policies for offer in table.offers_of(slug)]
+        self.capability_of = {offer.id: slug for slug in table.policies for offer in table.offers_of(slug)}
         self.board.know({offer.id: offer.orchestrator_id for offer in entries})
 
     async def _hear(self) -> bool:

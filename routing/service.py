@@ -30,6 +30,7 @@ from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, Try, decide, may_wait, requests_fault
 from routing.core.refusal import STATUS, Code, Refusal
 from routing.core.selection import Ranked, choose, lacks_seat
+from routing.counts import Counts
 from routing.delivery import Delivery, Ending, Opening
 from routing.journal import Journal
 from routing.opening import first_event, read_opening
@@ -69,6 +70,7 @@ class RoutingService:
         board: Scoreboard,
         journal: Journal,
         allowances: Allowances,
+        counts: Counts,
         *,
         longest_answer: float,
         expose: bool = False,
@@ -79,6 +81,7 @@ class RoutingService:
     ) -> None:
         self.board = board
         self.journal = journal
+        self.counts = counts
         self._allowances = allowances
         self._longest_answer = longest_answer
         self._upstreams = upstreams
@@ -180,6 +183,7 @@ class RoutingService:
         until = budget.wait_until(trip.waiting_since, policy.seat_wait, tried=bool(trip.history))
         if not await self._queue.wait(trip.slug, until - now):
             trip.in_vain = len(trip.history)
+        trip.idle += self._clock() - now
         return True
 
     async def _pause(self, trip: Trip, budget: Budget) -> None:
@@ -189,7 +193,9 @@ class RoutingService:
         trip.paused_after = len(trip.history)
         seconds = retries.pause(len(trip.history), self._draw())
         if seconds:
-            await asyncio.sleep(min(seconds, budget.left(self._clock())))
+            seconds = min(seconds, budget.left(self._clock()))
+            trip.idle += seconds
+            await asyncio.sleep(seconds)
 
     # --- one attempt -----------------------------------------------------------------------------
 
@@ -294,6 +300,11 @@ class RoutingService:
 
     # --- endings: each closes the trip once ------------------------------------------------------
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Requests that wait for a seat, by capability."""
+        return self._queue.lengths()
+
     def _deliver(self, trip: Trip) -> Delivery:
         held = trip.held
         if held is None:
@@ -301,7 +312,8 @@ class RoutingService:
         reply, now = held.opening.reply, self._clock()
         headers = {name: reply.headers[name] for name in PASSED_ON if name in reply.headers}
         headers["x-byocgw-attempts"] = str(len(trip.history))
-        headers["server-timing"] = trip.server_timing(now)
+        trip.overhead = trip.own_seconds(now)
+        headers["server-timing"] = trip.server_timing()
         if held.opening.is_event_stream:
             headers["cache-control"] = "no-cache"
             headers["x-accel-buffering"] = "no"
@@ -344,7 +356,16 @@ class RoutingService:
             self.board.live(offer_id).doubts -= 1
             if offer_id not in blameless:
                 self.board.observe(offer_id, outcome, now=self._wall())
-        record = trip.record(code, status, sent=sent, now=self._clock(), sample=self._decision_sample)
+        now, served_by = self._clock(), trip.held.offer if trip.held is not None else None
+        self.counts.closed(
+            trip.call.lane,
+            code,
+            trip.history,
+            seconds=now - trip.started,
+            overhead=trip.overhead,
+            served_by=served_by,
+        )
+        record = trip.record(code, status, sent=sent, now=now, sample=self._decision_sample)
         if trip.reservation is not None:
             trip.reservation.settle(record.wei)
         self.journal.append(record)

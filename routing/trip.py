@@ -81,6 +81,8 @@ class Trip:
     waiting_since: float | None = None
     in_vain: int | None = None  # attempts at the time when the latest wait ended without a seat
     paused_after: int = 0  # attempts
+    idle: float = 0.0  # seconds of waiting: for a seat, between attempts
+    overhead: float | None = None  # the gateway's own seconds, once there is an answer
     closed: bool = False
     reservation: Reservation | None = None
 
@@ -128,14 +130,17 @@ class Trip:
             return f"The time for {self.slug} ran out; attempts: {tried}."
         return f"Every attempt at {self.slug} failed: {tried}."
 
-    def server_timing(self, now: float) -> str:
+    def own_seconds(self, now: float) -> float:
+        """What the gateway itself took until `now` (monotonic), without attempts and waiting."""
+        return max(0.0, now - self.started - self.idle - sum(seconds for _, seconds in self.times))
+
+    def server_timing(self) -> str:
         """W3C Server-Timing: each attempt by class, and what the gateway itself took. Milliseconds."""
-        spent = sum(seconds for _, seconds in self.times)
         parts = [
             f'attempt{number};desc="{attempt.outcome.cls}";dur={seconds * 1000:.1f}'
             for number, (attempt, (_, seconds)) in enumerate(zip(self.history, self.times, strict=True), 1)
         ]
-        return ", ".join([*parts, f"gateway;dur={max(0.0, now - self.started - spent) * 1000:.2f}"])
+        return ", ".join([*parts, f"gateway;dur={(self.overhead or 0.0) * 1000:.2f}"])
 
     def record(self, code: str, status: int, *, sent: int, now: float, sample: float = 1.0) -> JobRecord:
         """The line for the journal. `now`: monotonic seconds. `sample`: see `_decision`."""

@@ -17,7 +17,11 @@ class SeatQueue:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     def __repr__(self) -> str:
-        return f"<SeatQueue { ({slug: len(queue) for slug, queue in self._waiting.items()}) }>"
+        return f"<SeatQueue {self.lengths()}>"
+
+    def lengths(self) -> dict[str, int]:
+        """How many wait, by capability; those for which nobody does are left out."""
+        return {slug: len(queue) for slug, queue in self._waiting.items()}
 
     async def wait(self, capability: str, timeout: float) -> bool:
         """True when a seat may be free within `timeout` seconds; False at once when the queue is full."""

@@ -91,8 +91,10 @@ class Door:
             log.critical("cannot start: %s", exc)
             await send({"type": "lifespan.startup.failed", "message": str(exc)})
             return
+        watch = asyncio.create_task(self.status.watch())
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        watch.cancel()
         await self.runtime.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -144,6 +146,7 @@ class Door:
         except ClientGone:
             raise
         except Exception:
+            self.runtime.service.counts.refused("", Code.INTERNAL)
             log.exception("unhandled in the data plane, request %s", view.request_id)
             return problem_response(
                 Refusal(Code.INTERNAL, "The gateway failed; the request id finds the reason in its log."),

@@ -130,6 +130,8 @@ class DataPlaneView(APIView):
     def _book_refusal(self, exc: Exception) -> None:
         """A refusal of a known client counts in its usage; strangers leave no trace in the books."""
         refusal = refusal_for(exc)
+        if refusal is not None:
+            self.runtime.service.counts.refused(self.slug, refusal.code)
         client = getattr(self.request, "_user", None)
         if refusal is None or not isinstance(client, ClientEntry):
             return

@@ -8,6 +8,9 @@ A connection is always in one of three phases, and each has its own end:
               Whatever is not content (chunk extensions, trailers) obeys HEAD as well
     idle      uvicorn's keep-alive time; one second once the server drains
 
+What we send may wait STALL seconds for a client that takes nothing of it, then the kernel resets the
+connection (TCP_USER_TIMEOUT): also one that was closed with bytes left to send.
+
 `pending` is what makes this cheap: bytes received since the parser last made progress (a complete head,
 some body, a complete message). It is 0 after nearly every read, and then nothing else is looked at.
 
@@ -20,6 +23,7 @@ Written against the internals of the uvicorn pinned in requirements.in (`cycle`,
 
 from __future__ import annotations
 
+import socket
 from asyncio import TimerHandle, Transport
 from typing import NoReturn
 
@@ -35,6 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
     FIELDS = 200
     SECONDS = 10.0  # for a whole head, however it trickles in
     LINGER = 1.0  # seconds
+    STALL = 60.0  # seconds
 
     pending = 0
     in_head = True
@@ -51,7 +56,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.bound_stall(transport.get_extra_info("socket"))
         self.start_clock()
+
+    def bound_stall(self, sock: socket.socket) -> None:
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.STALL * 1000))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_clock()

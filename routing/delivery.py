@@ -1,14 +1,19 @@
 """Delivery: an answer on its way to the client, settled exactly once, however its way ends.
 
-    opened at the commit point --> ended    the last byte was passed on
-                               --> broken   the orchestrator broke off; nobody else is asked
-                               --> cancelled the client hung up
+    opened at the commit point --> ended     the last byte is here, and about to be passed on
+                               --> broken    the orchestrator broke off; nobody else is asked
+                               --> cancelled the client hung up, or was too slow
 
 Settling tells health and journal and frees the seat; the journal's line is written before the last byte.
+
+A client that takes its answer slowly keeps the orchestrator waiting, once what lies between them is full
+(some 300 KiB, and what the kernel holds). It may do so for the profile's attempt timeout; of what it has used
+up it gets a second back with each 64 KiB that it takes. Then both sides are given up.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,6 +22,7 @@ from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import Reply, UpstreamError
 
 EVENT_STREAM = "text/event-stream"
+SLOWEST = 64 * 1024  # bytes a second; a client that takes them as fast is never too slow
 
 
 class Ending(Enum):
@@ -47,15 +53,61 @@ class BrokenOff(Exception):
     """The answer broke after the commit point and its framing cannot say so: cut the connection."""
 
 
+class Patience:
+    """`expired` is called once the client was waited for too long: `seconds`, and what it earned again.
+
+    One timer, set for the soonest that this can be; a piece costs two looks at the clock.
+    """
+
+    def __init__(self, seconds: float, expired: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seconds = self._left = seconds  # while nobody is waited for
+        self._since: float | None = None
+        self._expired = expired
+        self._timer = self._loop.call_later(seconds, self._ring)
+
+    def wait(self) -> None:
+        self._since = self._loop.time()
+
+    def took(self, size: int) -> None:
+        if self._since is not None:
+            self._left -= self._loop.time() - self._since
+            self._since = None
+        self._left = min(self._seconds, self._left + size / SLOWEST)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _ring(self) -> None:
+        left = self._left - (self._loop.time() - self._since if self._since is not None else 0.0)
+        if left <= 0:
+            self._expired()
+        else:
+            self._timer = self._loop.call_later(left, self._ring)
+
+
 Settle = Callable[[Ending, int, Fault | None], None]
 
 
 class Delivery:
-    """`settle(ending, bytes passed on, fault)` is called once. `headers`: for the client, ready to send."""
+    """`settle(ending, bytes passed on, fault)` is called once. `headers`: for the client, ready to send.
 
-    def __init__(self, opening: Opening, *, status: int, headers: Mapping[str, str], settle: Settle) -> None:
+    `patience`: seconds that the orchestrator may be kept waiting for the client.
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        *,
+        status: int,
+        headers: Mapping[str, str],
+        settle: Settle,
+        patience: float,
+    ) -> None:
         self._opening = opening
         self._settle: Settle | None = settle
+        self._patience = patience
+        self._closing: asyncio.Task[None] | None = None
         self.status = status
         self.headers = dict(headers)
         self.sent = 0
@@ -96,25 +148,37 @@ class Delivery:
 
     async def chunks(self, broken_event: bytes = b"") -> AsyncIterator[bytes]:
         """The body. `broken_event` ends an event stream that breaks; any other answer raises BrokenOff."""
-        length = self._opening.reply.length
+        patience = Patience(self._patience, self._client_is_too_slow)
         try:
             async for piece in self._pieces():
                 self.sent += len(piece)
-                if length is not None and self.sent >= length:
-                    self.conclude(Ending.ENDED)  # before the client has it all
+                if self._is_last():
+                    self.conclude(Ending.ENDED)
+                patience.wait()
                 yield piece
+                patience.took(len(piece))
             self.conclude(Ending.ENDED)
         except UpstreamError as exc:
             self.conclude(Ending.BROKEN, exc.fault)
-            if not self._opening.is_event_stream:
+            if self._closing or not self._opening.is_event_stream:
                 raise BrokenOff from exc
             yield broken_event
         finally:
+            patience.stop()
             await self.aclose()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        for piece in self._opening.pieces:
-            yield piece
+        if self._opening.pieces:
+            yield self._opening.head
         if not self._opening.whole:
             async for piece in self._opening.rest:
                 yield piece
+
+    def _is_last(self) -> bool:
+        """All has been received, and the client is about to get the rest of it."""
+        reply = self._opening.reply
+        return reply.complete or (reply.length is not None and self.sent >= reply.length)
+
+    def _client_is_too_slow(self) -> None:
+        if self._settle is not None:
+            self._closing = asyncio.get_running_loop().create_task(self.aclose())

@@ -24,16 +24,41 @@ class BodyTooSlow(Exception):
     """An attempt's time ran out while the client was still sending: no orchestrator is to blame."""
 
 
+class ReplayMemory:
+    """Bytes that all requests of one worker may keep for another attempt."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def __repr__(self) -> str:
+        return f"<ReplayMemory {self.used} of {self.limit} bytes>"
+
+    def take(self, size: int) -> bool:
+        if self.used + size > self.limit:
+            return False
+        self.used += size
+        return True
+
+    def give(self, size: int) -> None:
+        self.used -= size
+
+
 class ReplayBody:
-    """One reader at a time; each `chunks()` starts from the first byte.
+    """One reader at a time; each `chunks()` starts from the first byte, while the body is `repeatable`.
+
+    It is not any more once there was no memory left for a piece of it: then each piece is forgotten when it
+    has been passed on. The first piece is kept in any case; the server has read it unasked.
 
     `length`: of the Content-Length header, None without one. `limit`: bytes.
     """
 
-    def __init__(self, receive: Receive, *, length: int | None, limit: int) -> None:
+    def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
         self._receive = receive
         self._limit = limit
+        self._memory = memory
         self._kept: list[bytes] = []
+        self._taken = 0
         self._size = 0
         self.length = length
         self.repeatable = True
@@ -53,6 +78,8 @@ class ReplayBody:
             if self.complete:
                 return
             await self._more()
+            if not self.repeatable:
+                position = 0
 
     async def first(self) -> None:
         """Wait for the first piece: of most requests that is all there is."""
@@ -61,16 +88,33 @@ class ReplayBody:
 
     def whole(self) -> bytes | None:
         """The body, if all of it is here."""
-        return b"".join(self._kept) if self.complete else None
+        return b"".join(self._kept) if self.complete and self.repeatable else None
+
+    def forget(self) -> None:
+        """Nobody will be asked again."""
+        self.repeatable = False
+        self._kept = []
+        self._memory.give(self._taken)
+        self._taken = 0
 
     async def _more(self) -> None:
         event = await self._receive()
         if event["type"] != "http.request":
             raise ClientGone
         piece = event.get("body", b"")
+        if not self.repeatable:
+            self._kept = []  # whoever reads has had it
         if piece:
             self._size += len(piece)
             if self._size > self._limit:
                 raise BodyTooLarge
-            self._kept.append(piece)
+            self._keep(piece)
         self.complete = not event.get("more_body", False)
+
+    def _keep(self, piece: bytes) -> None:
+        if self._kept and self.repeatable:
+            if self._memory.take(len(piece)):
+                self._taken += len(piece)
+            else:
+                self.forget()  # whoever reads has had all of that
+        self._kept.append(piece)

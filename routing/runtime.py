@@ -35,6 +35,7 @@ from routing.journal import Journal
 from routing.lag import LoopWatch
 from routing.models.client import note_use
 from routing.purses import Purses
+from routing.replay import ReplayMemory
 from routing.service import RoutingService
 from routing.table import RoutingTable
 
@@ -68,6 +69,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.max_body = settings.BYOCGW_MAX_BODY
+        self.replay_memory = ReplayMemory(settings.BYOCGW_REPLAY_MEMORY)
         self.max_in_flight = settings.BYOCGW_MAX_IN_FLIGHT
         self.in_flight = 0  # requests of the data plane inside the door
         self.turned_away = 0  # those that found it full, since the start

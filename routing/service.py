@@ -132,7 +132,7 @@ class RoutingService:
                 ranked,
                 trip.history,
                 budget=budget,
-                max_attempts=policy.max_attempts,
+                max_attempts=trip.max_attempts,
                 stateful=policy.stateful,
                 now=now,
                 may_retry=retries.allows(self._tallies[trip.slug], now),
@@ -175,7 +175,7 @@ class RoutingService:
         True when it is worth ranking again: a seat may be free, or the time is up and the last resort's turn.
         """
         now, policy = self._clock(), trip.call.lane.policy
-        allowed = may_wait(trip.history, max_attempts=policy.max_attempts, stateful=policy.stateful)
+        allowed = may_wait(trip.history, max_attempts=trip.max_attempts, stateful=policy.stateful)
         if not lacks_seat(trip.refused) or not allowed or trip.in_vain == len(trip.history):
             return False
         if trip.waiting_since is None:
@@ -323,7 +323,9 @@ class RoutingService:
         def settle(ending: Ending, sent: int, fault: Fault | None) -> None:
             self._settle(trip, held, ending, sent, fault)
 
-        return Delivery(held.opening, status=reply.status, headers=headers, settle=settle)
+        trip.call.body.forget()
+        patience = trip.call.lane.policy.attempt_timeout
+        return Delivery(held.opening, status=reply.status, headers=headers, settle=settle, patience=patience)
 
     def _settle(self, trip: Trip, held: Held, ending: Ending, sent: int, fault: Fault | None) -> None:
         outcome, now = held.outcome, self._wall()
@@ -351,6 +353,7 @@ class RoutingService:
         if trip.closed:
             return
         trip.closed = True
+        trip.call.body.forget()
         blameless = requests_fault(trip.history)
         for offer_id, outcome in trip.postponed:
             self.board.live(offer_id).doubts -= 1

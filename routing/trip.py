@@ -23,6 +23,7 @@ from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
 
 # Where no offer says when it may be fit again (a ceiling, a mode), somebody has to change something.
 WAIT_FOR_PEOPLE = 30.0
+NOT_REPEATABLE = "Its body was not kept for another attempt: the worker keeps as many as it may."
 CLIENT_CLOSED = 499  # nginx's number for a client that hung up; never sent, only recorded
 
 
@@ -96,7 +97,15 @@ class Trip:
         seconds = policy.retry_timeout + policy.attempt_timeout + policy.cold_grace + longest_answer
         return max((cost(offer.price, seconds) for offer in self.call.lane.offers), default=0)
 
+    @property
+    def max_attempts(self) -> int:
+        """As the profile says; none more after one whose body could not be kept for another."""
+        most = self.call.lane.policy.max_attempts
+        return most if self.call.body.repeatable else min(most, len(self.history))
+
     def note(self, offer: OfferEntry, outcome: Outcome, *, at: float, seconds: float) -> Attempt:
+        if not (outcome.is_answer or self.call.body.repeatable):
+            outcome = replace(outcome, detail=f"{outcome.detail}. {NOT_REPEATABLE}")
         attempt = Attempt(offer.id, offer.orchestrator, outcome, round(seconds * 1000))
         self.history += (attempt,)
         self.times.append((at, seconds))
@@ -128,7 +137,8 @@ class Trip:
         tried = ", ".join(each.outcome.cls.value for each in self.history) or "none started"
         if code is Code.DEADLINE:
             return f"The time for {self.slug} ran out; attempts: {tried}."
-        return f"Every attempt at {self.slug} failed: {tried}."
+        spent = "" if self.call.body.repeatable else f" {NOT_REPEATABLE}"
+        return f"Every attempt at {self.slug} failed: {tried}.{spent}"
 
     def own_seconds(self, now: float) -> float:
         """What the gateway itself took until `now` (monotonic), without attempts and waiting."""

@@ -49,6 +49,7 @@ WRONG = {
     "BYOCGW_EXPOSE_ORCHESTRATOR": ("ja", "BYOCGW_EXPOSE_ORCHESTRATOR: 'ja' is neither true nor false."),
     "WEB_CONCURRENCY": ("0", "WEB_CONCURRENCY: 0 is too small; the least is 1."),
     "BYOCGW_MAX_BODY": ("64 MiB", "BYOCGW_MAX_BODY: '64 MiB' is not a whole number."),
+    "BYOCGW_REPLAY_MEMORY": ("-1", "BYOCGW_REPLAY_MEMORY: -1 is too small; the least is 0."),
     "BYOCGW_MAX_IN_FLIGHT": ("0", "BYOCGW_MAX_IN_FLIGHT: 0 is too small; the least is 1."),
     "BYOCGW_STREAM_IDLE_TIMEOUT": ("soon", "BYOCGW_STREAM_IDLE_TIMEOUT: 'soon' is not a number of seconds."),
     "BYOCGW_STREAM_TOTAL_TIMEOUT": ("0", "BYOCGW_STREAM_TOTAL_TIMEOUT: 0.0 is too small; the least is 1."),

@@ -89,6 +89,7 @@ class Reply(Protocol):
     """The head of an answer, and its body as it comes. Whoever holds it must `aclose()` it.
 
     `headers`: lower-case names; a repeated field keeps its last value.
+    `complete`: all of the body has been received, and all that was received has been read.
     `balance`: what the orchestrator said in Livepeer-Balance ("" when it said nothing).
     """
 
@@ -100,6 +101,9 @@ class Reply(Protocol):
 
     @property
     def length(self) -> int | None: ...
+
+    @property
+    def complete(self) -> bool: ...
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 

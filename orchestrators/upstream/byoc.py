@@ -94,6 +94,10 @@ class ByocReply:
         return None if self._events else self._answer.length
 
     @property
+    def complete(self) -> bool:
+        return self._events.ended if self._events else self._answer.complete
+
+    @property
     def balance(self) -> str:
         """Wei as the orchestrator counts them: after this job, or before a stream."""
         return next((self.headers[name] for name in _BALANCES if name in self.headers), "")

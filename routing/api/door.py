@@ -22,7 +22,7 @@ from routing.api.routes import resolve
 from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal
 from routing.delivery import BrokenOff
-from routing.replay import ClientGone, ReplayBody
+from routing.replay import ClientGone, ReplayBody, ReplayMemory
 from routing.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ SOON = 0.02  # seconds
 class Incoming(ReplayBody):
     """The request's body, which also notices that the client hangs up once nobody reads on."""
 
-    def __init__(self, receive: Receive, *, length: int | None, limit: int) -> None:
-        super().__init__(receive, length=length, limit=limit)
+    def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
+        super().__init__(receive, length=length, limit=limit, memory=memory)
         self.gone = False
         self._work = asyncio.current_task()
         self._later: asyncio.TimerHandle | None = None
@@ -116,8 +116,9 @@ class Door:
             runtime.in_flight -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        incoming = Incoming(receive, length=declared_length(scope), limit=self.runtime.max_body)
-        request = DataPlaneRequest(scope, self.runtime, incoming)
+        runtime, length = self.runtime, declared_length(scope)
+        incoming = Incoming(receive, length=length, limit=runtime.max_body, memory=runtime.replay_memory)
+        request = DataPlaneRequest(scope, runtime, incoming)
         view_class, kwargs = resolve(scope["raw_path"])
         view = view_class()
         view.setup(request, **kwargs)

@@ -16,22 +16,38 @@ from byocgw.protocol import BoundedProtocol
 
 
 class App:
-    """Answers with its view of the request. `/hold` waits for `go`, `/early` answers without the body."""
+    """Answers with its view of the request. `/hold` waits for `go`, `/early` answers without the body,
+    `/endless` until the client is gone."""
 
     def __init__(self) -> None:
         self.served: list[str] = []
         self.go = asyncio.Event()
+        self.hung_up = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.served.append(scope["path"])
         if scope["path"] == "/hold":
             await self.go.wait()
+        if scope["path"] == "/endless":
+            return await self.endless(receive, send)
         body = b"" if scope["path"] == "/early" else await self.read(receive)
         fields = {name.decode(): len(value) for name, value in scope["headers"]}
         answer = json.dumps({"path": scope["path"], "fields": fields, "body": len(body)}).encode()
         length = (b"content-length", str(len(answer)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": answer})
+
+    async def endless(self, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        sending = asyncio.create_task(self.send_on(send))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        sending.cancel()
+        self.hung_up.set()
+
+    async def send_on(self, send: Any) -> None:
+        while True:
+            await send({"type": "http.response.body", "body": bytes(65_536), "more_body": True})
 
     async def read(self, receive: Any) -> bytes:
         body = b""

@@ -247,6 +247,18 @@ async def test_it_does_not_wait_for_a_body_after_its_answer(impatient: Edge) -> 
     assert impatient.app.served == ["/early"]
 
 
+async def test_it_resets_who_takes_nothing_of_an_answer() -> None:
+    class Brief(BoundedProtocol):
+        STALL = 0.5
+
+    async with running(Brief) as brief:
+        client = await brief.connect()
+        client.writer.transport.pause_reading()
+        await client.send(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(20):
+            await brief.app.hung_up.wait()
+
+
 # --- draining ---------------------------------------------------------------------------------------
 
 

@@ -58,6 +58,10 @@ class Answer:
         state = "ended" if self._ended else "failed" if self._error else "open"
         return f"<Answer {self.status or 'no head'} {state} buffered {self._size}>"
 
+    @property
+    def complete(self) -> bool:
+        return self._ended and not self._buffer
+
     def begin(self, status: int, headers: dict[str, str], length: int | None) -> None:
         self.status, self.headers, self.length = status, headers, length
         self.headed = True

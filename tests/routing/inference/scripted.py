@@ -52,6 +52,11 @@ class Conversation:
             pass
         return self.body
 
+    async def skip(self, size: int) -> None:
+        """Reads so many bytes of the body and keeps none."""
+        while size:
+            size -= len(await self._reader.read(min(size, 65536))) or size
+
     async def say(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()

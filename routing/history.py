@@ -54,6 +54,7 @@ def record_of(job: Job) -> JobRecord:
         policy=job.policy,
         decision=job.decision,
         attempts=attempts,
+        trace=job.trace or "",
     )
 
 
@@ -73,6 +74,7 @@ def for_staff(record: JobRecord) -> dict[str, Any]:
         "bytes_out": record.bytes_out,
         "wei": str(record.wei),
         "revision": record.policy,
+        "trace": record.trace or None,
         "attempts": [
             {
                 "orchestrator": each.orchestrator,
@@ -105,6 +107,7 @@ def for_client(record: JobRecord) -> dict[str, Any]:
         "status": record.status,
         "ms": record.ms,
         "revision": record.policy,
+        "trace": record.trace or None,
         "attempts": [
             {
                 "candidate": numbers.get(each.orchestrator),

@@ -208,7 +208,7 @@ class RoutingService:
         if seat is None:
             return  # taken between ranking and now: rank again
         try:
-            opening, outcome = await self._ask(trip.call, offer, step, started)
+            opening, outcome = await self._ask(trip, offer, step, started)
         finally:
             attempt = trip.note(offer, outcome, at=at, seconds=self._clock() - started)
             if opening is not None and (outcome.is_answer or attempt.answer is not None):
@@ -220,9 +220,10 @@ class RoutingService:
         self._judge(trip, attempt)
 
     async def _ask(
-        self, call: InferenceCall, offer: OfferEntry, step: Try, started: float
+        self, trip: Trip, offer: OfferEntry, step: Try, started: float
     ) -> tuple[Opening | None, Outcome]:
-        policy, protocol = call.lane.policy, offer.target.protocol
+        call, protocol = trip.call, offer.target.protocol
+        policy = call.lane.policy
         reply: Reply | None = None
         opening: Opening | None = None
         try:
@@ -239,7 +240,7 @@ class RoutingService:
                         timeout=step.timeout,
                         request=call.request,
                         parameters=call.parameters,
-                        headers=call.headers,
+                        headers=call.headers | call.trace.headers(call.request_id, len(trip.history) + 1),
                     ),
                 )
                 opening = await read_opening(reply, policy.contract)

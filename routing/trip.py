@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from routing.allowances import Reservation
 from routing.core.failover import Attempt, requests_fault
 from routing.core.refusal import STATUS, AttemptSummary, Code, Refusal
 from routing.core.selection import Candidate, Ranked, Refused, Why, soonest
+from routing.core.trace import Trace
 from routing.decisions import is_sampled, pack
 from routing.delivery import Opening
 from routing.journal import AttemptRecord, JobRecord
@@ -43,13 +44,14 @@ class InferenceCall:
     worker_path: bytes
     content_type: str
     body: ReplayBody
+    trace: Trace
     request: str = "{}"
     parameters: str = "{}"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     timeout: float | None = None
     search_timeout: float | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -184,6 +186,7 @@ class Trip:
                 )
                 for attempt, (at, _) in zip(self.history, self.times, strict=True)
             ),
+            trace=self.call.trace.id,
         )
 
     def _decision(self, code: str, sample: float) -> dict[str, Any]:

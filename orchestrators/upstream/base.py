@@ -17,6 +17,9 @@ from typing import Protocol
 from orchestrators.core.hardware import Hardware
 from orchestrators.core.outcome import Fault
 
+# W3C Trace Context: the only header fields besides the protocol's own that go to an orchestrator.
+TRACE = ("traceparent", "tracestate")
+
 
 class UpstreamError(Exception):
     """`fault`: what happened. The text is for the operator: it may name hosts."""

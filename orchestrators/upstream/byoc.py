@@ -15,7 +15,7 @@ from contextlib import aclosing
 import msgspec
 
 from orchestrators.core.advert import parse_token
-from orchestrators.upstream.base import Call, Sighting, Target
+from orchestrators.upstream.base import TRACE, Call, Sighting, Target
 from orchestrators.upstream.signing import Signer
 from orchestrators.upstream.sse import Events
 from orchestrators.upstream.transport import Answer, Pool
@@ -137,6 +137,9 @@ class Byoc:
         fields: list[Field] = [(b"livepeer", job_header(call, target.wire_name, self._signer))]
         if call.content_type:
             fields.append((b"content-type", call.content_type.encode("latin-1")))
+        for name in TRACE:
+            if name in call.headers:
+                fields.append((name.encode("ascii"), call.headers[name].encode("latin-1")))
         path = join(b"/process/request/", quoted(target.path), call.worker_path)
         origin = self._pool.origin(target)
         return ByocReply(await origin.send(b"POST", path, fields, call.body, timeout=call.timeout))

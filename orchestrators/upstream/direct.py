@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 
 from orchestrators.core.hardware import Hardware, parse
-from orchestrators.upstream.base import Call, Sighting, Target, UpstreamError
+from orchestrators.upstream.base import TRACE, Call, Sighting, Target, UpstreamError
 from orchestrators.upstream.transport import Answer, Pool
 from orchestrators.upstream.transport.request import Field, join, quoted
 
-FORWARDED = frozenset({"accept", "accept-language", "traceparent"})  # of the client's header fields
+FORWARDED = frozenset({"accept", "accept-language", *TRACE})  # of the client's header fields
 DETAIL = 500  # characters of an answer kept for the operator
 _READINESS = {"OK": "ready", "IDLE": "ready", "LOADING": "loading", "ERROR": "faulty"}
 

@@ -31,6 +31,7 @@ from routing.candidates import view as candidates_of
 from routing.core.job_header import JobHeaderError, parse_go_duration, parse_job_header
 from routing.core.refusal import Code, Refusal
 from routing.core.selection import sift
+from routing.core.trace import trace_of
 from routing.delivery import Delivery
 from routing.runtime import Runtime
 from routing.table import ClientEntry, Lane, RoutingTable
@@ -39,7 +40,7 @@ from routing.trip import InferenceCall, refused_record
 HANDLED = frozenset({"GET", "POST"})
 
 # Client headers that may reach a container; never Authorization, Cookie or anything about the client.
-PASSED_UPSTREAM = ("accept", "accept-language", "traceparent")
+PASSED_UPSTREAM = ("accept", "accept-language")
 
 
 class DataPlaneView(APIView):
@@ -168,6 +169,7 @@ class Inferring(DataPlaneView):
             content_type=meta.get("CONTENT_TYPE") or "application/octet-stream",
             body=incoming,
             headers={name: meta[key] for name, key in _META_KEYS if key in meta},
+            trace=trace_of(meta.get("HTTP_TRACEPARENT"), meta.get("HTTP_TRACESTATE"), self.request_id),
             **wishes,
         )
         result = await self.runtime.service.infer(call)

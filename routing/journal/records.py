@@ -38,7 +38,7 @@ class JobRecord(msgspec.Struct, frozen=True, array_like=True):
     """One finished call. `at`: wall seconds when it came. `wei`: exact. `decision`: plain JSON values.
 
     `code`: ok, client_error, cancelled, broken, or the refusal's code. `request_id` must be unique: the
-    database refuses a second record of the same id, and its call would then count nowhere.
+    database refuses a second record of the same id, and its call would then count nowhere. `trace`: W3C id.
     """
 
     request_id: str
@@ -56,6 +56,7 @@ class JobRecord(msgspec.Struct, frozen=True, array_like=True):
     policy: int
     decision: dict[str, Any]
     attempts: tuple[AttemptRecord, ...]
+    trace: str = ""
 
 
 def line_of(record: JobRecord) -> bytes:

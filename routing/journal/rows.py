@@ -29,7 +29,7 @@ AT_A_TIME = 64  # lines: under half a millisecond
 
 _JOB = (
     *("request_id", "at", "client", "capability", "worker_path", "code", "status", "orchestrator"),
-    *("attempts_made", "ms", "bytes_in", "bytes_out", "wei", "policy", "decision"),
+    *("attempts_made", "ms", "bytes_in", "bytes_out", "wei", "policy", "decision", "trace"),
 )
 _ATTEMPT = (
     *("job_id", "number", "at", "orchestrator", "capability", "outcome", "status", "ms"),
@@ -100,6 +100,7 @@ def _job(record: JobRecord, vendor: str) -> Row:
         *(record.code, record.status, record.orchestrator, len(record.attempts), record.ms, record.bytes_in),
         *(record.bytes_out, exact_wei(record.wei, vendor), record.policy),
         _encode(record.decision).decode() if record.decision else "{}",
+        record.trace or None,
     )
 
 

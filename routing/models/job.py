@@ -34,6 +34,7 @@ class Job(models.Model):
     wei = WeiField(help_text="Price times seconds, rounded up.")
     policy = models.BigIntegerField(help_text="The revision of the routing table that decided.")
     decision = models.JSONField(default=dict, help_text="Who was ranked and who was refused, with reasons.")
+    trace = models.CharField(max_length=32, null=True, blank=True, help_text="The id of its W3C trace.")
 
     class Meta:
         ordering = ["-at"]

@@ -48,7 +48,7 @@ async def test_it_tells_attempts_and_decision_by_number(gateway: Gateway) -> Non
     assert found.status_code == 200
     assert found.headers["content-type"] == "application/json"
     assert set(told) == {
-        *("request_id", "at", "capability", "code", "status", "ms", "revision", "attempts", "decision")
+        *("request_id", "at", "capability", "code", "status", "ms", "revision", "trace", "attempts", "decision")
     }
     assert (told["request_id"], told["capability"]) == (answer.headers["x-request-id"], "depth")
     assert (told["code"], told["status"]) == ("ok", 200)

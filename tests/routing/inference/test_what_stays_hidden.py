@@ -31,7 +31,7 @@ PRYING = {
     "accept-language": "de",
     "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 }
-FORWARDED = ("accept", "accept-language", "traceparent")
+FORWARDED = ("accept", "accept-language")
 
 
 def depth_container(price: int = 1) -> Container:
@@ -42,14 +42,14 @@ def depth_container(price: int = 1) -> Container:
 
 
 async def test_only_protocol_headers_reach_an_orchestrator(gateway: Gateway) -> None:
-    """R18, R19, R25: no credential, no client header, and no word about a model or a GPU."""
+    """R18, R19, R25: no credential, no client header, and no word about a model or a GPU; but a trace."""
     async with Simulator("alder", capabilities=[depth_container()]) as alder:
         await depth_by(gateway, alder)
         answer = await gateway.post("/v1/capabilities/depth?model=a&gpu=1", json=PICTURE, headers=PRYING)
         job = alder.jobs[-1]
 
     assert answer.status_code == 200
-    assert set(job.headers) == {"host", "livepeer", "content-type", "content-length"}
+    assert set(job.headers) == {"host", "livepeer", "content-type", "content-length", "traceparent"}
     assert set(job.livepeer) == {
         *("id", "request", "parameters", "capability", "capability_url", "sender", "sig"),
         *("timeout_seconds", "OrchSearchTimeout", "OrchSearchRespTimeout"),
@@ -73,7 +73,7 @@ async def test_a_container_gets_the_allow_list_and_no_more(gateway: Gateway) -> 
         job = birch.jobs[-1]
 
     assert answer.status_code == 200
-    assert set(job.headers) == {"host", "content-type", "content-length", *FORWARDED}
+    assert set(job.headers) == {"host", "content-type", "content-length", "traceparent", *FORWARDED}
     assert {name: job.headers[name] for name in FORWARDED} == {name: PRYING[name] for name in FORWARDED}
 
 

@@ -49,6 +49,7 @@ def job(request_id: str = "job-1", **changes: Any) -> JobRecord:
         policy=3,
         decision={},
         attempts=(attempt(),),
+        trace="4bf92f3577b34da6a3ce929d0e0e4736",
     )
     return msgspec.structs.replace(usual, **changes)
 

@@ -39,14 +39,14 @@ class Opening:
     rest: AsyncIterator[bytes]
     pieces: list[bytes] = field(default_factory=list)
     whole: bool = False
+    is_event_stream: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_event_stream = self.reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
 
     @property
     def head(self) -> bytes:
         return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-
-    @property
-    def is_event_stream(self) -> bool:
-        return self.reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
 
 
 class BrokenOff(Exception):

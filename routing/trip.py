@@ -149,7 +149,7 @@ class Trip:
     def server_timing(self) -> str:
         """W3C Server-Timing: each attempt by class, and what the gateway itself took. Milliseconds."""
         parts = [
-            f'attempt{number};desc="{attempt.outcome.cls}";dur={seconds * 1000:.1f}'
+            f'attempt{number};desc="{attempt.outcome.cls.value}";dur={seconds * 1000:.1f}'
             for number, (attempt, (_, seconds)) in enumerate(zip(self.history, self.times, strict=True), 1)
         ]
         return ", ".join([*parts, f"gateway;dur={(self.overhead or 0.0) * 1000:.2f}"])

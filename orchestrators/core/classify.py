@@ -173,14 +173,17 @@ def classify(answered: Answered, setting: Setting) -> Outcome:
 
 def judge(answered: Answered, setting: Setting) -> Verdict:
     """`classify`, for whoever wants to know why. Never raises either."""
-    text = (answered.body or b"")[:_HEAD].decode("utf-8", "replace")
-    own = _by_own_words(answered, text.rstrip()) if setting.protocol == "byoc" else None
-    if own is not None:
-        return Verdict(own, Rule.OWN_WORDS)
-    signature = match(setting.signatures, answered.status, answered.headers, text.lower())
-    if signature is not None:
-        return Verdict(_by_signature(answered, signature), Rule.SIGNATURE, signature)
-    rule = Rule.CONTRACT if 200 <= answered.status < 300 else Rule.STATUS
+    status = answered.status
+    rule = Rule.CONTRACT if 200 <= status < 300 else Rule.STATUS
+    signatures = [each for each in setting.signatures if each.status_from <= status <= each.status_to]
+    if signatures or rule is Rule.STATUS:  # else the words do not matter: 5 us of a success, more of a long one
+        text = (answered.body or b"")[:_HEAD].decode("utf-8", "replace")
+        own = _by_own_words(answered, text.rstrip()) if setting.protocol == "byoc" else None
+        if own is not None:
+            return Verdict(own, Rule.OWN_WORDS)
+        signature = match(signatures, status, answered.headers, text.lower())
+        if signature is not None:
+            return Verdict(_by_signature(answered, signature), Rule.SIGNATURE, signature)
     return Verdict(_by_status(answered, setting), rule)
 
 

@@ -80,10 +80,7 @@ def match(
     signatures: Iterable[Signature], status: int, headers: Mapping[str, str], text: str
 ) -> Signature | None:
     """The first that the answer bears. `headers`: names in lower case; `text`: in lower case."""
-    for each in signatures:  # the status alone rules out nearly all: looked at here it saves a call each, 3 us
-        if each.status_from <= status <= each.status_to and each.matches(status, headers, text):
-            return each
-    return None
+    return next((each for each in signatures if each.matches(status, headers, text)), None)
 
 
 def faults(signature: Signature) -> dict[str, str]:

@@ -8,6 +8,7 @@ DRF's: authenticators, permissions, throttles, one exception handler.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -92,6 +93,9 @@ class Door:
             await send({"type": "lifespan.startup.failed", "message": str(exc)})
             return
         watch = asyncio.create_task(self.status.watch())
+        # What lives as long as the process is not looked at again: a full collection took 60 ms of a request.
+        gc.collect()
+        gc.freeze()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         watch.cancel()

@@ -11,6 +11,8 @@ A connection is always in one of three phases, and each has its own end:
 What we send may wait STALL seconds for a client that takes nothing of it, then the kernel resets the
 connection (TCP_USER_TIMEOUT): also one that was closed with bytes left to send.
 
+llhttp refuses what is malformed; `judge_framing` what it lets pass and another reader could read differently.
+
 `pending` is what makes this cheap: bytes received since the parser last made progress (a complete head,
 some body, a complete message). It is 0 after nearly every read, and then nothing else is looked at.
 
@@ -99,12 +101,26 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.has_body():
             # The parser drops the body of such a request, and would read its rest as the next one.
             self.reject(400, "A request with a body cannot ask for an upgrade of the protocol.")
+        self.judge_framing()
         self.pending = 0
         self.in_head = False
         self.stop_clock()
         super().on_headers_complete()
         if self.draining:
             self.cycle.keep_alive = False
+
+    def judge_framing(self) -> None:
+        """What the parser lets pass, and a proxy before us could understand in another way."""
+        version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            self.reject(505, "This version of HTTP is not spoken here.")
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") > 1:
+            self.reject(400, "This request has more than one Host.")
+        if b"transfer-encoding" in names:
+            coding = dict(self.headers)[b"transfer-encoding"]
+            if version == "1.0" or coding.strip().lower() != b"chunked":
+                self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
 
     def on_body(self, body: bytes) -> None:
         self.pending = 0
@@ -136,8 +152,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.refuse(*self.refusal)
 
     def refuse(self, status: int, text: str) -> None:
-        """Answer outside of ASGI and close; while an answer is under way, close without a second one."""
-        if not self.answering:
+        """Answer outside of ASGI and close; without an answer where one would be taken for another request's.
+
+        The application, if it has begun, is told that the client is gone.
+        """
+        if not self.answering or self.may_answer_for_it:
             body = text.encode()
             fields = [
                 *self.server_state.default_headers,
@@ -147,7 +166,15 @@ class BoundedProtocol(HttpToolsProtocol):
             ]
             head = b"".join(b"%s: %s\r\n" % field for field in fields)
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+            if self.answering:
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
         self.transport.close()
+
+    @property
+    def may_answer_for_it(self) -> bool:
+        """What is wrong is the body of the very request whose answer is next and has not begun."""
+        return not (self.in_head or self.cycle.response_started or self.pipeline)
 
     # --- time ---------------------------------------------------------------------------------------
 

@@ -304,10 +304,19 @@ class Connection(asyncio.Protocol):
         if self._complete:
             raise PartlyAnswered(Fault.MALFORMED, "a second answer to one request")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value) + 4
+    def on_status(self, phrase: bytes) -> None:
+        """Nobody reads the phrase, but it is part of the head, and the parser lets NUL pass in it."""
+        self._count_head(len(phrase))
+        if b"\0" in phrase:
+            raise NotAnswered(Fault.MALFORMED, "NUL in the status line")
+
+    def _count_head(self, size: int) -> None:
+        self._head_size += size
         if self._head_size > self._limits.head:
             raise PartlyAnswered(Fault.TOO_LARGE, f"a head of more than {self._limits.head} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value) + 4)
         if self._answer is None or self._answer.headed:
             return  # trailers: counted, never told
         key = name.decode("latin-1").lower()

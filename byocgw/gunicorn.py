@@ -20,6 +20,7 @@ import environ
 from gunicorn.util import parse_address
 from uvicorn_worker import UvicornWorker
 
+from byocgw import logs
 from routing.metrics import sharing
 
 environ.Env.read_env(Path(__file__).resolve().parent.parent / ".env")
@@ -78,6 +79,7 @@ keepalive = 75  # seconds; above what load balancers keep, so that they close fi
 graceful_timeout = 30
 timeout = 60
 control_socket_disable = True  # or each instance opens the same socket in the home folder
+logconfig_dict = logs.configuration("INFO")
 accesslog = None  # the journal keeps what happened, for a fraction of the cost
 errorlog = "-"
 

@@ -22,6 +22,8 @@ from urllib.parse import quote
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from byocgw import logs
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".local"
 
@@ -205,6 +207,7 @@ BYOCGW_MAX_IN_FLIGHT = whole("BYOCGW_MAX_IN_FLIGHT", 1000, 1)
 BYOCGW_ALLOWED_NETWORKS = networks("BYOCGW_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128" if loopback(BIND) else "")
 # Each key is looked up by the digest of every pepper in turn; new ones get the first. "" is no pepper.
 BYOCGW_KEY_PEPPERS = ["" if each == "none" else each for each in listed("BYOCGW_KEY_PEPPERS", "none")]
+BYOCGW_ACCESS_LOG = fraction("BYOCGW_ACCESS_LOG", 0.0)
 BYOCGW_METRICS_ALLOW = networks("BYOCGW_METRICS_ALLOW", "127.0.0.0/8,::1/128")
 BYOCGW_METRICS_TOKEN = read("BYOCGW_METRICS_TOKEN")
 BYOCGW_METRICS_OFFERS = whole("BYOCGW_METRICS_OFFERS", 200, 0)
@@ -279,11 +282,4 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "EXCEPTION_HANDLER": "routing.api.problems.problem_for_exception",
 }
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": log_level()},
-    "loggers": {"httpx": {"level": "WARNING"}},  # a line per request says nothing
-}
+LOGGING = logs.configuration(log_level(), console=DEBUG)

@@ -110,6 +110,7 @@ class Runtime:
             longest_answer=settings.BYOCGW_STREAM_TOTAL_TIMEOUT,
             expose=settings.BYOCGW_EXPOSE_ORCHESTRATOR,
             decision_sample=settings.BYOCGW_DECISION_SAMPLE,
+            access_sample=settings.BYOCGW_ACCESS_LOG,
         )
         await self._refresher.insist(self._first_table)
         await self._hear()

@@ -23,6 +23,8 @@ from orchestrators.core.outcome import Fault, Outcome, OutcomeClass, Speaker
 from orchestrators.scoreboard import Scoreboard, Seat
 from orchestrators.upstream.base import Call, Reply, UpstreamError
 from orchestrators.upstream.registry import Upstreams
+from routing import context
+from routing.access import AccessLog
 from routing.allowances import Allowances
 from routing.candidates import view
 from routing.core import retries
@@ -62,7 +64,8 @@ class RoutingService:
     """`upstreams`: protocol name -> how to speak it. `expose`: tell clients who served them.
 
     `longest_answer`: seconds that one may take once it has begun.
-    `decision_sample`: share of smooth calls whose decision is kept, 0 to 1.
+    `decision_sample`: share of smooth calls whose decision is kept, 0 to 1. `access_sample`: of all calls that
+    get a log line.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class RoutingService:
         longest_answer: float,
         expose: bool = False,
         decision_sample: float = 1.0,
+        access_sample: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         draw: Callable[[], float] = random.random,
@@ -83,6 +87,7 @@ class RoutingService:
         self.board = board
         self.journal = journal
         self.counts = counts
+        self.access = AccessLog(access_sample)
         self._allowances = allowances
         self._longest_answer = longest_answer
         self._upstreams = upstreams
@@ -97,6 +102,7 @@ class RoutingService:
     async def infer(self, call: InferenceCall) -> Delivery | Refusal:
         """Never raises for what upstreams do. ClientGone and CancelledError pass, the books closed."""
         trip = Trip(call, at=self._wall(), started=self._clock())
+        context.current.set(trip)
         most = partial(trip.most_wei, self._longest_answer)
         reservation = self._allowances.reserve(call.client, most, trip.at)
         if isinstance(reservation, Refusal):
@@ -375,6 +381,7 @@ class RoutingService:
         if trip.reservation is not None:
             trip.reservation.settle(record.wei)
         self.journal.append(record)
+        self.access.note(record)
 
     def _leave(self, trip: Trip, seat: Seat) -> None:
         seat.release()

@@ -93,6 +93,15 @@ class Trip:
     def slug(self) -> str:
         return self.call.lane.policy.slug
 
+    def log_fields(self) -> dict[str, object]:
+        """For `routing.context`."""
+        return {
+            "request": self.call.request_id,
+            "client": self.call.client.name,
+            "capability": self.slug,
+            "attempt": len(self.history) + 1,
+        }
+
     def most_wei(self, longest_answer: float) -> int:
         """What the call may cost at most: the dearest offer, from the last moment to the longest answer."""
         policy = self.call.lane.policy

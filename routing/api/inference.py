@@ -157,6 +157,7 @@ class DataPlaneView(APIView):
             policy=self.table.revision,
         )
         self.runtime.journal.append(record)
+        self.runtime.service.access.note(record)
 
 
 class Inferring(DataPlaneView):

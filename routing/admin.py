@@ -309,7 +309,7 @@ class AttemptAdmin(MeasuredAdmin):
         *("held_against", "detail"),
     )
     list_filter = (CapabilityFilter, OrchestratorFilter)
-    search_fields = ("job_id__exact",)
+    search_fields = ("job__request_id__exact",)
     search_help_text = "The whole request id."
     ordering = ("-at",)
 

@@ -1,0 +1,141 @@
+"""Much history, made by the database itself: days of calls, with names that are common, rare, and of nobody."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+
+from orchestrators.models import Capability, HealthSnapshot, Offer, Orchestrator, RoutingProfile
+from routing import partitions
+from routing.models import Attempt, Client, Job
+
+DAY = timedelta(days=1)
+ORCHESTRATORS, CAPABILITIES, CLIENTS = 50, 10, 20
+
+# The pages of the admin that show history, with every filter: common names, rare ones, and some of nobody.
+_QUERIES = {
+    "routing/job": (
+        *("", "?p=150", "?code=ok", "?code=exhausted", "?code=deadline", "?code=body_too_large"),
+        *("?capability=capability-1", "?capability=capability-rare", "?client=client-1", "?client=client-rare"),
+        *("?orchestrator=orchestrator-1", "?orchestrator=orchestrator-rare"),
+        *("?code=exhausted&client=client-1", "?client=client-1&orchestrator=orchestrator-2"),
+        *(f"?q={40_000:032x}", "?q=nobody"),
+    ),
+    "routing/attempt": (
+        *("", "?p=150", "?capability=capability-1", "?capability=capability-rare"),
+        *("?orchestrator=orchestrator-1", "?orchestrator=orchestrator-rare"),
+        *("?capability=capability-1&orchestrator=orchestrator-1", f"?q={40_000:032x}"),
+    ),
+    "orchestrators/healthsnapshot": (
+        *("", "?p=150", "?source__exact=probe", "?source__exact=trial", "?outcome=ok", "?outcome=gpu_oom"),
+        *("?outcome=timeout", "?offer__orchestrator__name=orchestrator-1"),
+        *("?offer__orchestrator__name=orchestrator-rare", "?offer__capability__slug=capability-1"),
+    ),
+}
+LISTS = tuple(f"{page}/{query}" for page, queries in _QUERIES.items() for query in queries)
+
+# Rows are numbered `i` from 0 within a day and `n` over all days. Only the very first of all are rare.
+_COLUMNS = {
+    Job: {
+        "request_id": "{id}",
+        "at": "{at}",
+        "client": "CASE WHEN n < 5 THEN 'client-rare' ELSE {name_client} END",
+        "capability": "CASE WHEN n < 5 THEN 'capability-rare' ELSE {name_capability} END",
+        "worker_path": "'/draw'",
+        "code": "CASE WHEN n < 5 THEN 'deadline' WHEN n % 50 = 0 THEN 'exhausted' ELSE 'ok' END",
+        "status": "200",
+        "orchestrator": "CASE WHEN n < 5 THEN 'orchestrator-rare' ELSE {name_orchestrator} END",
+        "attempts_made": "1",
+        "ms": "400 + n % 300",
+        "bytes_in": "1000",
+        "bytes_out": "2000",
+        "wei": "70",
+        "policy": "3",
+        "decision": "'{{}}'",
+    },
+    Attempt: {
+        "job_id": "{id}",
+        "number": "1",
+        "at": "{at}",
+        "orchestrator": "CASE WHEN n < 5 THEN 'orchestrator-rare' ELSE {name_orchestrator} END",
+        "capability": "CASE WHEN n < 5 THEN 'capability-rare' ELSE {name_capability} END",
+        "outcome": "CASE WHEN n % 50 = 0 THEN 'timeout' ELSE 'ok' END",
+        "status": "200",
+        "ms": "400 + n % 300",
+        "cold": "n < 0",
+        "held_against": "n >= 0",
+        "detail": "''",
+    },
+    HealthSnapshot: {
+        "offer_id": "(SELECT MIN(id) FROM orchestrators_offer) + n % {offers}",
+        "at": "{at}",
+        "source": "CASE WHEN n < 5 THEN 'trial' ELSE 'probe' END",
+        "outcome": "CASE WHEN n < 5 THEN 'gpu_oom' ELSE 'ok' END",
+        "before": "'healthy'",
+        "after": "'healthy'",
+        "claimed": "n >= 0",
+        "latency_ms": "400 + n % 300",
+        "cold": "n < 0",
+        "price": "'1000 wei/second'",
+        "capacity": "1",
+        "detail": "''",
+    },
+}
+_IN_SQLITE = {
+    "id": "printf('%032x', n)",
+    "at": "strftime('%Y-%m-%d %H:%M:%f', {day} + i * {step}, 'unixepoch')",
+    "series": "WITH RECURSIVE s(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM s WHERE i + 1 < {rows})",
+}
+_IN_POSTGRESQL = {
+    "id": "lpad(to_hex(n), 32, '0')",
+    "at": "to_timestamp({day} + i * {step})",
+    "series": "WITH s AS (SELECT generate_series(0, {rows} - 1) AS i)",
+}
+
+
+def name_everybody() -> None:
+    """The rows that the admin's filters take their names from, and offers to look at."""
+    profile = RoutingProfile.objects.first()
+    for number in [*range(CAPABILITIES), "rare"]:
+        Capability.objects.create(slug=f"capability-{number}", profile=profile)
+    for number in [*range(CLIENTS), "rare"]:
+        Client.objects.create(name=f"client-{number}")
+    for number in [*range(ORCHESTRATORS), "rare"]:
+        name = f"orchestrator-{number}"
+        row = Orchestrator.objects.create(name=name, service_uri=f"http://{name}.invalid")
+        Offer.objects.create(orchestrator=row, capability=Capability.objects.get(slug="capability-0"))
+
+
+def fill(first: datetime, days: int, rows_a_day: int, filled: int = 0) -> None:
+    """So many calls a day, of one attempt each, and a snapshot for every fifth. `filled`: days before."""
+    midnight = first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for number in range(filled, filled + days):
+        day = midnight + (number - filled) * DAY
+        for model, rows in ((Job, rows_a_day), (Attempt, rows_a_day), (HealthSnapshot, rows_a_day // 5)):
+            if model is not HealthSnapshot:
+                partitions.make_days(model._meta.db_table, day)
+            _fill_day(model, day, number, rows)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE")
+
+
+def _fill_day(model: type[Job | Attempt | HealthSnapshot], day: datetime, number: int, rows: int) -> None:
+    dialect = _IN_SQLITE if connection.vendor == "sqlite" else _IN_POSTGRESQL
+    values = {
+        "id": dialect["id"],
+        "at": dialect["at"].format(day=int(day.timestamp()), step=86400 / rows),
+        "offers": ORCHESTRATORS,
+        "name_client": f"'client-' || n % {CLIENTS}",
+        "name_capability": f"'capability-' || n % {CAPABILITIES}",
+        "name_orchestrator": f"'orchestrator-' || n % {ORCHESTRATORS}",
+    }
+    columns = _COLUMNS[model]
+    names = ", ".join(f'"{name}"' for name in columns)
+    terms = ", ".join(term.format(**values) for term in columns.values())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {model._meta.db_table} ({names}) {dialect['series'].format(rows=rows)}"
+            f" SELECT {terms} FROM (SELECT i, i + {number * rows} AS n FROM s) AS numbered"
+        )

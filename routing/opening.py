@@ -10,18 +10,23 @@ Four cases, and what is read of each before a byte goes to the client:
 
 from __future__ import annotations
 
+import re
+
 from orchestrators.core.classify import Contract
 from orchestrators.upstream.base import Reply
 from routing.delivery import Opening
 
 JUDGED = 64 * 1024
+_PIECES = re.compile(rb"[^\r\n]+|[\r\n]+")
+_BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n){2}")
 
 
 async def read_opening(reply: Reply, contract: Contract) -> Opening:
     """Raises UpstreamError when the answer breaks before the commit point."""
     opening = Opening(reply, reply.chunks())
+    events = FirstEvent() if opening.is_event_stream and reply.status < 300 else None
     size = 0
-    while not _judgeable(opening, size, contract):
+    while not _judgeable(opening, size, contract, events):
         piece = await anext(opening.rest, None)
         if piece is None:
             opening.whole = True
@@ -29,15 +34,17 @@ async def read_opening(reply: Reply, contract: Contract) -> Opening:
         if piece:
             opening.pieces.append(piece)
             size += len(piece)
+            if events is not None:
+                events.feed(piece)
     return opening
 
 
-def _judgeable(opening: Opening, size: int, contract: Contract) -> bool:
+def _judgeable(opening: Opening, size: int, contract: Contract, events: FirstEvent | None) -> bool:
     reply = opening.reply
     if size > JUDGED:
         return True
-    if opening.is_event_stream and reply.status < 300:
-        return has_event(opening.head)
+    if events is not None:
+        return events.seen
     if reply.length is not None and reply.length <= JUDGED:
         return False  # the end of the body ends the loop
     if not 200 <= reply.status < 300:
@@ -46,9 +53,28 @@ def _judgeable(opening: Opening, size: int, contract: Contract) -> bool:
     return size > 0 and not (must_be_whole and reply.length is None)
 
 
-def has_event(head: bytes) -> bool:
-    """True if a whole event with data is here (an SSE block ends with an empty line)."""
-    return first_event(head) is not None
+class FirstEvent:
+    """Looks for the end of the first block with data, each byte once, however small the pieces are."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._has_data = False
+        self._line = b""  # the start of the unfinished line
+        self._newlines = b""  # since the last text, as many as a blank line can have
+
+    def feed(self, piece: bytes) -> None:
+        for part in _PIECES.findall(piece):
+            if part[0] in b"\r\n":
+                self._newlines = (self._newlines + part)[:4]
+                self._line = b""
+                if self._has_data and _BLANK_LINE.match(self._newlines):
+                    self.seen = True
+            else:
+                if _BLANK_LINE.match(self._newlines):
+                    self._has_data = False
+                self._newlines = b""
+                self._line += part[: 4 - len(self._line)]
+                self._has_data |= self._line == b"data"
 
 
 def first_event(head: bytes) -> bytes | None:

@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from orchestrators.simulator.faults import QUIET, Answer, Crashed, Fault, FaultKind, WorkerFailed, suffer
 from orchestrators.simulator.wire import Exchange, Field, go_error
 
+FLOOD = 1024**3  # bytes
+BLANKS = b" " * 64 * 1024
+
 
 async def deliver(
     exchange: Exchange,
@@ -26,8 +29,24 @@ async def deliver(
         exchange.begin(answer.status, answer.content_type, length=length, fields=fields)
         await exchange.send_raw(answer.body[: length // 2])
         exchange.cut()
+    elif fault.kind in (FaultKind.TRICKLE, FaultKind.FLOOD):
+        exchange.begin(answer.status, answer.content_type, fields=fields)
+        async for piece in _pieces(answer.body, fault):
+            await exchange.send(piece)
+        exchange.end()
     else:
         exchange.answer(answer.status, answer.content_type, answer.body, fields=fields)
+
+
+async def _pieces(body: bytes, fault: Fault) -> AsyncIterator[bytes]:
+    if fault.kind is FaultKind.FLOOD:
+        yield body
+        for _ in range(FLOOD // len(BLANKS)):
+            yield BLANKS
+        return
+    for byte in body:
+        yield bytes([byte])
+        await asyncio.sleep(fault.wait)
 
 
 async def deliver_troubled(exchange: Exchange, answer: Answer, fault: Fault) -> None:

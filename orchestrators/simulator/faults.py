@@ -40,6 +40,8 @@ class FaultKind(StrEnum):
     CREDENTIALS = "credentials"
     BALANCE = "balance"
     SSE_FLOOD = "sse_flood"
+    TRICKLE = "trickle"
+    FLOOD = "flood"
     NO_CAPACITY = "no_capacity"
 
 
@@ -65,6 +67,8 @@ MEANING = {
     FaultKind.CREDENTIALS: "400 'Could not verify job creds'",
     FaultKind.BALANCE: "400 'Insufficient balance for request'",
     FaultKind.SSE_FLOOD: "a stream ends in newlines without end, until the job's time is over",
+    FaultKind.TRICKLE: "the answer comes byte by byte, `seconds` apart",
+    FaultKind.FLOOD: "the answer is followed by 1 GiB of blanks",
     FaultKind.NO_CAPACITY: "tokens without capacity, jobs 503",
 }
 
@@ -108,7 +112,7 @@ class WorkerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault. `seconds` None: the kind's own (cold_start 3, slow 2, busy and rate_limited 1)."""
+    """One fault. `seconds` None: the kind's own (cold_start 3, slow 2; busy, rate_limited, trickle 1)."""
 
     kind: FaultKind = FaultKind.NONE
     times: int | None = None
@@ -149,7 +153,13 @@ class Fault:
 
 
 QUIET = Fault()
-_SECONDS = {FaultKind.COLD_START: 3.0, FaultKind.SLOW: 2.0, FaultKind.BUSY: 1.0, FaultKind.RATE_LIMITED: 1.0}
+_SECONDS = {
+    FaultKind.COLD_START: 3.0,
+    FaultKind.SLOW: 2.0,
+    FaultKind.BUSY: 1.0,
+    FaultKind.RATE_LIMITED: 1.0,
+    FaultKind.TRICKLE: 1.0,
+}
 
 
 class Script:

@@ -29,22 +29,22 @@ def lasting() -> bool:
     return os.environ.get("CHAOS") == "long"
 
 
+DEPTH = {
+    "slug": "depth",
+    "profile": "per-frame",
+    "price_ceiling": "none",
+    "max_in_flight": 64,
+    "response": {"content_types": ["application/json"], "schema": {"type": "object", "required": ["depth"]}},
+}
+STREAM = {"slug": "text-reversal", "profile": "warm", "price_ceiling": "none", "max_in_flight": 64}
+
+
 def document(fleet: SimulatorProcess) -> dict[str, Any]:
+    offers = [{"capability": each["slug"]} for each in (DEPTH, STREAM)]
     return {
-        "capabilities": [
-            {
-                "slug": "depth",
-                "profile": "per-frame",
-                "price_ceiling": "none",
-                "max_in_flight": 64,
-                "response": {
-                    "content_types": ["application/json"],
-                    "schema": {"type": "object", "required": ["depth"]},
-                },
-            }
-        ],
+        "capabilities": [DEPTH, STREAM],
         "orchestrators": [
-            {"name": name, "service_uri": uri, "offers": [{"capability": "depth"}]}
+            {"name": name, "service_uri": uri, "offers": offers}
             for name, uri in zip(fleet.names, fleet.uris, strict=True)
         ],
         "clients": [{"name": "acme"}],
@@ -53,8 +53,10 @@ def document(fleet: SimulatorProcess) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def fleet_process() -> Iterator[SimulatorProcess]:
-    arguments = ("--name", "alder", "--no-leaks", "--capability", "depth:price=10,capacity=128,latency=0.02")
-    with SimulatorProcess(*arguments, "--endpoints", str(ENDPOINTS), "--keep-jobs", "1") as fleet:
+    arguments = ["--name", "alder", "--no-leaks", "--keep-jobs", "1", "--endpoints", str(ENDPOINTS)]
+    for slug in (DEPTH["slug"], STREAM["slug"]):
+        arguments += ["--capability", f"{slug}:price=10,capacity=128,latency=0.02"]
+    with SimulatorProcess(*arguments) as fleet:
         yield fleet
 
 
@@ -64,6 +66,7 @@ def fleet(fleet_process: SimulatorProcess) -> Iterator[SimulatorProcess]:
     yield fleet_process
     for endpoint in range(ENDPOINTS):
         fleet_process.fault("depth", "none", endpoint=endpoint)
+        fleet_process.fault("text-reversal", "none", endpoint=endpoint)
 
 
 @pytest.fixture(scope="session")

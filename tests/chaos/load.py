@@ -64,17 +64,25 @@ class Line:
         call.got = len(head)
         lines = head.decode("latin-1").lower().split("\r\n")
         fields = dict(line.split(": ", 1) for line in lines[1:] if line)
-        await self.reader.readexactly(int(fields["content-length"]))
+        if "content-length" in fields:
+            await self.reader.readexactly(int(fields["content-length"]))
+        else:
+            await self._chunks()
         call.status, call.request_id = int(lines[0].split()[1]), fields.get("x-request-id", "")
         return fields.get("connection") != "close"
+
+    async def _chunks(self) -> None:
+        while size := int(await self.reader.readline(), 16):
+            await self.reader.readexactly(size + 2)
+        await self.reader.readline()
 
     def close(self) -> None:
         self.writer.transport.abort()
 
 
-def request(gateway: Served, capability: str = "depth", body: bytes = b'{"image": "a picture"}') -> bytes:
+def request(gateway: Served, path: str = "depth", body: bytes = b'{"image": "a picture"}') -> bytes:
     head = (
-        f"POST /v1/capabilities/{capability} HTTP/1.1\r\nhost: gateway\r\n"
+        f"POST /v1/capabilities/{path} HTTP/1.1\r\nhost: gateway\r\n"
         f"authorization: Bearer {gateway.key}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
@@ -82,13 +90,15 @@ def request(gateway: Served, capability: str = "depth", body: bytes = b'{"image"
 
 
 class Load:
-    """`async with Load(gateway, rate=100) as load: <hurt it>`: so many calls a second all the while."""
+    """`async with Load(gateway, rate=100) as load: <hurt it>`: so many calls a second all the while.
 
-    def __init__(self, gateway: Served, *, rate: float, capability: str = "depth") -> None:
+    `wanted`: a request as bytes, else one of `depth`."""
+
+    def __init__(self, gateway: Served, *, rate: float, wanted: bytes | None = None) -> None:
         self.calls: list[Call] = []
         self._gateway = gateway
         self._every = 1 / rate
-        self._request = request(gateway, capability)
+        self._request = wanted or request(gateway)
         self._idle: list[Line] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._dice = random.Random(1)
@@ -146,7 +156,7 @@ class Load:
             async with asyncio.timeout(PATIENCE):
                 line = line or await Line.open(self._gateway)
                 keep = await line.ask(self._request, call)
-        except (OSError, EOFError, TimeoutError) as exc:
+        except (OSError, EOFError, ValueError, TimeoutError) as exc:
             call.error = type(exc).__name__
         call.seconds = time.monotonic() - call.at
         if keep and line is not None:

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from django.conf import settings
@@ -84,12 +85,15 @@ class Served:
         return done.stdout
 
     def start(self) -> None:
+        self.process = self.launch()
+        self.wait_until_serving()
+
+    def launch(self) -> subprocess.Popen[bytes]:
         command = [str(Path(sys.executable).parent / "gunicorn"), "-c", "python:byocgw.gunicorn"]
         with (self.folder / "gunicorn.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [*command, "byocgw.asgi:application"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
-        self.wait_until_serving()
 
     def wait_until_serving(self) -> None:
         for _ in range(200):
@@ -123,11 +127,25 @@ class Served:
         return {"authorization": f"Bearer {self.key}"}
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
+        url = self.environment["DATABASE_URL"]
+        if url.startswith("postgres"):
+            return _ask_postgres(url, query)
         connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20)
         try:
             return connection.execute(query).fetchall()
         finally:
             connection.close()
+
+
+def _ask_postgres(url: str, query: str) -> list[tuple[Any, ...]]:
+    """`url`: of a server on a socket, as tests/support/postgres.sh writes it: postgres:///<folder>/<name>?user=..."""
+    import psycopg
+
+    parts = urlsplit(url)
+    folder, _, name = parts.path.lstrip("/").rpartition("/")
+    user = parse_qs(parts.query)["user"][0]
+    with psycopg.connect(host=f"/{folder}", dbname=name, user=user) as connection:
+        return connection.execute(query).fetchall()
 
 
 def _free_port() -> int:

@@ -6,10 +6,11 @@ still reads the same. A prober that dies leaves leases behind, which simply run 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Case, DateTimeField, F, Q, QuerySet, Value, When
 
 from orchestrators.models import Advert, Mode, Offer, OfferHealth
@@ -54,12 +55,19 @@ def make_rows(offers: QuerySet[Offer]) -> None:
 
 
 def claim(offer_id: int, now: datetime) -> datetime | None:
-    """The lease, or None: somebody else holds the row. `next_probe_at` moves along, see `settled`."""
-    lease = now + LEASE
-    ours = OfferHealth.objects.filter(_free("", now), offer_id=offer_id).update(
-        lease_until=lease, next_probe_at=lease
-    )
+    """The lease, or None: somebody else holds the row."""
+    lease, ours = claim_all([offer_id], now)
     return lease if ours else None
+
+
+def claim_all(offer_ids: Collection[int], now: datetime) -> tuple[datetime, set[int]]:
+    """The lease, and whom it holds: those that nobody else does. `next_probe_at` moves along, see `settled`."""
+    lease = now + LEASE
+    with transaction.atomic():
+        free = OfferHealth.objects.filter(_free("", now), offer_id__in=offer_ids).order_by("offer_id")
+        ours = set(free.select_for_update().values_list("offer_id", flat=True))
+        OfferHealth.objects.filter(offer_id__in=ours).update(lease_until=lease, next_probe_at=lease)
+    return lease, ours
 
 
 def settled(lease: datetime, next_probe_at: datetime) -> Column:

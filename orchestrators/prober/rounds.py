@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings as django_settings
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 from django.db.models import QuerySet
 
 from orchestrators.core.signature import Signature
@@ -24,9 +24,9 @@ from orchestrators.models import FailureSignature, Offer
 from orchestrators.prober.assignment import assign, load
 from orchestrators.prober.contact import Finding
 from orchestrators.prober.judgement import Report, judge
-from orchestrators.prober.leases import POISONED_FOR, claim, due, give_back, make_rows, moment
+from orchestrators.prober.leases import POISONED_FOR, claim_all, due, give_back, make_rows, moment
 from orchestrators.prober.network import Failure, Network
-from orchestrators.prober.record import record
+from orchestrators.prober.record import record, writing
 from orchestrators.prober.seats import Seats
 
 log = logging.getLogger(__name__)
@@ -94,9 +94,8 @@ class Prober:
         Raises OperationalError or InterfaceError when the database is away.
         """
         self._seated.extend(self.seats.take())
-        while self._seated:
-            self._claim(self._seated[0])
-            self._seated.popleft()
+        if self._seated:
+            self._claim()
         offers = self._loaded([offer_id for offer_id in self._leases if offer_id not in self._under_way])
         signatures = FailureSignature.objects.in_force() if offers else ()
         for offer in offers:
@@ -104,14 +103,20 @@ class Prober:
         return self.collect(wait=wait if self._under_way else 0)
 
     def collect(self, *, wait: float) -> list[Report]:
-        """Write down what has come; waits up to `wait` seconds for the first."""
+        """Write down what has come, in one transaction; waits up to `wait` seconds for the first."""
         self._found.extend(self._network.results(BATCH, wait))
-        reports = []
-        while self._found:
-            report = self._settle(self._found.popleft())
-            if report is not None:
-                reports.append(report)
-        return reports
+        if not self._found:
+            return []
+        try:
+            with writing():
+                settled = [(found, self._settle(found)) for found in self._found]
+        except (OperationalError, InterfaceError):
+            for found in self._found:
+                self._leave(found.assignment.offer_id)  # their leases run out by themselves
+            raise
+        finally:
+            self._found.clear()
+        return [report for found, came in settled if (report := self._account(found, came)) is not None]
 
     def close(self) -> None:
         """Give back what is under way: it is due as it was before."""
@@ -122,13 +127,15 @@ class Prober:
     def _now(self) -> datetime:
         return moment(self._settings.clock())
 
-    def _claim(self, offer_id: int) -> None:
-        lease = claim(offer_id, self._now())
-        if lease is None:
-            self.summary.left += 1
-            self.seats.leave(offer_id)
-        else:
-            self._leases[offer_id] = lease
+    def _claim(self) -> None:
+        lease, ours = claim_all(self._seated, self._now())
+        for offer_id in self._seated:
+            if offer_id in ours:
+                self._leases[offer_id] = lease
+            else:
+                self.summary.left += 1
+                self.seats.leave(offer_id)
+        self._seated.clear()
 
     def _loaded(self, offer_ids: list[int]) -> list[Offer]:
         """A batch that cannot be read is halved until the spoilt row stands alone."""
@@ -156,24 +163,29 @@ class Prober:
         self._under_way.add(offer.pk)
         self._network.start(assignment)
 
-    def _settle(self, found: Finding | Failure) -> Report | None:
-        offer_id = found.assignment.offer_id
+    def _settle(self, found: Finding | Failure) -> Report | Exception | None:
+        """What `record` says, or the error of a row that must not stop the others."""
+        if isinstance(found, Failure):
+            return found.error
         try:
-            if isinstance(found, Failure):
-                raise found.error
-            report = record(judge(found, interval=self._settings.interval, draw=self._settings.draw))
+            with transaction.atomic():
+                return record(judge(found, interval=self._settings.interval, draw=self._settings.draw))
         except (OperationalError, InterfaceError):
-            self._leave(offer_id)  # its lease runs out by itself
             raise
-        except Exception as error:  # one row must not stop the others
-            self._put_off(offer_id, error)
+        except Exception as error:  # noqa: BLE001  (whatever a spoilt row may raise)
+            return error
+
+    def _account(self, found: Finding | Failure, came: Report | Exception | None) -> Report | None:
+        offer_id = found.assignment.offer_id
+        if isinstance(came, Exception):
+            self._put_off(offer_id, came)
             return None
         self._leave(offer_id)
-        if report is None:
+        if came is None:
             self.summary.left += 1
         else:
             self.summary.probed += 1
-        return report
+        return came
 
     def _put_off(self, offer_id: int, error: Exception) -> None:
         """A poisoned row goes an hour into the future before it is reported, or it would spoil every run."""

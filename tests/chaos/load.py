@@ -174,9 +174,9 @@ class Books:
         self.requests = requests
 
     @classmethod
-    async def of(cls, gateway: Served, load: Load, *, within: float = 30.0) -> Books:
+    async def of(cls, gateway: Served, *loads: Load, within: float = 30.0) -> Books:
         """Once every answered call is in the database, or `within` seconds have passed."""
-        answered = {call.request_id for call in load.calls if call.status}
+        answered = {call.request_id for load in loads for call in load.calls if call.status}
         until = time.monotonic() + within
         while True:
             books = await asyncio.to_thread(cls._read, gateway)
@@ -191,9 +191,9 @@ class Books:
             return cls(ids, int(gateway.rows("SELECT COALESCE(SUM(requests), 0) FROM routing_usagehour")[0][0]))
         return cls([], 0)
 
-    def lost(self, load: Load) -> set[str]:
+    def lost(self, *loads: Load) -> set[str]:
         """Ids of answers that a client has had in full and the books do not know."""
-        return {call.request_id for call in load.calls if call.status} - set(self.ids)
+        return {call.request_id for load in loads for call in load.calls if call.status} - set(self.ids)
 
     @property
     def balanced(self) -> bool:

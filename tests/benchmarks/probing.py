@@ -1,9 +1,9 @@
-"""1,000 offers on 50 simulated endpoints, one of them hanging: probed within 30 s on two cores.
+"""10,000 offers on 500 simulated endpoints, one of them hanging: probed within 60 s on two cores.
 
-    .venv/bin/python -m tests.benchmarks.probe_thousand
+    .venv/bin/python -m tests.benchmarks.probing [ENDPOINTS [SECONDS]]
 
 Starts the simulated endpoints in a process of their own, migrates a database in a temporary folder,
-and runs the command as cron would. Exit status 1 when it takes longer or anything is missing.
+and runs the command as cron would, twice: the first run sends every sample request. Exit status 1 when it takes longer or anything is missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from pathlib import Path
 from orchestrators.simulator import SimulatorProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-ENDPOINTS, OFFERS_EACH, LIMIT = 50, 20, 30.0
+ENDPOINTS = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+LIMIT = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
+OFFERS_EACH = 20
 
 # Run by `manage.py shell`: every endpoint offers every capability, with a sample request each.
 REGISTER = """

@@ -6,9 +6,11 @@ up to the gateway's cap, so that a retry sends identical bytes (R48).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+SHORT = 64 * 1024  # bytes
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -80,6 +82,20 @@ class ReplayBody:
             await self._more()
             if not self.repeatable:
                 position = 0
+
+    async def short(self, within: float) -> None:
+        """Wait for all of a body that is short: while its sender is slow it needs nobody's seat.
+
+        Raises BodyTooSlow after `within` seconds.
+        """
+        if self.complete or self.length is None or self.length > SHORT:
+            return
+        try:
+            async with asyncio.timeout(within):
+                while not self.complete:
+                    await self._more()
+        except TimeoutError:
+            raise BodyTooSlow from None
 
     async def first(self) -> None:
         """Wait for the first piece: of most requests that is all there is."""

@@ -130,6 +130,7 @@ class RoutingService:
             search_timeout=call.search_timeout,
         )
         self._tallies[trip.slug] = retries.with_request(self._tallies.get(trip.slug, NO_TALLY), trip.started)
+        await call.body.short(min(policy.attempt_timeout, budget.left(self._clock())))
         while True:
             await self._pause(trip, budget)
             ranked = self._rank(trip)

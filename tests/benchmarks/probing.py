@@ -3,7 +3,8 @@
     .venv/bin/python -m tests.benchmarks.probing [ENDPOINTS [SECONDS]]
 
 Starts the simulated endpoints in a process of their own, migrates a database in a temporary folder,
-and runs the command as cron would, twice: the first run sends every sample request. Exit status 1 when it takes longer or anything is missing.
+and runs the command as cron would, twice: the first run sends every sample request. Exit status 1 when it
+takes longer or anything is missing.
 """
 
 from __future__ import annotations

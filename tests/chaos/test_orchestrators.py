@@ -39,7 +39,7 @@ async def test_whoever_goes_wrong_is_passed_over(gateway: Served, fleet: Simulat
 
 
 async def test_a_gigabyte_passes_without_filling_the_memory(gateway: Served, fleet: SimulatorProcess) -> None:
-    """An answer that never seems to end is passed on as it comes, and at 1 GiB broken off: nobody else fails."""
+    """An answer without end is passed on as it comes, and broken off at 1 GiB: nobody else fails."""
     before = sum(resident(pid) for pid in gateway.workers())
     async with Load(gateway, rate=20) as load:
         await asyncio.to_thread(fleet.fault, "depth", "flood", times=2)

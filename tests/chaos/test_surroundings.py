@@ -89,8 +89,8 @@ async def until_probed(gateway: Served, before: str) -> None:
 
 
 async def test_a_clock_that_is_set_changes_nothing(prepared: Served, tmp_path: Path, lasting: bool) -> None:
-    """The wall clock of all processes jumps an hour ahead, then two back: no call fails, no key expires, no worker
-    counts as stuck (the master would kill it after a minute)."""
+    """The wall clock of all processes jumps an hour ahead, then two back: no call fails, no key expires, and
+    no worker counts as stuck (the master would kill it after a minute)."""
     offset = tmp_path / "offset"
     set_clock(offset, 0)
     with prepared.copy(tmp_path, PYTHONPATH=str(HERE / "set_clock"), CLOCK_OFFSET=str(offset)) as gateway:

@@ -83,12 +83,17 @@ class ReplayBody:
             if not self.repeatable:
                 position = 0
 
+    @property
+    def is_short(self) -> bool:
+        """It is said to be; such a body is kept whatever memory there is."""
+        return self.length is not None and self.length <= SHORT
+
     async def short(self, within: float) -> None:
         """Wait for all of a body that is short: while its sender is slow it needs nobody's seat.
 
         Raises BodyTooSlow after `within` seconds.
         """
-        if self.complete or self.length is None or self.length > SHORT:
+        if self.complete or not self.is_short:
             return
         try:
             async with asyncio.timeout(within):
@@ -128,7 +133,7 @@ class ReplayBody:
         self.complete = not event.get("more_body", False)
 
     def _keep(self, piece: bytes) -> None:
-        if self._kept and self.repeatable:
+        if self._kept and self.repeatable and not self.is_short:
             if self._memory.take(len(piece)):
                 self._taken += len(piece)
             else:

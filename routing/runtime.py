@@ -16,6 +16,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 from django.conf import settings
 from django.utils import timezone
@@ -58,6 +59,8 @@ class Runtime:
 
     `built_at`, `confirmed_at`: monotonic seconds when the table was built, and last found to be the latest.
     """
+
+    running: ClassVar[Runtime | None] = None  # this process's, for the control plane to ask
 
     table: RoutingTable
     service: RoutingService
@@ -116,6 +119,7 @@ class Runtime:
         await self._hear()
         self._loop_watch.start()
         self.started = True
+        Runtime.running = self
         for every, step in (
             (REFRESH_EVERY, self.refresh),
             (DRAIN_EVERY, self.drain),
@@ -127,6 +131,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Requests are over. What the last drain does not manage, an adopter does."""
+        Runtime.running = None
         self._purses.give_up()
         self._loop_watch.stop()
         for task in self._tasks:

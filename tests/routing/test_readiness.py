@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.template import Context, Template
 
 from orchestrators.simulator import Container, Simulator
 from routing.api.door import Door
@@ -121,3 +122,21 @@ async def test_a_loop_that_was_held_up_degrades_it(gateway: Gateway) -> None:
     await asyncio.sleep(2 * EVERY)
     assert gateway.runtime.lag > LATE
     assert states(gateway.runtime)["event_loop"] == "degraded"
+
+
+async def test_the_consoles_first_page_shows_it(still: Gateway) -> None:
+    """Closed while all is well, open once something is not; empty where no gateway runs."""
+    assert '<details id="gateway-state">' in render()
+    assert "The gateway is <strong>ok</strong>" in render()
+    await still.runtime._refresher.run(gone)
+    page = render()
+    assert '<details id="gateway-state" open>' in page
+    assert "The gateway is <strong>degraded</strong>" in page
+    assert "reachable no, failing table refresh" in page
+    await still.runtime._refresher.run(lambda: None)
+    Runtime.running = None
+    assert "gateway-state" not in render()
+
+
+def render() -> str:
+    return Template("{% load gateway_state %}{% gateway_state %}").render(Context())

@@ -31,7 +31,7 @@ def due(sources: QuerySet[DiscoverySource], now: datetime) -> list[DiscoverySour
     """Those whose interval is over since they were last asked."""
     return [
         each
-        for each in sources.annotate(asked_at=Max("runs__at"))
+        for each in sources.annotate(asked_at=Max("runs__at")).order_by("name")
         if each.asked_at is None or each.asked_at + timedelta(seconds=each.interval) <= now
     ]
 

@@ -250,6 +250,8 @@ class RoutingService:
                         request=call.request,
                         parameters=call.parameters,
                         headers=call.headers | call.trace.headers(call.request_id, len(trip.history) + 1),
+                        method=call.method,
+                        query=call.query,
                     ),
                 )
                 opening = await read_opening(reply, policy.contract)

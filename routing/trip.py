@@ -35,6 +35,7 @@ class InferenceCall:
 
     `worker_path`: undecoded, without a leading slash. `timeout`, `search_timeout`: seconds the client
     allows for the whole and until an attempt starts, None for no wish. `headers`: from the allow-list.
+    `method` and `query` reach the offers whose protocol has words for them.
     """
 
     request_id: str
@@ -52,6 +53,8 @@ class InferenceCall:
     timeout: float | None = None
     search_timeout: float | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    method: bytes = b"POST"
+    query: bytes = b""
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ from referencing.jsonschema import DRAFT202012
 
 from orchestrators.core.effects import EFFECTS
 from orchestrators.core.outcome import NOTHING_SENT, Fault, Outcome, OutcomeClass, Speaker
+from orchestrators.core.own_words import own_words
 from orchestrators.core.signature import DEFAULTS, Signature, match
 
 Validate = Callable[[object], str | None]
@@ -39,28 +40,6 @@ _HEAD = 8192  # bytes of a body that are read for words
 _LONGEST_DETAIL = 300
 _BUSY = 1.0  # seconds, where a busy side does not say how long
 _LONGEST_BUSY = 300.0  # as long as the longest down: who asks for more is not obeyed
-
-# Of the token and the job handler of go-livepeer: (status, text).
-_OWN_TEXTS: Mapping[tuple[int, str], OutcomeClass] = {
-    (503, "No capacity available for capability"): OutcomeClass.NOT_CLAIMED,
-    (400, "Could not verify job creds"): OutcomeClass.REJECTED,
-    (400, "Insufficient balance for request"): OutcomeClass.REJECTED,
-    (402, "Insufficient balance for request"): OutcomeClass.REJECTED,
-    (400, "Could not get job price"): OutcomeClass.REJECTED,
-    (400, "Invalid eth address header"): OutcomeClass.REJECTED,
-    (
-        400,
-        "Must have eth address and signature on address in Livepeer-Eth-Address header",
-    ): OutcomeClass.REJECTED,
-}
-_OWN_REFUSALS = (
-    (400, "Could not get price err="),
-    (503, "Could not get price err="),
-    (400, "Could not get ticket params err="),
-)
-# It says "removing" even when it keeps the capability, as it does when the time ran out.
-_REMOVING = "job not able to be processed, removing capability err="
-_RAN_OUT = ("context canceled", "context deadline exceeded")
 
 _FAULTS: Mapping[Fault, OutcomeClass] = {
     Fault.SATURATED: OutcomeClass.BUSY,
@@ -134,9 +113,9 @@ class Answered:
 class Setting:
     """What must be known besides the answer.
 
-    `protocol`: byoc | direct. `path_known`: this offer has served this worker path before, or it is its
-    sample's. `cold_over`: seconds; a success slower than that by an offer not `known_warm` was a cold start.
-    `signatures`: in order.
+    `protocol`: byoc | live-runner | direct. `path_known`: this offer has served this worker path before, or
+    it is its sample's. `cold_over`: seconds; a success slower than that by an offer not `known_warm` was a
+    cold start. `signatures`: in order.
     """
 
     protocol: str
@@ -178,7 +157,7 @@ def judge(answered: Answered, setting: Setting) -> Verdict:
     signatures = [each for each in setting.signatures if each.status_from <= status <= each.status_to]
     if signatures or rule is Rule.STATUS:  # else the words do not matter: 5 us of a success, more of a long one
         text = (answered.body or b"")[:_HEAD].decode("utf-8", "replace")
-        own = _by_own_words(answered, text.rstrip()) if setting.protocol == "byoc" else None
+        own = _by_own_words(answered, text.rstrip(), setting.protocol)
         if own is not None:
             return Verdict(own, Rule.OWN_WORDS)
         signature = match(signatures, status, answered.headers, text.lower())
@@ -200,13 +179,9 @@ def classify_fault(fault: Fault, protocol: str, detail: str = "") -> Outcome:
     )
 
 
-def _by_own_words(answered: Answered, text: str) -> Outcome | None:
-    cls = _OWN_TEXTS.get((answered.status, text))
-    if any(answered.status == status and text.startswith(start) for status, start in _OWN_REFUSALS):
-        cls = OutcomeClass.REJECTED
-    if answered.status == 500 and text.startswith(_REMOVING):
-        ran_out = any(words in text for words in _RAN_OUT)
-        cls = OutcomeClass.TIMEOUT if ran_out else OutcomeClass.CONTAINER_CRASH
+def _by_own_words(answered: Answered, text: str, protocol: str) -> Outcome | None:
+    """Of the orchestrator in front of the container, if the protocol has one."""
+    cls = own_words(protocol, answered.status, text)
     if cls is None:
         return None
     return replace(_outcome(answered, cls, text[:_LONGEST_DETAIL]), speaker=Speaker.ORCHESTRATOR)

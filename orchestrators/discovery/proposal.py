@@ -1,7 +1,8 @@
 """What all enabled sources say, merged -> orchestrators and offers that are missing. Nothing is ever removed.
 
 One code path for real and for show: what is only proposed is undone at the end. Existing rows are left as
-people made them, but for one: whatever waits in mode `discovered` is activated once a trusted source names it.
+people made them, but for two: whatever waits in mode `discovered` is activated once a trusted source names it,
+and a runner's path is followed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ from orchestrators.models.orchestrator import ProtocolChoice
 
 MOST_NEW = 500  # orchestrators in one run; the others come in the next ones
 _LEFT_ALONE = (Mode.DISABLED, Mode.RETIRED, Mode.DRAINING)
+
+_SPOKEN = {
+    Kind.BYOC: ProtocolChoice.BYOC,
+    Kind.PIPELINE: ProtocolChoice.BYOC,
+    Kind.RUNNER: ProtocolChoice.LIVE_RUNNER,
+}
 
 Key = tuple[str, str, int]
 
@@ -128,20 +135,27 @@ class _Proposal:
         home = self.homes.get(key_of(uri))
         if home is None:
             region = str(facts["region"].value) if "region" in facts else ""
-            home = self.add(claims[0], region)
+            home = self.add(claims, region)
         if home is None or home.mode in _LEFT_ALONE:
             return
         self.promote(home, next((each for each in claims if each.trusted), None))
         for slug, (claim, named) in self.served(claims).items():
             self.offer(home, slug, named, claim)
 
-    def add(self, claim: Claim, region: str) -> Orchestrator | None:
+    def add(self, claims: list[Claim], region: str) -> Orchestrator | None:
         """None: it cannot be used, or has to wait."""
+        claim = claims[0]
         if self.added >= MOST_NEW:
             self.postponed += 1
             return None
         uri = claim.entry.service_uri
-        made = Orchestrator(name=Orchestrator.free_name(uri), service_uri=uri, mode=_mode(claim), region=region)
+        made = Orchestrator(
+            name=Orchestrator.free_name(uri),
+            service_uri=uri,
+            protocol=_protocol(claims),
+            mode=_mode(claim),
+            region=region,
+        )
         if not self.saved(made, f"orchestrator {made}: {uri}", claim):
             return None
         self.added += 1
@@ -155,7 +169,8 @@ class _Proposal:
         for claim in claims:
             names = self.sources[claim.source].names
             for named in claim.entry.serves:
-                slug = names.get(named.name, self.slugs.get(named.name, named.name))
+                own = named.name.rpartition("/")[2] if named.kind is Kind.RUNNER else named.name
+                slug = names.get(named.name, self.slugs.get(named.name, own))
                 if slug in self.capabilities:
                     found.setdefault(slug, (claim, named))
                 else:
@@ -168,13 +183,33 @@ class _Proposal:
         known = self.offers.get((home.pk, capability.pk))
         if known is not None:
             self.promote(known, claim if claim.trusted else None)
-        elif home.protocol == ProtocolChoice.DIRECT or named.kind is Kind.RUNNER:
-            self.plan.notes.append(f"{home}: {named.name} cannot be called by the protocol {home.protocol}.")
+            self.move(known, named, claim)
+        elif home.protocol != _SPOKEN[named.kind] or (named.kind is Kind.RUNNER and not named.path):
+            self.plan.notes.append(f"{home}: {named.name} ({named.kind}) cannot be called by {home.protocol}.")
         else:
             wire_name = "" if named.name == slug else named.name
-            made = Offer(orchestrator=home, capability=capability, wire_name=wire_name, mode=_mode(claim))
+            made = Offer(
+                orchestrator=home,
+                capability=capability,
+                wire_name=wire_name,
+                path=named.path,
+                mode=_mode(claim),
+            )
             if self.saved(made, f"offer {made}", claim):
                 self.offers[home.pk, capability.pk] = made
+
+    def move(self, offer: Offer, named: Named, claim: Claim) -> None:
+        """A runner that registers anew may get another path; followed where its source has a say."""
+        paths = {each.path for each in claim.entry.serves if each.name == offer.name_on_wire and each.path}
+        if not paths or offer.path in paths or named.kind is not Kind.RUNNER:
+            return
+        path = min(paths)
+        if claim.trusted or offer.mode == Mode.DISCOVERED:
+            self.plan.changes.append(f"~ offer {offer}: path {offer.path} -> {path} ({_reason(claim)})")
+            offer.path = path
+            offer.save(update_fields=["path"])
+        else:
+            self.plan.notes.append(f"{offer}: path {offer.path} here, {path} by {claim.source}.")
 
     def promote(self, row: Orchestrator | Offer, claim: Claim | None) -> None:
         if claim is None or row.mode != Mode.DISCOVERED:
@@ -193,6 +228,14 @@ class _Proposal:
         made.save()
         self.plan.changes.append(f"+ {label} ({made.mode}: {_reason(claim)})")
         return True
+
+
+def _protocol(claims: list[Claim]) -> ProtocolChoice:
+    """An endpoint speaks one here: Live Runner where it has nothing but runners that can be called."""
+    kinds = {
+        each.kind for claim in claims for each in claim.entry.serves if each.path or each.kind is Kind.BYOC
+    }
+    return ProtocolChoice.LIVE_RUNNER if kinds == {Kind.RUNNER} else ProtocolChoice.BYOC
 
 
 def _mode(claim: Claim) -> Mode:

@@ -13,6 +13,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
 from orchestrators.core.discovery import Entry, Format, Kind, Named
+from orchestrators.core.discovery.entry import MOST_NAMES
 from orchestrators.core.discovery.merging import Claim, key_of
 from orchestrators.core.slug import check_slug
 from orchestrators.models.fields import validate_allowed
@@ -170,32 +171,36 @@ class DiscoveredEndpoint(models.Model):
     def hear(self, entry: Entry, now: datetime) -> list[str]:
         """Take in what is said now over what was said before; the names that it no longer serves."""
         said = {"score": entry.score, "eth_address": entry.eth_address, "region": entry.region}
-        before = {each["name"]: each for each in self.said.get("serves", ())}
-        latest = {each.name: _stored(each, now) for each in entry.serves}
-        gone = [name for name, each in before.items() if name not in latest and each["seen"] == self._seen]
+        before = {(each["name"], each["path"]): each for each in self.said.get("serves", ())}
+        latest = {(each.name, each.path): _stored(each, now) for each in entry.serves}
+        missed = sorted(key for key in before if key not in latest and self._is_latest(before[key]))
+        gone = [" at ".join(filter(None, key)) for key in missed]
+        kept = sorted((before | latest).values(), key=lambda each: -each["seen"])[:MOST_NAMES]
         self.said = {
             **self.said,
             **{key: value for key, value in said.items() if value not in (None, "")},
-            "serves": list((before | latest).values()),
+            "serves": kept,
         }
         self.last_seen, self.listed = now, True
         return gone
 
     def as_claim(self) -> Claim:
-        """For the pure rules. The source must be loaded."""
+        """For the pure rules: of each name, where it was seen last. The source must be loaded."""
+        latest: dict[str, float] = {}
+        for each in self.said.get("serves", ()):
+            latest[each["name"]] = max(each["seen"], latest.get(each["name"], 0.0))
+        serves = [each for each in self.said.get("serves", ()) if each["seen"] == latest[each["name"]]]
         entry = Entry(
             self.service_uri,
             self.said.get("score"),
             self.said.get("eth_address", ""),
             self.said.get("region", ""),
-            tuple(map(_named, self.said.get("serves", ()))),
+            tuple(map(_named, serves)),
         )
         return Claim(self.source.name, self.source.trusted, self.listed, entry)
 
-    @property
-    def _seen(self) -> float | None:
-        """None before anything was heard."""
-        return self.last_seen.timestamp() if self.last_seen else None
+    def _is_latest(self, named: dict[str, Any]) -> bool:
+        return bool(named["seen"] == self.last_seen.timestamp())
 
 
 def _stored(named: Named, now: datetime) -> dict[str, Any]:

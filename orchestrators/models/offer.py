@@ -33,7 +33,7 @@ class Offer(models.Model):
         max_length=200,
         blank=True,
         validators=[PATH],
-        help_text="Put before the client's worker path, such as v1/depth.",
+        help_text="Put before the client's worker path, such as v1/depth; of a Live Runner apps/depth/app.",
     )
     mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.ACTIVE)
     max_in_flight = models.PositiveIntegerField(
@@ -43,7 +43,9 @@ class Offer(models.Model):
         help_text="Calls at once. Empty: the capability's or the profile's, within what it claims.",
     )
     price = PriceField(
-        null=True, blank=True, help_text="Direct protocol only, such as 10 wei/second; BYOC quotes its own."
+        null=True,
+        blank=True,
+        help_text="Direct protocol only, such as 10 wei/second; orchestrators quote their own.",
     )
     share = models.FloatField(
         default=1.0,
@@ -65,10 +67,13 @@ class Offer(models.Model):
         return f"{self.orchestrator} / {self.capability}"
 
     def clean(self) -> None:
-        if self.price is None or self.orchestrator_id is None:
-            return  # without an orchestrator the form says so itself
-        if self.orchestrator.protocol != ProtocolChoice.DIRECT:
-            raise ValidationError({"price": "A BYOC orchestrator quotes its own price; leave this empty."})
+        if self.orchestrator_id is None:
+            return  # the form says so itself
+        protocol = self.orchestrator.protocol
+        if self.price is not None and protocol != ProtocolChoice.DIRECT:
+            raise ValidationError({"price": "An orchestrator quotes its own price; leave this empty."})
+        if not self.path and protocol == ProtocolChoice.LIVE_RUNNER:
+            raise ValidationError({"path": "A Live Runner needs the path of its app, such as apps/depth/app."})
 
     @property
     def name_on_wire(self) -> str:

@@ -26,6 +26,7 @@ class Mode(models.TextChoices):
 
 class ProtocolChoice(models.TextChoices):
     BYOC = "byoc", "BYOC: through a Livepeer orchestrator"
+    LIVE_RUNNER = "live-runner", "Live Runner: an app behind a Livepeer orchestrator"
     DIRECT = "direct", "direct: the container's own HTTP API"
 
 

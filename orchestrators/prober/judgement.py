@@ -140,7 +140,7 @@ def _words(judgement: Judgement) -> Iterator[str]:
         yield "no free slot"
     elif judgement.claim.falling:
         yield f"its free slots fell to {judgement.claim.capacity} of {judgement.claim.largest}: ranked later"
-    if finding.sighting is not None and assignment.target.protocol == "byoc" and judgement.price is None:
+    if finding.sighting is not None and assignment.target.protocol != "direct" and judgement.price is None:
         yield "bad quote: no price that could be paid"
     if assignment.model and judgement.model != assignment.model:
         yield f"implementation changed from {assignment.model!r} to {judgement.model!r}"

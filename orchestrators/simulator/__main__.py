@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--bulk", type=int, default=0, metavar="N", help="add capabilities cap-1 ... cap-N (echo, 100 wei)")
     add("--fault", action="append", default=[], metavar="NAME=FAULT[:OPTION=VALUE,...]", help="repeatable")
     add("--direct", action="store_true", help="the containers alone, without an orchestrator in front")
+    add("--live-runner", action="store_true", help="apps behind a Live Runner orchestrator; give them price=0")
     add("--secret", default="secret", help="what containers register with (default: %(default)s)")
     add("--tls-cert", metavar="FILE", help="PEM; serves https")
     add("--tls-key", metavar="FILE", help="PEM; needed unless the certificate's file holds it")
@@ -107,7 +108,7 @@ def _simulators(options: argparse.Namespace) -> list[Simulator]:
             options.name if options.endpoints == 1 else f"{options.name}-{number + 1}",
             port=options.port and options.port + number,
             capabilities=containers,
-            protocol="direct" if options.direct else "byoc",
+            protocol="direct" if options.direct else "live-runner" if options.live_runner else "byoc",
             host=options.host,
             tls=tls,
             secret=options.secret,

@@ -40,6 +40,7 @@ class Job:
     livepeer: Mapping[str, object]
     raw_headers: Mapping[bytes, bytes]
     body: bytes
+    method: str = "POST"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -176,7 +177,9 @@ class Registry:
         self, registration: Registration, exchange: Exchange, path: bytes, livepeer: Mapping[str, object]
     ) -> Job:
         """Remember the job that has just come."""
-        job = Job(registration.name, path, exchange.query, livepeer, exchange.headers, exchange.body)
+        job = Job(
+            registration.name, path, exchange.query, livepeer, exchange.headers, exchange.body, exchange.method
+        )
         self.calls[registration.name] += 1
         self.jobs.append(job)
         registration.last = job

@@ -21,13 +21,16 @@ from orchestrators.simulator.containers import Container
 from orchestrators.simulator.direct import Direct
 from orchestrators.simulator.faults import Fault, FaultError
 from orchestrators.simulator.registry import Job, Registration, Registry
-from orchestrators.simulator.wire import Connection, Exchange, Running
+from orchestrators.simulator.runner import Runner
+from orchestrators.simulator.wire import Connection, Exchange, Handler, Running
 
-Protocol = Literal["byoc", "direct"]
+Protocol = Literal["byoc", "live-runner", "direct"]
 
 
 class Simulator:
     """One orchestrator (or, with `protocol="direct"`, its containers alone) on a port of this machine.
+
+    With `protocol="live-runner"` its containers are apps, `simulator/depth` at `apps/depth/app`.
 
         async with Simulator(name="alder", capabilities=[Container("depth", price=10)]) as alder:
             alder.fault("depth", "gpu_oom", times=1)
@@ -67,11 +70,16 @@ class Simulator:
             keep_jobs=keep_jobs,
             protocol=protocol,
         )
-        direct = protocol == "direct"
-        routes = Direct(self.registry) if direct else Byoc(self.registry, lambda: self.service_uri, secret)
-        self._handle = routes.handle
+        self._handle = self._routes(secret)
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
+
+    def _routes(self, secret: str) -> Handler:
+        if self.protocol == "direct":
+            return Direct(self.registry).handle
+        if self.protocol == "live-runner":
+            return Runner(self.registry, lambda: self.service_uri).handle
+        return Byoc(self.registry, lambda: self.service_uri, secret).handle
 
     def __repr__(self) -> str:
         state = "listening" if self._server else "stopped"

@@ -76,7 +76,10 @@ class Body(Protocol):
 # Not frozen, though nobody assigns to one: every request makes one, at a quarter of the price (1-2 us).
 @dataclass(slots=True, unsafe_hash=True)
 class Call:
-    """One attempt at one offer. `request` and `parameters` are JSON texts and travel unchanged."""
+    """One attempt at one offer. `request` and `parameters` are JSON texts and travel unchanged.
+
+    `method` and `query` (without its question mark) reach those whose protocol has words for them.
+    """
 
     request_id: str
     worker_path: bytes
@@ -86,6 +89,8 @@ class Call:
     request: str = "{}"
     parameters: str = "{}"
     headers: Mapping[str, str] = field(default_factory=dict)
+    method: bytes = b"POST"
+    query: bytes = b""
 
 
 class Reply(Protocol):

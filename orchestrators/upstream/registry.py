@@ -13,7 +13,9 @@ from orchestrators.upstream.signing import Offline
 if TYPE_CHECKING:
     from orchestrators.upstream.transport import Pool
 
-PROTOCOLS = ("byoc", "direct")
+PROTOCOLS = ("byoc", "live-runner", "direct")
+# Those that have a word for a request's method; the others know POST alone.
+KEEPS_METHOD = frozenset({"live-runner"})
 
 
 class Upstreams:
@@ -22,8 +24,13 @@ class Upstreams:
     def __init__(self, pool: Pool, sender: str) -> None:
         from orchestrators.upstream.byoc import Byoc
         from orchestrators.upstream.direct import Direct
+        from orchestrators.upstream.live_runner import LiveRunner
 
-        self._by_name: dict[str, Upstream] = {"byoc": Byoc(pool, Offline(sender)), "direct": Direct(pool)}
+        self._by_name: dict[str, Upstream] = {
+            "byoc": Byoc(pool, Offline(sender)),
+            "live-runner": LiveRunner(pool),
+            "direct": Direct(pool),
+        }
 
     def __getitem__(self, protocol: str) -> Upstream:
         """KeyError: a sentence for the operator."""

@@ -1,6 +1,7 @@
 """The DRF views of the data plane: HTTP in, one call of the routing service, HTTP out.
 
 POST /v1/capabilities/<slug>[/<worker path>]   infer
+any  /v1/capabilities/<slug>/<worker path>     the same, by offers whose protocol keeps methods
 GET  /v1/capabilities[/<slug>]                 what this client may call
 POST /process/request/<worker path>            the stock gateway's route, job header and all
 any  /process/stream/...                       not offered yet: 501
@@ -11,6 +12,7 @@ from __future__ import annotations
 import inspect
 import secrets
 import time
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
@@ -22,6 +24,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from orchestrators.upstream.registry import KEEPS_METHOD
 from routing.api.authentication import IsClient, KeyAuthentication
 from routing.api.problems import document, refusal_for, refuse
 from routing.api.problems import response as problem_response
@@ -34,10 +37,10 @@ from routing.core.selection import sift
 from routing.core.trace import trace_of
 from routing.delivery import Delivery
 from routing.runtime import Runtime
-from routing.table import ClientEntry, Lane, RoutingTable
+from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
 from routing.trip import InferenceCall, refused_record
 
-HANDLED = frozenset({"GET", "POST"})
+HANDLED = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 # Client headers that may reach a container; never Authorization, Cookie or anything about the client.
 PASSED_UPSTREAM = ("accept", "accept-language")
@@ -181,6 +184,7 @@ class Inferring(DataPlaneView):
             body=incoming,
             headers={name: meta[key] for name, key in _META_KEYS if key in meta},
             trace=trace_of(meta.get("HTTP_TRACEPARENT"), meta.get("HTTP_TRACESTATE"), self.request_id),
+            query=meta["QUERY_STRING"].encode("latin-1"),
             **wishes,
         )
         result = await self.runtime.service.infer(call)
@@ -230,19 +234,37 @@ class StreamedAnswer(StreamingHttpResponse):
 class CapabilityView(Inferring):
     """`/v1/capabilities/<slug>[/<worker path>]`."""
 
+    http_method_names = ["get", "post", "put", "patch", "delete"]
+
     @property
     def allowed_methods(self) -> list[str]:
-        """Behind a worker path there is nothing to describe."""
-        return ["POST"] if self.kwargs["path"] else super().allowed_methods
-
-    def get(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
-        if path:
-            raise MethodNotAllowed("GET")
-        return JsonResponse(describe(self, slug), headers={"x-request-id": self.request_id})
+        """Behind a worker path there is nothing to describe: other methods are for those who keep them."""
+        if not self.kwargs["path"]:
+            return ["GET", "POST"]
+        keep = any(map(keeps_method, self.table.offers_of(self.kwargs["slug"])))
+        return super().allowed_methods if keep else ["POST"]
 
     async def post(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
         lane = self.lane(slug)
         return await self.infer(lane, path, timeout=timeout_wish(request))
+
+    async def other(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
+        lane, method = self.lane(slug), request.method or ""
+        if method not in self.allowed_methods:
+            raise MethodNotAllowed(method)
+        kept = replace(lane, offers=tuple(filter(keeps_method, lane.offers)))
+        return await self.infer(kept, path, timeout=timeout_wish(request), method=method.encode("ascii"))
+
+    put = patch = delete = other
+
+    async def get(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
+        if path:
+            return await self.other(request, slug, path)
+        return JsonResponse(describe(self, slug), headers={"x-request-id": self.request_id})
+
+
+def keeps_method(offer: OfferEntry) -> bool:
+    return offer.target.protocol in KEEPS_METHOD
 
 
 class CapabilitiesView(DataPlaneView):

@@ -80,6 +80,7 @@ class Why(StrEnum):
     UNTRUSTED = "untrusted"
     REJECTED = "rejected"
     API_MISMATCH = "api_mismatch"
+    PAYMENT = "payment"
 
 
 # A wrong answer or a refused credential does not get better by being the only choice: no last resort.

@@ -58,9 +58,9 @@ def lane(plan: Plan, offers: Offers, applying: list[Price | None]) -> Lane:
 
 def _too_dear(price: Price, ceilings: list[Price], suggestion: str | None) -> tuple[Why, str] | None:
     """Exact: one wei above is above. `suggestion`: given when nobody has decided on a ceiling."""
+    if price.wei == 0:
+        return None  # in whatever unit
     if suggestion is not None:
-        if price.wei == 0:
-            return None
         return Why.PRICE_CEILING, f"{price}, and no ceiling is set: its profile suggests {suggestion}"
     for ceiling in ceilings:
         if price.unit is not ceiling.unit:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrators.core.fit import Fit, fit_of
+from orchestrators.core.price import Price
 from orchestrators.models import Mode, Offer, Orchestrator
 from orchestrators.models.orchestrator import ProtocolChoice
 from orchestrators.upstream.base import Target
@@ -101,7 +102,7 @@ def _place(
     direct = protocol == ProtocolChoice.DIRECT
     text = own_price if direct else quote
     price = price_of(text) if text else None
-    inactive = _inactive(home_mode, mode)
+    inactive = _inactive(home_mode, mode) or _unpayable(protocol, price)
     if inactive is not None or price is None:
         verdict = inactive or (Why.BAD_QUOTE, _no_price(text, direct=direct, probed=claimed is not None))
         offers.refused.append(Refused(offer_id, name, *verdict))
@@ -130,6 +131,13 @@ def _inactive(home_mode: str, mode: str) -> tuple[Why, str] | None:
     if mode != Mode.ACTIVE:
         return Why.MODE_OFFER, f"the offer is {mode}"
     return None
+
+
+def _unpayable(protocol: str, price: Price | None) -> tuple[Why, str] | None:
+    """A priced runner answers 402 until it is paid by ticket, which nobody here can do yet."""
+    if protocol != ProtocolChoice.LIVE_RUNNER or price is None or price.wei == 0:
+        return None
+    return Why.PAYMENT, f"asks {price} to be paid by ticket; this gateway calls unpaid runners only"
 
 
 def _no_price(text: str | None, *, direct: bool, probed: bool) -> str:

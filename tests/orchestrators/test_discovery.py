@@ -160,6 +160,60 @@ def test_excluded_addresses_hosts_and_identities_are_left_out() -> None:
     assert set(modes()) == {O2, "https://o4.example:8935"}
 
 
+def runners(*paths: str, app: str = "acme/depth") -> list[dict[str, Any]]:
+    listed = [{"url": f"{O1}/{path}", "app": app, "mode": "single-shot"} for path in paths]
+    return [{"address": O1, "runners": listed}]
+
+
+def test_an_orchestrators_runners_become_offers_of_their_protocol(lists: ListServer) -> None:
+    """An orchestrator's own GET /discovery, and the part of an app's name behind its owner."""
+    lists.say["/discovery"] = runners("apps/a/app")
+    run(source(url=f"{lists.url}/discovery", trusted=True))
+    found = Offer.objects.get()
+    assert (found.orchestrator.protocol, found.capability.slug) == ("live-runner", "depth")
+    assert (found.wire_name, found.path, found.mode) == ("acme/depth", "apps/a/app", "active")
+
+
+def test_a_runner_that_registers_anew_is_followed(lists: ListServer) -> None:
+    """To whichever of its paths is there, without changing between two that are."""
+    lists.say["/discovery"] = runners("apps/b/app")
+    one = source(url=f"{lists.url}/discovery", trusted=True)
+    run(one)
+    lists.say["/discovery"] = runners("apps/a/app", "apps/b/app")
+    assert run(one, now=NOW + timedelta(minutes=5)).changes == []
+    lists.say["/discovery"] = runners("apps/d/app", "apps/c/app")
+    plan = run(one, now=NOW + timedelta(minutes=10))
+    assert plan.changes == [
+        "~ offer o1.example / depth: path apps/b/app -> apps/c/app (naap is trusted)",
+    ]
+    assert plan.events == [
+        f"naap: {O1} no longer serves acme/depth at apps/a/app, acme/depth at apps/b/app; kept as last seen."
+    ]
+    assert Offer.objects.get().path == "apps/c/app"
+
+
+def test_nobody_untrusted_moves_an_active_runner(lists: ListServer) -> None:
+    home = orchestrator("home", O1, protocol="live-runner")
+    offer(home, "depth", wire_name="acme/depth", path="apps/a/app")
+    lists.say["/discovery"] = runners("apps/evil/app")
+    plan = run(source(url=f"{lists.url}/discovery"))
+    assert plan.changes == []
+    assert plan.notes == ["home / depth: path apps/a/app here, apps/evil/app by naap."]
+
+
+def test_what_an_orchestrator_does_not_speak_is_noted(lists: ListServer) -> None:
+    orchestrator("home", O1)
+    lists.say["/discovery"] = runners("apps/a/app")
+    plan = run(
+        source(url=f"{lists.url}/discovery"),
+        source("names", text=f'[{{"address": "{O1}", "capabilities": ["x/pose"]}}]'),
+    )
+    assert plan.notes == [
+        "home: acme/depth (live-runner) cannot be called by byoc.",
+        "home: x/pose (live-runner) cannot be called by byoc.",
+    ]
+
+
 # --- last good -----------------------------------------------------------------------------------
 
 

@@ -261,7 +261,7 @@ def test_a_byoc_offer_has_no_price_of_its_own() -> None:
     document = example()
     document["orchestrators"][0]["offers"][0]["price"] = "10 wei/second"
     [error] = errors(document)
-    assert error.startswith("orchestrators[0].offers[0].price: A BYOC orchestrator quotes its own price")
+    assert error.startswith("orchestrators[0].offers[0].price: An orchestrator quotes its own price")
 
 
 def test_an_address_belongs_to_one() -> None:

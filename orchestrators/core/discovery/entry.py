@@ -177,7 +177,8 @@ def describe(value: object) -> str:
 
 
 def _joined(known: Entry | None, entry: Entry) -> Entry:
-    """One endpoint told of twice: the first that says something counts; of a name, the first with a price."""
+    """One endpoint told of twice: the first that says something counts; of a name, the first with a price.
+    Runners of one app at several paths are several."""
     if known is not None:
         entry = Entry(
             entry.service_uri,
@@ -186,10 +187,11 @@ def _joined(known: Entry | None, entry: Entry) -> Entry:
             known.region or entry.region,
             known.serves + entry.serves,
         )
-    serves: dict[str, Named] = {}
+    serves: dict[tuple[str, str], Named] = {}
     for each in entry.serves:
-        if each.name not in serves or (each.price and not serves[each.name].price):
-            serves[each.name] = each
+        key = each.name, each.path
+        if key not in serves or (each.price and not serves[key].price):
+            serves[key] = each
     if len(serves) > MOST_NAMES:
         raise NotTheFormat(f"{entry.service_uri} serves more than {MOST_NAMES} names.")
     return replace(entry, serves=tuple(serves.values()))

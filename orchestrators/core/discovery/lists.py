@@ -9,6 +9,7 @@ discovery-service, and this gateway's own export.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from orchestrators.core.discovery.entry import (
@@ -42,7 +43,6 @@ PIPELINES = frozenset(
     }
 )
 _UNITS = {"seconds": Unit.SECOND, "fixed": Unit.REQUEST}  # 720p-pixel-seconds has no counterpart here
-_SINGLE_SHOT = ("", "single-shot")
 
 
 def orch_addr(addresses: str) -> list[str]:
@@ -112,17 +112,18 @@ def _capability(value: object) -> Named:
 
 
 def _runners(value: object) -> Iterator[tuple[str, Named]]:
-    """(where, what) of those a request can be sent to; persistent ones want a session."""
+    """(where, what) of those a request can be sent to: others want a session, or cannot be read."""
     for item in _listed({"runners": value}, "runners"):
-        said = described_object(item, "a runner")
-        if said.get("mode", "") not in _SINGLE_SHOT:
-            continue
-        where, path = _split(said.get("url"))
-        free = count(said.get("capacity_available"))
-        yield (
-            where,
-            Named(name(said.get("app")), Kind.RUNNER, _price(said.get("price_info")), path, capacity=free),
-        )
+        if isinstance(item, dict) and item.get("mode") == "single-shot":
+            with suppress(ValueError):
+                yield _runner(item)
+
+
+def _runner(said: dict[str, Any]) -> tuple[str, Named]:
+    where, path = _split(said.get("url"))
+    free = count(said.get("capacity_available"))
+    app, price = name(said.get("app")), _price(said.get("price_info"))
+    return where, Named(app, Kind.RUNNER, price, path, capacity=free)
 
 
 def _split(url: object) -> tuple[str, str]:
@@ -136,7 +137,9 @@ def _split(url: object) -> tuple[str, str]:
 
 
 def _price(value: object) -> str:
-    """ "" for a price whose unit has no counterpart, or that is none."""
+    """ "" for a price whose unit has no counterpart, or that is none. Who names none works for nothing."""
+    if value is None:
+        return str(Price(0, 1, Unit.SECOND))
     said = value if isinstance(value, dict) else {}
     unit = _UNITS.get(said.get("unit", "") if isinstance(said.get("unit"), str) else "")
     wei = said.get("price", 0)

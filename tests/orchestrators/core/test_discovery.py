@@ -262,19 +262,21 @@ def test_a_name_is_one_line_of_ascii(name: object) -> None:
         ({"price": 7.5, "unit": "seconds"}, ""),
         ({"price": -1, "unit": "seconds"}, ""),
         ({"price": 1, "unit": 5}, ""),
-        (None, ""),
+        ("7 wei", ""),
+        (None, "0 wei/second"),
     ],
 )
 def test_a_runners_price(price: object, told: str) -> None:
-    runner = {"url": f"{O1}/apps/a/app", "app": "a/b", "price_info": price, "capacity_available": True}
+    runner = {"url": f"{O1}/apps/a/app", "app": "a/b", "mode": "single-shot", "price_info": price}
     (entry,) = addresses({"address": O1, "runners": [runner]}).entries
     assert entry.serves == (Named("a/b", Kind.RUNNER, told, "apps/a/app"),)
 
 
 @pytest.mark.parametrize("url", [None, "/apps/a", f"{O1}/apps/a?x", f"{O1}/a b"])
-def test_a_runner_without_an_endpoint_leaves_the_entry_out(url: object) -> None:
-    with pytest.raises(NotTheFormat):
-        addresses({"address": O1, "runners": [{"url": url, "app": "a/b"}]})
+def test_a_runner_without_an_endpoint_is_passed_over(url: object) -> None:
+    good = {"url": f"{O1}/apps/a/app", "app": "a/b", "mode": "single-shot", "capacity_available": True}
+    (entry,) = addresses({"address": O1, "runners": [good | {"url": url}, good, good | {"app": 5}, 7]}).entries
+    assert entry.serves == (Named("a/b", Kind.RUNNER, "0 wei/second", "apps/a/app"),)
 
 
 def test_prices_of_the_network() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrators.upstream.byoc import Byoc
 from orchestrators.upstream.direct import Direct
+from orchestrators.upstream.live_runner import LiveRunner
 from orchestrators.upstream.registry import PROTOCOLS, Upstreams
 
 from .conftest import MakePool
@@ -16,7 +17,7 @@ from .conftest import MakePool
 
 async def test_it_knows_every_protocol_by_name(make_pool: MakePool):
     upstreams = Upstreams(make_pool(), "0xabc")
-    assert [type(upstreams[name]) for name in PROTOCOLS] == [Byoc, Direct]
+    assert [type(upstreams[name]) for name in PROTOCOLS] == [Byoc, LiveRunner, Direct]
     with pytest.raises(KeyError, match="'smtp' is not a protocol this gateway speaks"):
         upstreams["smtp"]
 

@@ -51,6 +51,8 @@ WRONG = {
     "BYOCGW_MAX_BODY": ("64 MiB", "BYOCGW_MAX_BODY: '64 MiB' is not a whole number."),
     "BYOCGW_REPLAY_MEMORY": ("-1", "BYOCGW_REPLAY_MEMORY: -1 is too small; the least is 0."),
     "BYOCGW_MAX_IN_FLIGHT": ("0", "BYOCGW_MAX_IN_FLIGHT: 0 is too small; the least is 1."),
+    "BYOCGW_JOURNAL_FSYNC": ("-1", "BYOCGW_JOURNAL_FSYNC: -1.0 is too small; the least is 0.0."),
+    "BYOCGW_KEEP_JOBS": ("a month", "BYOCGW_KEEP_JOBS: 'a month' is not a whole number."),
     "BYOCGW_STREAM_IDLE_TIMEOUT": ("soon", "BYOCGW_STREAM_IDLE_TIMEOUT: 'soon' is not a number of seconds."),
     "BYOCGW_STREAM_TOTAL_TIMEOUT": ("0", "BYOCGW_STREAM_TOTAL_TIMEOUT: 0.0 is too small; the least is 1."),
     "BYOCGW_DECISION_SAMPLE": ("10", "BYOCGW_DECISION_SAMPLE: '10' is not a number from 0 to 1."),
@@ -178,3 +180,9 @@ def test_check_deploy_warns_of_plain_http_and_of_named_orchestrators() -> None:
     assert "(byocgw.W101) Keys and log-ins travel unencrypted." in said.stderr
     assert "(byocgw.W102) Answers name the orchestrator" in said.stderr
     assert start(sys.executable, "manage.py", "check", DATABASE_URL="sqlite://:memory:").returncode == 0
+
+
+def test_sqlite_commits_are_as_durable_as_the_journal() -> None:
+    """A file of the journal goes once its lines are committed; so a commit must not go with the power."""
+    for every, durability in (("0", "NORMAL"), ("1", "FULL")):
+        assert f"synchronous={durability}" in read("DATABASES", BYOCGW_JOURNAL_FSYNC=every)["DATABASES"]

@@ -38,12 +38,17 @@ class Job(models.Model):
 
     class Meta:
         ordering = ["-at"]
-        # one for each filter of the admin: the rarest name is found without reading the table
+        # One for each filter of the admin: the rarest name is found without reading the table. Each holds the
+        # other columns too, so that two filters that never meet are found out within the index.
         indexes = [
-            models.Index(fields=["capability", "-at"], name="job_of_capability"),
-            models.Index(fields=["client", "-at"], name="job_of_client"),
-            models.Index(fields=["orchestrator", "-at"], name="job_of_orchestrator"),
-            models.Index(fields=["code", "-at"], name="job_of_code"),
+            models.Index(
+                fields=["capability", "-at", "client", "orchestrator", "code"], name="job_of_capability"
+            ),
+            models.Index(fields=["client", "-at", "capability", "orchestrator", "code"], name="job_of_client"),
+            models.Index(
+                fields=["orchestrator", "-at", "client", "capability", "code"], name="job_of_orchestrator"
+            ),
+            models.Index(fields=["code", "-at", "client", "capability", "orchestrator"], name="job_of_code"),
         ]
 
     def __str__(self) -> str:
@@ -69,8 +74,8 @@ class Attempt(models.Model):
     class Meta:
         ordering = ["job", "number"]
         indexes = [
-            models.Index(fields=["orchestrator", "-at"], name="attempt_of_orchestrator"),
-            models.Index(fields=["capability", "-at"], name="attempt_of_capability"),
+            models.Index(fields=["orchestrator", "-at", "capability"], name="attempt_of_orchestrator"),
+            models.Index(fields=["capability", "-at", "orchestrator"], name="attempt_of_capability"),
         ]
 
     def __str__(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from io import StringIO
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
@@ -21,6 +23,7 @@ from routing.journal.sample import Sample
 from routing.models import Attempt, Chore, Job, UsageHour
 from tests.orchestrators.scenes import offer, orchestrator
 from tests.routing.journal.cast import attempt, job
+from tests.support.gateway import Gateway
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +87,20 @@ def test_one_process_prunes_an_hour() -> None:
     assert not retention.is_due(NOW + timedelta(minutes=59))
     assert retention.is_due(NOW + timedelta(minutes=60))
     assert Chore.objects.get().due == NOW + timedelta(hours=2)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_worker_prunes_when_it_is_due(gateway: Gateway) -> None:
+    def make_old_history_due() -> None:
+        store([record(40), record(0)], Sample())
+        Chore.objects.update_or_create(name="prune history", defaults={"due": NOW - DAY})
+
+    await sync_to_async(make_old_history_due)()
+    until = time.monotonic() + 10
+    while await sync_to_async(kept)() != ([], []) and time.monotonic() < until:
+        await gateway.runtime.prune()
+    assert await sync_to_async(kept)() == ([], [])  # both days are months ago by now
+    assert (await Chore.objects.aget()).due > timezone.now()
 
 
 def run(*arguments: str) -> str:

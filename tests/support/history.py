@@ -19,13 +19,18 @@ _QUERIES = {
         *("", "?p=150", "?code=ok", "?code=exhausted", "?code=deadline", "?code=body_too_large"),
         *("?capability=capability-1", "?capability=capability-rare", "?client=client-1", "?client=client-rare"),
         *("?orchestrator=orchestrator-1", "?orchestrator=orchestrator-rare"),
-        *("?code=exhausted&client=client-1", "?client=client-1&orchestrator=orchestrator-2"),
+        *("?code=exhausted&client=client-10", "?code=exhausted&client=client-1"),  # the second never meet
+        *("?capability=capability-1&client=client-2", "?client=client-1&orchestrator=orchestrator-2"),
         *(f"?q={40_000:032x}", "?q=nobody"),
     ),
     "routing/attempt": (
         *("", "?p=150", "?capability=capability-1", "?capability=capability-rare"),
         *("?orchestrator=orchestrator-1", "?orchestrator=orchestrator-rare"),
-        *("?capability=capability-1&orchestrator=orchestrator-1", f"?q={40_000:032x}"),
+        *(
+            "?capability=capability-1&orchestrator=orchestrator-1",
+            "?capability=capability-1&orchestrator=orchestrator-2",
+            f"?q={40_000:032x}",
+        ),
     ),
     "orchestrators/healthsnapshot": (
         *("", "?p=150", "?source__exact=probe", "?source__exact=trial", "?outcome=ok", "?outcome=gpu_oom"),
@@ -127,9 +132,9 @@ def _fill_day(model: type[Job | Attempt | HealthSnapshot], day: datetime, number
         "id": dialect["id"],
         "at": dialect["at"].format(day=int(day.timestamp()), step=86400 / rows),
         "offers": ORCHESTRATORS,
-        "name_client": f"'client-' || n % {CLIENTS}",
-        "name_capability": f"'capability-' || n % {CAPABILITIES}",
-        "name_orchestrator": f"'orchestrator-' || n % {ORCHESTRATORS}",
+        "name_client": f"'client-' || (n % {CLIENTS})",
+        "name_capability": f"'capability-' || (n % {CAPABILITIES})",
+        "name_orchestrator": f"'orchestrator-' || (n % {ORCHESTRATORS})",
     }
     columns = _COLUMNS[model]
     names = ", ".join(f'"{name}"' for name in columns)

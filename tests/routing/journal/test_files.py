@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,24 @@ def test_it_tells_how_much_waits_since_when_and_what_it_adopted(open_journal: Ma
     assert ours.lag == 7
     drain(ours)
     assert (ours.backlog, ours.lag, ours.state) == (0, 0.0, State.WRITING)
+
+
+def test_it_syncs_what_is_new_beside_a_thread_that_closes_files(
+    open_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Against a loss of power: the file itself, and once its name in the folder."""
+    calls: list[str] = []
+    data, both = os.fdatasync, os.fsync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (calls.append("lines"), data(fd)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("name"), both(fd)))
+    journal = open_journal()
+    journal.append(job())
+    journal.sync()
+    journal.sync()
+    assert calls == ["lines", "name"]
+    journal.append(job("job-2"))
+    journal.sync()
+    assert calls == ["lines", "name", "lines"]
+    journal.close()
+    journal.sync()
+    assert not caplog.records

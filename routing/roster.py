@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrators.core.health import State
-from orchestrators.core.price import Price, Unit
+from orchestrators.core.price import Unit
 from orchestrators.models.orchestrator import ProtocolChoice
 from orchestrators.scoreboard import Scoreboard
 from routing.candidates import view
@@ -29,10 +29,10 @@ _WELL = frozenset({State.HEALTHY, State.DEGRADED})
 
 @dataclass(slots=True)
 class Member:
-    """`serves`: wire name -> price."""
+    """`serves`: by wire name."""
 
     service_uri: str
-    serves: dict[str, Price] = field(default_factory=dict)
+    serves: dict[str, OfferEntry] = field(default_factory=dict)
 
 
 def roster(table: RoutingTable, slugs: Collection[str], *, now: float, tier: str | None = None) -> list[Member]:
@@ -46,7 +46,7 @@ def roster(table: RoutingTable, slugs: Collection[str], *, now: float, tier: str
         lane = table.lane(slug, tier)
         for offer in _well(lane, board, table.revision, now) if lane else ():
             uri = offer.target.service_uri
-            found.setdefault(uri, Member(uri)).serves[offer.target.wire_name] = offer.price
+            found.setdefault(uri, Member(uri)).serves[offer.target.wire_name] = offer
     return list(found.values())
 
 
@@ -66,9 +66,18 @@ def _well(lane: Lane, board: Scoreboard, revision: int, now: float) -> Iterator[
 
 def as_addresses(members: list[Member]) -> list[dict[str, Any]]:
     """`-orchWebhookUrl`: the score is a number there, and other keys are ignored."""
-    return [
-        {"address": each.service_uri, "score": TRUSTED, "capabilities": sorted(each.serves)} for each in members
+    return [_listed(each) for each in members]
+
+
+def _listed(member: Member) -> dict[str, Any]:
+    """Runners as an orchestrator's own list has them; their prices are its to say."""
+    runners = [
+        {"url": f"{member.service_uri}/{offer.target.path.strip('/')}", "app": name, "mode": "single-shot"}
+        for name, offer in sorted(member.serves.items())
+        if offer.target.protocol == ProtocolChoice.LIVE_RUNNER
     ]
+    listed = {"address": member.service_uri, "score": TRUSTED, "capabilities": sorted(member.serves)}
+    return listed | ({"runners": runners} if runners else {})
 
 
 def as_network(members: list[Member]) -> dict[str, Any]:
@@ -82,13 +91,13 @@ def as_network(members: list[Member]) -> dict[str, Any]:
                 "orch_uri": each.service_uri,
                 "capabilities_prices": [
                     {
-                        "pricePerUnit": price.wei,
-                        "pixelsPerUnit": price.units,
+                        "pricePerUnit": offer.price.wei,
+                        "pixelsPerUnit": offer.price.units,
                         "capability": BYOC,
                         "constraint": name,
                     }
-                    for name, price in sorted(each.serves.items())
-                    if price.unit is Unit.SECOND
+                    for name, offer in sorted(each.serves.items())
+                    if offer.target.protocol == ProtocolChoice.BYOC and offer.price.unit is Unit.SECOND
                 ],
             }
             for each in members

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -76,6 +77,7 @@ def literal(host: str) -> Address | None:
         return None
 
 
+@lru_cache(maxsize=4096)  # 20 us, for addresses that are connected to again and again
 def _kind(address: Address) -> str:
     """ "" for an address of the public internet."""
     found = next((kind for network, kind in _NETWORKS if address in network), "")

@@ -117,6 +117,17 @@ def test_both_documents_are_read_again_by_discovery(client: Browser) -> None:
     )
 
 
+def test_runners_are_told_with_their_paths_and_are_no_byoc(client: Browser) -> None:
+    Orchestrator.objects.filter(name="alder").update(protocol="live-runner")
+    Offer.objects.filter(orchestrator__name="alder").update(wire_name="acme/depth", path="apps/depth/app")
+    Advert.objects.update(price="0 wei/second")
+    entries = read(Format.ADDRESSES, json.dumps(told(client)).encode()).entries
+    (alder,) = [each for each in entries if "alder" in each.service_uri]
+    assert alder.serves == (Named("acme/depth", Kind.RUNNER, "0 wei/second", "apps/depth/app"),)
+    listed = {each["orch_uri"]: each["capabilities_prices"] for each in told(client, NETWORK)["orchestrators"]}
+    assert listed["https://alder.example:8935"] == []
+
+
 # --- who may read it -----------------------------------------------------------------------------
 
 

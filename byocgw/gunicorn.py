@@ -15,12 +15,14 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import environ
 from gunicorn.util import parse_address
 from uvicorn_worker import UvicornWorker
 
 from byocgw import logs
+from routing import succession
 from routing.metrics import sharing
 
 environ.Env.read_env(Path(__file__).resolve().parent.parent / ".env")
@@ -84,11 +86,15 @@ accesslog = None  # the journal keeps what happened, for a fraction of the cost
 errorlog = "-"
 
 
-# gunicorn's hooks, in the master: where workers leave what they counted, so that each can tell of all.
+# gunicorn's hooks, in the master. Workers are its forks and find what it left in these modules.
 
 
 def on_starting(server: object) -> None:
     sharing.open_folder()
+
+
+def pre_fork(server: Any, worker: Worker) -> None:
+    succession.takes_a_place = worker.age > server.num_workers
 
 
 def child_exit(server: object, worker: Worker) -> None:

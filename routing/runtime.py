@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from orchestrators import scoreboard
@@ -27,7 +28,7 @@ from orchestrators.models import OfferHealth
 from orchestrators.scoreboard import News, Scoreboard
 from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
-from routing import retention
+from routing import retention, succession
 from routing import table as tables
 from routing.allowances import Allowances, periods_at
 from routing.counts import Counts
@@ -94,7 +95,8 @@ class Runtime:
         self._news: News | None = None
 
     async def start(self) -> None:
-        """Raises when there is no database to build the first table from, or one older than the code."""
+        """Raises when there is no database to build the first table from (a worker that takes another's place
+        waits for it), or one older than the code."""
         self.journal = Journal(
             settings.BYOCGW_JOURNAL_DIR, settings.BYOCGW_NODE, rows_a_second=settings.BYOCGW_JOBS_PER_SECOND
         )
@@ -115,7 +117,7 @@ class Runtime:
             decision_sample=settings.BYOCGW_DECISION_SAMPLE,
             access_sample=settings.BYOCGW_ACCESS_LOG,
         )
-        await self._refresher.insist(self._first_table)
+        await self._first_table()
         await self._hear()
         self._loop_watch.start()
         self.started = True
@@ -183,7 +185,18 @@ class Runtime:
 
     # --- refresh ---------------------------------------------------------------------------------
 
-    def _first_table(self) -> None:
+    async def _first_table(self) -> None:
+        while True:
+            try:
+                await self._refresher.insist(self._read_first_table)
+                return
+            except DatabaseError as exc:
+                if not succession.takes_a_place:
+                    raise
+                log.error("the database does not answer (%s); this worker waits for it, the others serve", exc)
+            await asyncio.sleep(REFRESH_EVERY)
+
+    def _read_first_table(self) -> None:
         refuse_old_schema()
         self._numbers = tables.numbers()
         self._take(tables.build(settings.WEB_CONCURRENCY))

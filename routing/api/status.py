@@ -42,6 +42,7 @@ class Status:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        self._before: dict[str, readiness.State] = {}
 
     async def answer(self, scope: Mapping[str, Any], send: Send) -> None:
         status, content_type, body = await self._told(scope)
@@ -79,16 +80,29 @@ class Status:
 
     async def watch(self) -> None:
         """Once a second: leave this worker's samples to the others; a log line for each check that changed."""
-        before: dict[str, readiness.State] = {}
-        while True:
+        try:
+            while True:
+                self._beat()
+                await asyncio.sleep(BEAT)
+        finally:
+            self._beat()  # what was counted since the last one
+
+    def _beat(self) -> None:
+        try:
             sharing.share(page.own(self.runtime), time.time())
-            found = readiness.checks(self.runtime, time.monotonic(), time.time())
-            for name, check in found.items():
-                if check.state is not before.get(name, readiness.State.OK) and name not in SPEAK_FOR_THEMSELVES:
-                    level = logging.INFO if check.state is readiness.State.OK else logging.WARNING
-                    log.log(level, "readiness: %s is %s: %s", name, check.state, dict(check.figures))
-            before = {name: check.state for name, check in found.items()}
-            await asyncio.sleep(BEAT)
+            self._tell_changes(readiness.checks(self.runtime, time.monotonic(), time.time()))
+        except Exception:  # a bug in one must not end all later ones
+            log.exception("this worker's state could not be told")
+
+    def _tell_changes(self, found: Mapping[str, readiness.Check]) -> None:
+        for name, check in found.items():
+            if (
+                check.state is not self._before.get(name, readiness.State.OK)
+                and name not in SPEAK_FOR_THEMSELVES
+            ):
+                level = logging.INFO if check.state is readiness.State.OK else logging.WARNING
+                log.log(level, "readiness: %s is %s: %s", name, check.state, dict(check.figures))
+        self._before = {name: check.state for name, check in found.items()}
 
 
 def may_read_metrics(
@@ -105,4 +119,5 @@ def may_read_metrics(
         address = ipaddress.ip_address((scope.get("client") or ("",))[0])
     except ValueError:
         return False
+    address = getattr(address, "ipv4_mapped", None) or address  # a socket for both families spells it so
     return any(address in network for network in networks)

@@ -137,3 +137,32 @@ def test_it_does_not_start_on_a_database_older_than_the_code(tmp_path: Path, wor
     said = f"cannot start: The database lacks migration orchestrators.{name}: run manage.py migrate."
     assert 1 <= ended.stderr.count(said) <= int(workers)
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker through /proc")
+def test_a_worker_that_is_killed_while_the_database_is_away_does_not_end_the_server(tmp_path: Path) -> None:
+    """Who takes its place waits for the database, and serves as soon as it answers."""
+    with (
+        SimulatorProcess("--name", "alder", "--capability", "depth:price=10") as simulator,
+        Served(tmp_path, document(simulator)) as gateway,
+    ):
+        away = gateway.database.with_suffix(".away")
+        gateway.database.rename(away)
+        gateway.kill_worker()
+        for _ in range(100):
+            if "this worker waits for it" in gateway.log():
+                break
+            threading.Event().wait(0.1)
+        threading.Event().wait(1.0)
+        assert gateway.process is not None and gateway.process.poll() is None
+        away.rename(gateway.database)
+        gateway.wait_until_serving()
+        answer = httpx.post(
+            f"{gateway.url}/v1/capabilities/depth",
+            json={"image": "a picture"},
+            headers=gateway.headers(),
+            trust_env=False,
+        )
+        assert answer.status_code == 200
+        assert gateway.log().count("this worker waits for it") <= 5  # repeated warnings are thinned

@@ -193,6 +193,8 @@ async def everything(gateway: Gateway) -> httpx.Response:
     ("client", "header", "allowed"),
     [
         ("127.0.0.1", b"", True),
+        ("::1", b"", True),
+        ("::ffff:127.0.0.1", b"", True),
         ("10.1.2.3", b"", False),
         ("10.1.2.3", b"Bearer open sesame", True),
         ("10.1.2.3", b"Bearer open", False),

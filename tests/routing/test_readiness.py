@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -140,3 +141,15 @@ async def test_the_consoles_first_page_shows_it(still: Gateway) -> None:
 
 def render() -> str:
     return Template("{% load gateway_state %}{% gateway_state %}").render(Context())
+
+
+async def test_a_change_of_a_check_is_one_line(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    """Not one a second; the database, the table and the journal say themselves what happened to them."""
+    caplog.set_level(logging.INFO, logger="routing.api.status")
+    async with Simulator("alder", capabilities=[Container("depth", price=10)]) as alder:
+        await depth_by(gateway, alder)
+        status, now = gateway.door.status, time.monotonic()
+        for later in (0, SILENT + 60, SILENT + 61, 0, 1):
+            status._tell_changes(checks(gateway.runtime, now, time.time() + later))
+    said = [record.getMessage() for record in caplog.records if record.name == "routing.api.status"]
+    assert [line.split(":")[1] for line in said] == [" prober is degraded", " prober is ok"]

@@ -54,6 +54,9 @@ core: setup ## the pure core alone, which its own tests must cover whole
 long: setup
 	$(BIN)/pytest -m long || [ $$? = 5 ]  # 5: there are none
 
+soak: setup ## mixed traffic with faults: does anything grow? (MINUTES=10)
+	$(BIN)/python -m tests.chaos.soak $(MINUTES)
+
 chaos: setup ## kill, lock, fill up, restart: what it must stand, in real processes and at length (10 minutes)
 	CHAOS=long $(BIN)/pytest -m long tests/chaos tests/routing/journal
 	CHAOS=long tests/support/postgres.sh $(BIN)/pytest -m long tests/routing/journal

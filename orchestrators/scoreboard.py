@@ -15,12 +15,14 @@ Clock: wall time in seconds, because what is observed here is also stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db import connection
 from django.db import transaction as db_transaction
+from django.db.models import Max
 
 from orchestrators import reputation
 from orchestrators.core import health as healths
@@ -75,6 +77,10 @@ class News:
     starved: tuple[int, ...]
 
 
+# Of each offer's row, as the database has it: what changes with any news.
+Marks = dict[int, tuple[Any, ...]]
+
+
 class Seat:
     """The right to have one call in flight at an offer. `release()` gives it back, once."""
 
@@ -103,7 +109,7 @@ class Scoreboard:
         # keyed by offer, so a database that is away for a day costs no memory
         self._transitions: dict[int, Transition] = {}
         self._claims: dict[int, bool] = {}
-        self._homes: Mapping[int, int] = {}  # offer -> orchestrator
+        self.homes: Mapping[int, int] = {}  # offer -> orchestrator
         self._unreached: dict[int, dict[int, float]] = {}  # orchestrator -> its offers, and when
         self._starved: set[int] = set()
 
@@ -123,7 +129,7 @@ class Scoreboard:
 
     def know(self, homes: Mapping[int, int]) -> None:
         """The offers a table has, each with its orchestrator; all others are forgotten."""
-        self._homes = homes
+        self.homes = homes
         self.forget(homes)
 
     def forget(self, known: Iterable[int]) -> None:
@@ -168,7 +174,7 @@ class Scoreboard:
 
         A look, no verdict: nothing is down by association (R59, R60).
         """
-        home = self._homes.get(offer_id)
+        home = self.homes.get(offer_id)
         if outcome.cls is not OutcomeClass.UNREACHABLE or home is None:
             return False
         recent = {each: at for each, at in self._unreached.get(home, {}).items() if now - at <= ROLL_UP_WITHIN}
@@ -230,6 +236,22 @@ class Scoreboard:
     def busy_offers(self) -> list[int]:
         """Offers with a call of ours in flight: their tokens may then well show no capacity."""
         return [offer_id for offer_id, live in self._offers.items() if live.in_flight]
+
+
+def moved_since(marks: Marks, offers: Container[int]) -> tuple[list[OfferHealth], Marks, float | None]:
+    """The rows of these offers that are not as `marks` has them; the marks now; wall seconds of the last probe.
+
+    Of thousands of rows few move between two looks, and objects cost ten times what the marks do.
+    Raises django.db.Error when the database is away. Run in a thread.
+    """
+    table = OfferHealth._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT offer_id, epoch, probed_at, last_outcome_at, warm_ms FROM {table}")
+        now = {row[0]: row[1:] for row in cursor.fetchall() if row[0] in offers}
+    moved = [offer_id for offer_id, mark in now.items() if marks.get(offer_id) != mark]
+    latest = OfferHealth.objects.aggregate(at=Max("probed_at"))["at"]
+    rows = list(OfferHealth.objects.filter(pk__in=moved)) if moved else []
+    return rows, now, None if latest is None else latest.timestamp()
 
 
 def write(news: News, now: float) -> list[OfferHealth]:

@@ -12,6 +12,7 @@ is away, both try again; the last good table and our own scoreboard keep serving
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import time
@@ -24,8 +25,7 @@ from django.utils import timezone
 
 from orchestrators import scoreboard
 from orchestrators.changes import sqlite_file
-from orchestrators.models import OfferHealth
-from orchestrators.scoreboard import News, Scoreboard
+from orchestrators.scoreboard import Marks, News, Scoreboard, moved_since
 from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
 from routing import retention, succession
@@ -47,12 +47,24 @@ REFRESH_EVERY = 0.5
 DRAIN_EVERY = 0.25
 PRUNE_EVERY = 60.0  # look whether it is due
 PRUNE_PAUSE = 0.05  # between two batches, for others who write
+HEARD_AT_ONCE = 200  # rows, some 3 us each
 HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers fresh
 BEAT_EVERY = 1.0
 TELL_USE_EVERY = 60.0  # of keys
 REBUILD_EVERY = 600.0  # reputations recover with time, which moves no number
 HANDED_OVER_WITHIN = 5.0
 LAST_DRAIN = 5.0  # seconds a stopping worker spends on its journal; whoever comes next adopts the rest
+
+
+def build_table() -> RoutingTable:
+    """For a thread. A collection meanwhile would walk all that is new of it, while every call waits; and
+    later ones need not look at it either: it holds no cycles, and goes when nobody refers to it."""
+    gc.disable()
+    try:
+        return tables.build(settings.WEB_CONCURRENCY)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Runtime:
@@ -90,6 +102,7 @@ class Runtime:
         self._pruner = DatabaseThread("prune", file)
         self._loop_watch = LoopWatch()
         self._numbers = (-1, -1)
+        self._marks: Marks = {}
         self._replaced = 0  # databases ago
         self._heard_at = self._beaten_at = self._used_told_at = 0.0
         self._news: News | None = None
@@ -199,7 +212,7 @@ class Runtime:
     def _read_first_table(self) -> None:
         refuse_old_schema()
         self._numbers = tables.numbers()
-        self._take(tables.build(settings.WEB_CONCURRENCY))
+        self._take(build_table())
 
     async def refresh(self) -> None:
         """One look at the numbers, and what follows from it."""
@@ -211,9 +224,10 @@ class Runtime:
         if self._refresher.replaced != self._replaced:
             self._replaced, self._numbers = self._refresher.replaced, (-1, -1)
             self.board.forget_epochs()
+            self._marks = {}
         stale = time.monotonic() - self.built_at > REBUILD_EVERY
         if stale or numbers[0] != self._numbers[0]:
-            built = await self._refresher.run(lambda: tables.build(settings.WEB_CONCURRENCY))
+            built = await self._refresher.run(build_table)
             if built is None:
                 return
             self._take(built)
@@ -230,12 +244,15 @@ class Runtime:
         self.board.know({offer.id: offer.orchestrator_id for offer in entries})
 
     async def _hear(self) -> bool:
-        rows = await self._refresher.run(lambda: list(OfferHealth.objects.all()))
-        if rows is None:
+        """Take over what others saw: rows that moved since the last time, a few at once, since calls wait."""
+        heard = await self._refresher.run(lambda: moved_since(self._marks, self.board.homes))
+        if heard is None:
             return False
+        rows, self._marks, self.probed_at = heard
         self._heard_at = time.monotonic()
-        self.probed_at = max((row.probed_at.timestamp() for row in rows if row.probed_at), default=None)
-        self.board.adopt(rows)
+        for at in range(0, len(rows), HEARD_AT_ONCE):
+            self.board.adopt(rows[at : at + HEARD_AT_ONCE])
+            await asyncio.sleep(0)
         return True
 
     # --- drain -----------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 django.setup()
 
 from orchestrators.simulator import SimulatorProcess  # noqa: E402  Django first
-from tests.chaos.conftest import document  # noqa: E402
+from tests.chaos.conftest import document, fleet_arguments  # noqa: E402
 from tests.chaos.load import Call, Load  # noqa: E402
 from tests.chaos.postgres import Cluster  # noqa: E402
 from tests.support.served import Served  # noqa: E402
@@ -38,8 +38,6 @@ from tests.support.served import Served  # noqa: E402
 RATE = 100
 DELAY, PAIRS, RUN, WITHIN = 0.2, 5, 8.0, 0.10
 ENDPOINTS, EACH, REBUILDS, FELT, WORSE = 500, 20, 15, 0.8, 0.020
-FLEET = ("--name", "alder", "--no-leaks", "--keep-jobs", "1", "--endpoints", "5")
-SERVED = ("depth:price=10,capacity=128,latency=0.02", "text-reversal:price=10,capacity=128")
 
 # Run by `manage.py shell`: offers that nobody answers for, but that are all in the table.
 REGISTER = f"""
@@ -156,11 +154,10 @@ MEASURES: dict[str, Callable[[SimulatorProcess, Path], Awaitable[bool]]] = {
 
 
 def main(chosen: list[str]) -> int:
-    arguments = [*FLEET, *(word for each in SERVED for word in ("--capability", each))]
     good = True
     for name in chosen or MEASURES:
         print(f"--- {name}")
-        with SimulatorProcess(*arguments) as fleet, tempfile.TemporaryDirectory() as folder:
+        with SimulatorProcess(*fleet_arguments()) as fleet, tempfile.TemporaryDirectory() as folder:
             good = asyncio.run(MEASURES[name](fleet, Path(folder))) and good
     return 0 if good else 1
 

@@ -39,6 +39,13 @@ DEPTH = {
 STREAM = {"slug": "text-reversal", "profile": "warm", "price_ceiling": "none", "max_in_flight": 64}
 
 
+def fleet_arguments() -> list[str]:
+    arguments = ["--name", "alder", "--no-leaks", "--keep-jobs", "1", "--endpoints", str(ENDPOINTS)]
+    for slug in (DEPTH["slug"], STREAM["slug"]):
+        arguments += ["--capability", f"{slug}:price=10,capacity=128,latency=0.02"]
+    return arguments
+
+
 def document(fleet: SimulatorProcess) -> dict[str, Any]:
     offers = [{"capability": each["slug"]} for each in (DEPTH, STREAM)]
     return {
@@ -53,10 +60,7 @@ def document(fleet: SimulatorProcess) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def fleet_process() -> Iterator[SimulatorProcess]:
-    arguments = ["--name", "alder", "--no-leaks", "--keep-jobs", "1", "--endpoints", str(ENDPOINTS)]
-    for slug in (DEPTH["slug"], STREAM["slug"]):
-        arguments += ["--capability", f"{slug}:price=10,capacity=128,latency=0.02"]
-    with SimulatorProcess(*arguments) as fleet:
+    with SimulatorProcess(*fleet_arguments()) as fleet:
         yield fleet
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
     }
 
     async def _serve(self) -> None:
+        # How long a thread that builds a table or drains the journal may make every call wait, in seconds.
+        sys.setswitchinterval(0.0005)
         watch = asyncio.create_task(self._watch())
         await super()._serve()
         watch.cancel()

@@ -18,6 +18,8 @@ import uvloop
 from orchestrators.upstream.base import Call, Target, UpstreamError
 from orchestrators.upstream.transport import Answer, Limits, Pool
 
+from .twin import TwinPool
+
 LINE = b"HTTP/1.1 200 OK\r\n"
 OK = LINE + b"content-length: 2\r\n\r\nhi"
 
@@ -45,9 +47,10 @@ class Conversation:
 
     async def head(self) -> tuple[bytes, dict[bytes, bytes]]:
         line, *fields = (await self.reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
-        names = [item.split(b": ", 1)[0] for item in fields]
-        assert len(names) == len(set(names)), "a field came twice"
-        return line, dict(item.split(b": ", 1) for item in fields)  # type: ignore[misc]
+        pairs = [item.split(b": ", 1) for item in fields]
+        named = {name.lower(): value for name, value in pairs}
+        assert len(named) == len(pairs), "a field came twice"
+        return line, named
 
     async def request(self) -> Received:
         line, headers = await self.head()
@@ -135,7 +138,10 @@ async def serve() -> AsyncIterator[Serve]:
             task.cancel()
         results = await asyncio.gather(*peer.tasks, return_exceptions=True)
         for writer in peer.writers:
-            writer.transport.abort()
+            with contextlib.suppress(
+                AttributeError
+            ):  # asyncio's, closed after its buffer was sent, has no loop
+                writer.transport.abort()
         await asyncio.sleep(0.001)  # the loop closes what was aborted in its next round
         for result in results:
             if isinstance(result, Exception):
@@ -143,14 +149,26 @@ async def serve() -> AsyncIterator[Serve]:
 
 
 MakePool = Callable[..., Pool]
+KINDS = {"own": Pool, "aiohttp": TwinPool}
+CONTRACT = ("answers", "deadlines", "reuse", "uploads")  # test_transport_*, which aiohttp is held to as well
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "make_pool" in metafunc.fixturenames:
+        shared = metafunc.module.__name__.rpartition("_")[2] in CONTRACT
+        metafunc.parametrize("make_pool", KINDS if shared else ["own"], indirect=True)
 
 
 @pytest_asyncio.fixture
-async def make_pool() -> AsyncIterator[MakePool]:
+async def make_pool(request: pytest.FixtureRequest) -> AsyncIterator[MakePool]:
+    """A pool of ours, or of its twin. `beyond_aiohttp(reason)`: the twin cannot do what the test wants."""
+    beyond = request.node.get_closest_marker("beyond_aiohttp")
+    if beyond and request.param == "aiohttp":
+        pytest.skip(f"aiohttp {beyond.args[0]}")
     pools: list[Pool] = []
 
     def make(**limits: float) -> Pool:
-        pools.append(Pool(Limits(**limits)))  # type: ignore[arg-type]
+        pools.append(KINDS[request.param](Limits(**limits)))  # type: ignore[arg-type]
         return pools[-1]
 
     yield make

@@ -86,6 +86,7 @@ async def test_our_own_slow_client_is_not_the_orchestrators_time(serve: Serve, m
     assert await read(answer) == b"hi"
 
 
+@pytest.mark.beyond_aiohttp("starts its timeout when the upload has ended")
 async def test_an_upload_nobody_reads_is_the_orchestrators_time(serve: Serve, make_pool: MakePool):
     sent = 0
 
@@ -107,6 +108,7 @@ async def test_an_upload_nobody_reads_is_the_orchestrators_time(serve: Serve, ma
     assert upload.closed == 1
 
 
+@pytest.mark.beyond_aiohttp("tells no missing seat from a connection that takes long")
 async def test_it_waits_for_a_seat_and_no_longer(serve: Serve, make_pool: MakePool):
     free = asyncio.Event()
 
@@ -169,6 +171,9 @@ async def test_who_hangs_takes_nobody_elses_connections(serve: Serve, make_pool:
     hanging, other = await serve(Conversation.gone), await serve(answering)
     pool = make_pool(connections=2, wait=0.05)
     stuck = [asyncio.create_task(send(pool, hanging, timeout=5)) for _ in range(5)]
+    async with asyncio.timeout(5):
+        while hanging.connections < 2:
+            await asyncio.sleep(0.005)
     for _ in range(10):
         assert await read(await send(pool, other, timeout=5)) == b"hi"
     assert (hanging.connections, other.connections) == (2, 1)

@@ -30,7 +30,6 @@ async def test_it_uses_a_connection_again(serve: Serve, make_pool: MakePool):
         answer = await ask(pool, peer)
         assert (answer.status, answer.length, await read(answer)) == (200, 2, b"hi")
     assert peer.connections == 1
-    assert "open 1 idle 1" in repr(pool)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +43,7 @@ async def test_it_obeys_a_close(serve: Serve, make_pool: MakePool, head: bytes):
     assert peer.connections == 2
 
 
+@pytest.mark.beyond_aiohttp("fails an answer for what follows it")
 @pytest.mark.parametrize("surplus", [OK, b"xyz", b"HTTP/1.1 200 OK\r\n"])
 async def test_it_never_gives_a_second_answer_to_the_next_request(
     serve: Serve, make_pool: MakePool, surplus: bytes
@@ -54,6 +54,7 @@ async def test_it_never_gives_a_second_answer_to_the_next_request(
     assert peer.connections == 2
 
 
+@pytest.mark.beyond_aiohttp("uses a connection again that spoke while idle")
 async def test_it_drops_an_idle_connection_that_speaks(serve: Serve, make_pool: MakePool):
     dropped = asyncio.Event()
 
@@ -108,6 +109,7 @@ async def parts():
     yield b"{}"
 
 
+@pytest.mark.beyond_aiohttp("sends no POST again, whatever is proved")
 @pytest.mark.parametrize("body", [b"{}", b"x" * 3 * 1024**2, Upload(parts), Upload(parts, length=4)])
 async def test_it_sends_again_what_a_closed_connection_never_took(serve: Serve, make_pool: MakePool, body):
     """Closed while idle, but the end is noticed only after the request has left: nobody has read it."""
@@ -124,6 +126,7 @@ async def test_it_sends_again_what_a_closed_connection_never_took(serve: Serve, 
     assert "open 1 idle 1" in repr(pool)
 
 
+@pytest.mark.beyond_aiohttp("sends no POST again, whatever is proved")
 async def test_a_body_that_cannot_be_read_again_is_not_sent_again(serve: Serve, make_pool: MakePool):
     leaving = Leaving()
     peer, pool = await serve(leaving), make_pool()
@@ -148,6 +151,7 @@ async def test_it_reports_a_kept_connection_that_dies_unanswered(serve: Serve, m
     assert (peer.connections, len(peer.received)) == (1, 2)
 
 
+@pytest.mark.beyond_aiohttp("does not tell how much it keeps")
 async def test_it_leaves_a_fast_sender_waiting_for_a_slow_reader(serve: Serve, make_pool: MakePool):
     size, done = 32 * 1024**2, asyncio.Event()
 
@@ -220,6 +224,7 @@ async def test_cancelling_aborts_the_connection(serve: Serve, make_pool: MakePoo
     await asyncio.wait_for(gone.wait(), 5)
 
 
+@pytest.mark.beyond_aiohttp("leaves it to the end of its timeout")
 async def test_closing_the_pool_ends_what_is_under_way(serve: Serve, make_pool: MakePool):
     pool = make_pool()
     answer = await ask(pool, await serve(saying(OK[:-1])))
@@ -229,6 +234,7 @@ async def test_closing_the_pool_ends_what_is_under_way(serve: Serve, make_pool: 
     assert caught.value.fault is Fault.CUT_OFF
 
 
+@pytest.mark.beyond_aiohttp("does not tell how many it keeps")
 async def test_each_connection_has_its_own_rest(serve: Serve, make_pool: MakePool):
     async def script(conversation: Conversation) -> None:
         await conversation.request()

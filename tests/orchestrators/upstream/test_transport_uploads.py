@@ -42,6 +42,7 @@ async def test_it_sends_a_body_of_known_length_plainly(serve: Serve, make_pool: 
     assert (peer.received[0].headers[b"content-length"], peer.received[0].body) == (b"4", b"abcd")
 
 
+@pytest.mark.beyond_aiohttp("sends on what does not fit its length")
 @pytest.mark.parametrize("length", [3, 5])
 async def test_it_refuses_a_body_of_another_length(serve: Serve, make_pool: MakePool, length: int):
     """The rest of one body would be the head of the next request."""
@@ -122,6 +123,7 @@ async def test_an_early_answer_stops_the_upload(serve: Serve, make_pool: MakePoo
         assert peer.connections == turn
 
 
+@pytest.mark.beyond_aiohttp("warns of bodies in one piece")
 async def test_an_early_answer_to_a_body_in_one_piece_is_not_followed_by_its_rest(
     serve: Serve, make_pool: MakePool
 ):
@@ -147,6 +149,7 @@ class ClientGone(Exception):
     pass
 
 
+@pytest.mark.beyond_aiohttp("hides the body's own error")
 async def test_what_breaks_the_body_comes_out_as_it_is(serve: Serve, make_pool: MakePool):
     gone = asyncio.Event()
 

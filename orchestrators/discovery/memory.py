@@ -68,11 +68,14 @@ def _hear(source: DiscoverySource, answer: Answer, now: datetime) -> Iterator[st
     room = max(0, MOST_KEPT - len(known))
     fresh: list[DiscoveredEndpoint] = []
     heard: list[DiscoveredEndpoint] = []
+    changed: list[DiscoveredEndpoint] = []
     for entry in answer.entries:
         endpoint = known.pop(entry.service_uri, None)
         if endpoint is not None:
             heard.append(endpoint)
-            gone = endpoint.hear(entry, now)
+            gone, differs = endpoint.hear(entry, now)
+            if differs:
+                changed.append(endpoint)
             if gone:
                 yield f"{endpoint} no longer serves {', '.join(gone[:10])}; kept as last seen."
         elif len(fresh) < room:
@@ -80,7 +83,9 @@ def _hear(source: DiscoverySource, answer: Answer, now: datetime) -> Iterator[st
             endpoint.hear(entry, now)
             fresh.append(endpoint)
     DiscoveredEndpoint.objects.bulk_create(fresh, batch_size=500)
-    DiscoveredEndpoint.objects.bulk_update(heard, ["said", "last_seen", "listed"], batch_size=200)
+    DiscoveredEndpoint.objects.bulk_update(changed, ["said"], batch_size=200)
+    for batch in _batches([each.pk for each in heard]):
+        DiscoveredEndpoint.objects.filter(pk__in=batch).update(last_seen=now, listed=True)
     if left := len(answer.entries) - len(heard) - len(fresh):
         yield f"{left} new endpoints are not kept: this source has named {MOST_KEPT}; delete what is old."
     yield from _miss([each for each in known.values() if each.listed])
@@ -90,8 +95,14 @@ def _miss(gone: list[DiscoveredEndpoint]) -> Iterator[str]:
     """An answer without them: they stay as they were, and get older."""
     for each in gone:
         yield f"{each} is no longer named; last seen {each.last_seen:%Y-%m-%d %H:%M} UTC, kept."
-        each.listed = False
-    DiscoveredEndpoint.objects.bulk_update(gone, ["listed"], batch_size=500)
+    for batch in _batches([each.pk for each in gone]):
+        DiscoveredEndpoint.objects.filter(pk__in=batch).update(listed=False)
+
+
+def _batches(keys: list[int], size: int = 500) -> Iterator[list[int]]:
+    """As many as any database takes in one statement."""
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
 
 
 def _note(each: Look, told: list[str], now: datetime) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from orchestrators.changes import change_set
 from orchestrators.core.discovery import Kind, Named
@@ -22,7 +23,7 @@ from orchestrators.discovery.memory import Look, remember
 from orchestrators.models import Capability, DiscoveredEndpoint, DiscoverySource, Mode, Offer, Orchestrator
 from orchestrators.models.orchestrator import ProtocolChoice
 
-MOST_NEW = 500  # orchestrators in one run; the others come in the next ones
+MOST_NEW = 200  # orchestrators in one run, a second of the policy lock; the others come in the next ones
 _LEFT_ALONE = (Mode.DISABLED, Mode.RETIRED, Mode.DRAINING)
 
 _SPOKEN = {
@@ -58,7 +59,14 @@ class _Undo(Exception):
 
 def propose(looks: Iterable[Look], *, now: datetime) -> Plan:
     """What `apply` would do. Nothing stays written, not even what the sources answered."""
-    return _run(looks, "", "", "command", now, show=lambda plan: None, keep=False)
+    plan = Plan()
+    try:
+        with change_set("", "", "command"):
+            plan.events.extend(remember(looks, now))
+            _Proposal(plan).run()
+            raise _Undo
+    except _Undo:
+        return plan
 
 
 def apply(
@@ -70,23 +78,15 @@ def apply(
     why: str = "discovery",
     show: Show = lambda plan: None,
 ) -> Plan:
-    """Remember what the sources answered, and add what is missing. `show` is called before anything counts;
-    what it raises undoes everything."""
-    return _run(looks, who, why, via, now, show=show, keep=True)
-
-
-def _run(looks: Iterable[Look], who: str, why: str, via: str, now: datetime, *, show: Show, keep: bool) -> Plan:
+    """Remember what the sources answered, which is no policy and holds up nobody's; then add what is missing.
+    `show` is called before that counts; what it raises undoes it."""
     plan = Plan()
-    try:
-        with change_set(who, why, via) as changes:
-            plan.events.extend(remember(looks, now))
-            _Proposal(plan).run()
-            show(plan)
-            changes.summary.extend(plan.changes)
-            if not keep:
-                raise _Undo
-    except _Undo:
-        pass
+    with transaction.atomic():
+        plan.events.extend(remember(looks, now))
+    with change_set(who, why, via) as changes:
+        _Proposal(plan).run()
+        show(plan)
+        changes.summary.extend(plan.changes)
     return plan
 
 
@@ -97,6 +97,7 @@ class _Proposal:
         self.plan = plan
         self.capabilities = {each.slug: each for each in Capability.objects.all()}
         self.homes = {key_of(each.service_uri): each for each in Orchestrator.objects.all()}
+        self.names = {each.name for each in self.homes.values()}
         self.offers: dict[tuple[int, int], Offer] = {}
         called: defaultdict[str, set[str]] = defaultdict(set)
         for offer in Offer.objects.select_related("capability", "orchestrator"):
@@ -150,7 +151,7 @@ class _Proposal:
             return None
         uri = claim.entry.service_uri
         made = Orchestrator(
-            name=Orchestrator.free_name(uri),
+            name=Orchestrator.free_name(uri, self.names),
             service_uri=uri,
             protocol=_protocol(claims),
             mode=_mode(claim),
@@ -159,6 +160,7 @@ class _Proposal:
         if not self.saved(made, f"orchestrator {made}: {uri}", claim):
             return None
         self.added += 1
+        self.names.add(made.name)
         self.homes[key_of(uri)] = made
         return made
 
@@ -220,8 +222,9 @@ class _Proposal:
         self.plan.changes.append(f"~ {label}: mode discovered -> active ({_reason(claim)})")
 
     def saved(self, made: Orchestrator | Offer, label: str, claim: Claim) -> bool:
+        """Unique it is: names, addresses and offers were looked up in memory."""
         try:
-            made.full_clean()
+            made.full_clean(validate_unique=False, validate_constraints=False)
         except ValidationError as exc:
             self.plan.notes.append(f"{label} is not added: {' '.join(exc.messages)}")
             return False

@@ -5,6 +5,7 @@ how that went, and the last good word of each source on each endpoint (R69).
 from __future__ import annotations
 
 from datetime import datetime
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -149,7 +150,7 @@ class DiscoveredEndpoint(models.Model):
     """Never removed by an answer that is shorter (go-livepeer #4087): it only gets older.
 
     `said`: {"score", "eth_address", "region", "serves": [{"name", "kind", "price", "path", "model",
-    "capacity", "seen"}]}, where `seen` is when the name last stood there, in epoch seconds.
+    "capacity", "seen"}]}. A name that is no longer there has a `seen`: when it last was, in epoch seconds.
     """
 
     source = models.ForeignKey(DiscoverySource, on_delete=models.CASCADE, related_name="endpoints")
@@ -168,42 +169,44 @@ class DiscoveredEndpoint(models.Model):
     def __str__(self) -> str:
         return self.service_uri
 
-    def hear(self, entry: Entry, now: datetime) -> list[str]:
-        """Take in what is said now over what was said before; the names that it no longer serves."""
-        said = {"score": entry.score, "eth_address": entry.eth_address, "region": entry.region}
+    def hear(self, entry: Entry, now: datetime) -> tuple[list[str], bool]:
+        """Take in what is said now; (what it no longer serves, whether `said` is another than before).
+
+        What it still serves has no `seen`, so that hearing the same again changes nothing.
+        """
+        told = {"score": entry.score, "eth_address": entry.eth_address, "region": entry.region}
         before = {(each["name"], each["path"]): each for each in self.said.get("serves", ())}
-        latest = {(each.name, each.path): _stored(each, now) for each in entry.serves}
-        missed = sorted(key for key in before if key not in latest and self._is_latest(before[key]))
-        gone = [" at ".join(filter(None, key)) for key in missed]
-        kept = sorted((before | latest).values(), key=lambda each: -each["seen"])[:MOST_NAMES]
-        self.said = {
+        latest = {(each.name, each.path): _stored(each) for each in entry.serves}
+        missed = sorted(key for key in before if key not in latest)
+        gone = [" at ".join(filter(None, key)) for key in missed if "seen" not in before[key]]
+        last = self.last_seen.timestamp() if self.last_seen else 0.0
+        old = sorted(({"seen": last} | before[key] for key in missed), key=lambda each: -each["seen"])
+        said = {
             **self.said,
-            **{key: value for key, value in said.items() if value not in (None, "")},
-            "serves": kept,
+            **{key: value for key, value in told.items() if value not in (None, "")},
+            "serves": [*(latest[key] for key in sorted(latest)), *old][:MOST_NAMES],
         }
+        changed, self.said = said != self.said, said
         self.last_seen, self.listed = now, True
-        return gone
+        return gone, changed
 
     def as_claim(self) -> Claim:
-        """For the pure rules: of each name, where it was seen last. The source must be loaded."""
-        latest: dict[str, float] = {}
-        for each in self.said.get("serves", ()):
-            latest[each["name"]] = max(each["seen"], latest.get(each["name"], 0.0))
-        serves = [each for each in self.said.get("serves", ()) if each["seen"] == latest[each["name"]]]
+        """For the pure rules: of each name, where it is now, or else was last. The source must be loaded."""
+        serves = self.said.get("serves", ())
+        newest: dict[str, float] = {}
+        for each in serves:
+            newest[each["name"]] = max(each.get("seen", inf), newest.get(each["name"], 0.0))
         entry = Entry(
             self.service_uri,
             self.said.get("score"),
             self.said.get("eth_address", ""),
             self.said.get("region", ""),
-            tuple(map(_named, serves)),
+            tuple(_named(each) for each in serves if each.get("seen", inf) == newest[each["name"]]),
         )
         return Claim(self.source.name, self.source.trusted, self.listed, entry)
 
-    def _is_latest(self, named: dict[str, Any]) -> bool:
-        return bool(named["seen"] == self.last_seen.timestamp())
 
-
-def _stored(named: Named, now: datetime) -> dict[str, Any]:
+def _stored(named: Named) -> dict[str, Any]:
     return {
         "name": named.name,
         "kind": named.kind.value,
@@ -211,7 +214,6 @@ def _stored(named: Named, now: datetime) -> dict[str, Any]:
         "path": named.path,
         "model": named.model,
         "capacity": named.capacity,
-        "seen": now.timestamp(),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from itertools import chain, count
 from urllib.parse import urlsplit
 
@@ -86,8 +87,8 @@ class Orchestrator(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @classmethod
-    def free_name(cls, uri: str) -> str:
+    @staticmethod
+    def free_name(uri: str, taken: Collection[str]) -> str:
         """For a new one: the host; where that is taken, with the port, then with a number."""
         try:
             parts = urlsplit(uri)
@@ -96,7 +97,6 @@ class Orchestrator(models.Model):
             return "unnamed"  # the address itself is about to be refused
         host = re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-._")[:50] or "orchestrator"
         names = chain([host], [f"{host}-{port}"] if port else [], (f"{host}-{number}" for number in count(2)))
-        taken = set(cls.objects.filter(name__startswith=host).values_list("name", flat=True))
         return next(name for name in names if name not in taken)
 
     def clean(self) -> None:

@@ -62,7 +62,8 @@ class Command(BaseCommand):
 
 
 def _create(uri: str, protocol: str, mode: str) -> Orchestrator:
-    made = Orchestrator(name=Orchestrator.free_name(uri), service_uri=uri, protocol=protocol, mode=mode)
+    taken = set(Orchestrator.objects.values_list("name", flat=True))
+    made = Orchestrator(name=Orchestrator.free_name(uri, taken), service_uri=uri, protocol=protocol, mode=mode)
     try:
         made.full_clean()
     except ValidationError as exc:

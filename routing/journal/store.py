@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.db import DatabaseError, DataError, IntegrityError, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 
 from routing.journal.records import JobRecord, record_of
 from routing.journal.rows import patiently, store
@@ -34,7 +34,7 @@ class Drained:
 def drain_batch(segment: Segment, sample: Sample) -> Drained:
     """Apply the next lines of a segment; rows for those the sample keeps. django.db.Error: none was applied."""
     with transaction.atomic(durable=True):
-        mark = JournalMark.objects.filter(file=segment.name).values_list("offset", flat=True).first()
+        mark = _mark(segment.name)
         # Without a mark our own memory counts: somebody may have deleted the row.
         start = segment.drained if mark is None else mark
         lines, end = segment.lines(start, BATCH)
@@ -67,11 +67,27 @@ def forget(folder: Path, node: str) -> None:
         JournalMark.objects.filter(file=file).delete()
 
 
+# In SQL, since with few lines in a batch the ORM's work on these two would be half of it all.
+_MARKS = JournalMark._meta.db_table
+
+
+def _mark(file: str) -> int | None:
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT "offset" FROM {_MARKS} WHERE file = %s', [file])
+        row = cursor.fetchone()
+        return None if row is None else int(row[0])
+
+
 def _move_mark(file: str, mark: int | None, end: int) -> None:
-    if mark is None:
-        JournalMark.objects.create(file=file, offset=end)
-    elif not JournalMark.objects.filter(file=file, offset=mark).update(offset=end):
-        raise DatabaseError(f"Somebody else moved the mark of {file}, whose lock is ours.")
+    with connection.cursor() as cursor:
+        if mark is None:
+            cursor.execute(f'INSERT INTO {_MARKS} (file, "offset") VALUES (%s, %s)', [file, end])
+            return
+        cursor.execute(
+            f'UPDATE {_MARKS} SET "offset" = %s WHERE file = %s AND "offset" = %s', [end, file, mark]
+        )
+        if not cursor.rowcount:
+            raise DatabaseError(f"Somebody else moved the mark of {file}, whose lock is ours.")
 
 
 def _apply(segment: Segment, lines: Sequence[bytes], sample: Sample) -> int:

@@ -69,8 +69,12 @@ def register(*simulators: Simulator) -> None:
         row = orchestrator(each.name, each.service_uri, protocol=each.protocol)
         for name in each.registry.registrations:
             price = Price.parse("10 wei/second") if each.protocol == "direct" else None
-            path = name if each.protocol == "direct" and len(each.registry.registrations) > 1 else ""
-            offer(row, name, price=price, path=path)
+            path, wire_name = "", ""
+            if each.protocol == "direct" and len(each.registry.registrations) > 1:
+                path = name
+            elif each.protocol == "live-runner":
+                path, wire_name = f"apps/{name}/app", f"simulator/{name}"
+            offer(row, name, price=price, path=path, wire_name=wire_name)
 
 
 def health(name: str, slug: str = "depth") -> OfferHealth:

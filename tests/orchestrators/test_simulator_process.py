@@ -37,6 +37,20 @@ def test_it_serves_many_orchestrators_from_one_process() -> None:
             assert token["service_addr"] == uri and token["price"]["pricePerUnit"] == 100
 
 
+def test_it_serves_apps_behind_a_live_runner_orchestrator() -> None:
+    with SimulatorProcess(
+        "--live-runner", "--capability", "echo:price=0", "--capability", "depth:price=7"
+    ) as simulator:
+        (listed,) = httpx.get(f"{simulator.service_uri}/discovery", trust_env=False).json()
+        echo, depth = listed["runners"]
+        assert (echo["app"], "price_info" in echo, depth["price_info"]["price"]) == ("simulator/echo", False, 7)
+        answer = httpx.put(f"{echo['url']}/a?b=c", content=b"bytes", trust_env=False)
+        assert (answer.status_code, answer.content) == (200, b"bytes")
+        assert httpx.post(depth["url"], trust_env=False).status_code == 402
+        assert httpx.get(f"{simulator.service_uri}/apps/pose/app", trust_env=False).text == "runner not found\n"
+        assert httpx.get(f"{simulator.service_uri}/process/token", trust_env=False).status_code == 404
+
+
 def test_it_is_moved_from_outside() -> None:
     arguments = ("--capability", "text-reversal:price=7,capacity=2", "--fault", "text-reversal=busy:times=1")
     with SimulatorProcess(*arguments) as simulator:

@@ -155,6 +155,24 @@ async def test_it_tries_a_container_that_has_no_orchestrator() -> None:
     assert alder.calls["depth"] == 1 + 8 + 2, "as many at once as the profile allows"
 
 
+async def test_it_tries_a_runner_as_it_tries_byoc() -> None:
+    """R53, with the slots that its list claims."""
+    async with simulator(ALDER, Container("depth", capacity=2), protocol="live-runner") as alder:
+        await in_thread(on_trial, alder)
+        result = await in_thread(tried)
+    assert result.activated and points(result)["capacity"] == "pass"
+    assert points(result)["price"] == "pass"
+
+
+async def test_a_priced_runner_does_not_pass() -> None:
+    """It is asked to work for nothing and answers 402, which says why."""
+    async with simulator(ALDER, Container("depth", price=10), protocol="live-runner") as alder:
+        await in_thread(on_trial, alder)
+        result = await in_thread(tried)
+    assert not result.activated
+    assert alder.calls["depth"] == 0
+
+
 # --- what fails -------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ from orchestrators.core.outcome import Outcome, OutcomeClass
 class OnHealth(StrEnum):
     """What an outcome does to the health of its offer; `health` has a rule for each."""
 
+    __hash__ = str.__hash__  # see OutcomeClass
+
     PROOF = "proof"  # it works
     START = "start"  # it works, or will: the model was being loaded
     WAIT = "wait"  # back-pressure: it is left alone for a while

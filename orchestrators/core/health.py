@@ -51,6 +51,8 @@ _IS_FAULT = itemgetter(1)
 
 
 class State(StrEnum):
+    __hash__ = str.__hash__  # see OutcomeClass
+
     UNKNOWN = "unknown"
     HEALTHY = "healthy"
     DEGRADED = "degraded"

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase
 
 from routing.api.inference import DataPlaneView, StreamedAnswer
 from routing.api.problems import response as problem_response
@@ -169,9 +169,9 @@ def declared_length(scope: Scope) -> int | None:
 async def send_response(response: HttpResponseBase, send: Send) -> None:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
     start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
-    if isinstance(response, StreamingHttpResponse):
+    if isinstance(response, StreamedAnswer):
         await send(start)
-        async for piece in response:
+        async for piece in response.pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         return

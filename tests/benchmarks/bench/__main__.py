@@ -126,7 +126,7 @@ class Bench:
 
     def waiting(self, gateway: Peer) -> None:
         def measure(peer: Peer) -> dict[str, float]:
-            load = measures.waiting(peer, self.stage.folder, max(self.options.seconds, 3))
+            load = measures.waiting(peer, self.stage.folder, 2 * self.options.seconds)
             self.bad += load.bad if peer.name == gateway.name else 0
             return {"rps": load.rate, "p50 ms": load.p50 * 1000, "p99 ms": load.p99 * 1000}
 

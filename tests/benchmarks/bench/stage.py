@@ -43,7 +43,8 @@ class Process:
         self._child = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | environment,
+            # DATABASE_URL is ours; LiteLLM would take it for its own.
+            env={name: value for name, value in os.environ.items() if name != "DATABASE_URL"} | environment,
             stdout=self._file,
             stderr=self._file,
             start_new_session=True,

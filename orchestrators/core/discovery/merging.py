@@ -40,13 +40,13 @@ def in_order(claims: Iterable[Claim]) -> list[Claim]:
 
 
 def key_of(service_uri: str) -> tuple[str, str, int]:
-    """What makes two service URIs the same place. Raises ValueError for what is no URL."""
-    parts = urlsplit(service_uri)
-    return (
-        parts.scheme,
-        (parts.hostname or "").rstrip("."),
-        parts.port or (443 if parts.scheme == "https" else 80),
-    )
+    """What makes two service URIs the same place. A row that holds no URL is a place of its own."""
+    try:
+        parts = urlsplit(service_uri)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return "", service_uri, 0
+    return parts.scheme, (parts.hostname or "").rstrip("."), port
 
 
 def merged(claims: Iterable[Claim]) -> dict[str, Fact]:

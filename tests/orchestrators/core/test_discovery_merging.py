@@ -52,5 +52,10 @@ def test_the_same_place_is_known_however_it_is_written(one: str, other: str) -> 
     assert key_of(one) == key_of(other)
 
 
+@pytest.mark.parametrize("uri", ["http://host:port", "http://[::1"])
+def test_what_is_no_url_is_a_place_of_its_own(uri: str) -> None:
+    assert key_of(uri) == ("", uri, 0)
+
+
 def test_another_scheme_or_port_is_another_place() -> None:
     assert len({key_of(each) for each in ("https://a", "http://a", "https://a:80", "https://b")}) == 4

@@ -100,8 +100,11 @@ def pre_fork(server: Any, worker: Worker) -> None:
     succession.takes_a_place = worker.age > server.num_workers
 
 
-def child_exit(server: object, worker: Worker) -> None:
-    sharing.bury(worker.pid)
+def child_exit(server: Any, worker: Worker) -> None:
+    try:
+        sharing.bury(worker.pid)
+    except Exception:  # in the master it would end the server
+        server.log.exception("what worker %s counted is lost", worker.pid)
 
 
 def on_exit(server: object) -> None:

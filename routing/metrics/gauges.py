@@ -14,6 +14,7 @@ from orchestrators.scoreboard import Live
 from routing.core.histogram import Sample
 from routing.core.selection import Why
 from routing.journal import State as JournalState
+from routing.metrics.families import FAMILIES
 from routing.readiness import State, checks
 from routing.runtime import Runtime
 from routing.table import OfferEntry, RoutingTable
@@ -47,7 +48,8 @@ def of_worker(runtime: Runtime, now: float, wall: float) -> Iterator[Sample]:
         yield "byocgw_waiting", (slug,), number
     for metric in _process.collect():
         for sample in metric.samples:
-            yield sample.name, (), sample.value
+            if sample.name in FAMILIES:
+                yield sample.name, (), sample.value
 
 
 def _busy(runtime: Runtime) -> Iterator[tuple[str, int]]:

@@ -122,9 +122,12 @@ def _write(path: Path, snapshot: Snapshot) -> None:
 
 
 def _read(path: Path) -> Snapshot | None:
+    """None if it is gone or damaged. While workers change to another version, its metrics are passed over."""
     try:
         document = json.loads(path.read_text())
-    except (OSError, ValueError):
+        samples = [
+            (name, tuple(labels), value) for name, labels, value in document["samples"] if name in FAMILIES
+        ]
+        return Snapshot(document["at"], samples, document["buried"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    samples = [(name, tuple(labels), value) for name, labels, value in document["samples"]]
-    return Snapshot(document["at"], samples, document["buried"])

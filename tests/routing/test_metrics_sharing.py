@@ -76,9 +76,16 @@ def test_a_file_just_being_buried_is_counted_once(folder: Path) -> None:
     assert of_others(100.0) == {REQUESTS: 3}
 
 
-def test_a_damaged_file_is_passed_over(folder: Path) -> None:
-    (folder / "1-abcd.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"at": 1, "samples": [1], "buried": []}'])
+def test_a_damaged_file_is_passed_over(folder: Path, text: str) -> None:
+    (folder / "1-abcd.json").write_text(text)
     assert of_others(100.0) == {}
+    sharing.bury(1)
+
+
+def test_a_metric_of_another_version_is_passed_over(folder: Path) -> None:
+    leave(folder, 1, 100.0, (*REQUESTS, 3), ("byocgw_of_tomorrow_total", ("depth",), 1))
+    assert of_others(100.0) == {REQUESTS: 3}
 
 
 def test_without_a_master_there_is_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:

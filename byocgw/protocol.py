@@ -114,13 +114,12 @@ class BoundedProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
             self.reject(505, "This version of HTTP is not spoken here.")
-        names = [name for name, _ in self.headers]
-        if names.count(b"host") > 1:
+        fields = dict(self.headers)
+        if len(fields) < len(self.headers) and [name for name, _ in self.headers].count(b"host") > 1:
             self.reject(400, "This request has more than one Host.")
-        if b"transfer-encoding" in names:
-            coding = dict(self.headers)[b"transfer-encoding"]
-            if version == "1.0" or coding.strip().lower() != b"chunked":
-                self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None and (version == "1.0" or coding.strip().lower() != b"chunked"):
+            self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
 
     def on_body(self, body: bytes) -> None:
         self.pending = 0

@@ -306,23 +306,25 @@ class Connection(asyncio.Protocol):
 
     def on_status(self, phrase: bytes) -> None:
         """Nobody reads the phrase, but it is part of the head, and the parser lets NUL pass in it."""
-        self._count_head(len(phrase))
+        self._head_size += len(phrase)
         if b"\0" in phrase:
             raise NotAnswered(Fault.MALFORMED, "NUL in the status line")
-
-    def _count_head(self, size: int) -> None:
-        self._head_size += size
         if self._head_size > self._limits.head:
-            raise PartlyAnswered(Fault.TOO_LARGE, f"a head of more than {self._limits.head} bytes")
+            raise self._head_too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value) + 4)
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > self._limits.head:
+            raise self._head_too_large()
         if self._answer is None or self._answer.headed:
             return  # trailers: counted, never told
         key = name.decode("latin-1").lower()
         self._headers[key] = value.decode("latin-1")
         if key in _FRAMING:
             self._framing += 1
+
+    def _head_too_large(self) -> UpstreamError:
+        return PartlyAnswered(Fault.TOO_LARGE, f"a head of more than {self._limits.head} bytes")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

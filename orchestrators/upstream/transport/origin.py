@@ -180,11 +180,15 @@ class Origin:
         return allowed
 
     async def _open_any(self, addresses: list[str], context: ssl.SSLContext | None) -> Connection:
-        """At the first address that takes a connection."""
+        """At the first address that takes a connection; each but the last has its share of the time for it."""
         errors: list[OSError] = []
         for address in addresses:
+            share = None if address is addresses[-1] else self._limits.connect / len(addresses)
             try:
-                return await self._open(address, context)
+                async with asyncio.timeout(share):
+                    return await self._open(address, context)
+            except TimeoutError:
+                errors.append(OSError(errno.ETIMEDOUT, f"no connection to {address}"))
             except ssl.SSLError:
                 raise
             except OSError as error:

@@ -17,7 +17,8 @@ import pytest
 
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import NotAnswered, NotConnected, Target
-from orchestrators.upstream.transport import tls
+from orchestrators.upstream.transport import Limits, tls
+from orchestrators.upstream.transport.origin import Address, Origin
 
 from .conftest import OK, Conversation, MakePool, Serve, Upload, read
 
@@ -211,6 +212,35 @@ async def test_a_body_may_end_by_closing(serve: Serve, make_pool: MakePool, alde
 def test_contexts_are_built_once():
     assert tls.verifying() is tls.verifying()
     assert tls.unverifying() is tls.unverifying()
+
+
+class TwoAddresses(Origin):
+    async def _addresses(self) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+
+async def test_an_address_that_hangs_leaves_time_for_the_next(alder: Identity):
+    """Of a name with two addresses the first takes the connection and never shakes hands."""
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(OK)
+        await reader.read()
+        writer.close()
+
+    hanging = await asyncio.start_server(hang, "127.0.0.2", 0)
+    port = hanging.sockets[0].getsockname()[1]
+    good = await asyncio.start_server(answer, "127.0.0.1", port, ssl=alder.context())
+    async with hanging, good:
+        address, way = Address.of(f"https://localhost:{port}"), tls.Way(tls.unverifying())
+        origin = TwoAddresses(address, (way,), Limits(connect=1.0), ())
+        assert await read(await origin.send(b"POST", b"/", [], b"{}", timeout=5)) == b"hi"
+        await origin.aclose()
+        await asyncio.sleep(0.05)
 
 
 class Leaving:

@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from orchestrators.admin import (
     CapabilityAdmin,
@@ -21,9 +22,10 @@ from orchestrators.admin import (
     NameFilter,
     PolicyAdmin,
     PolicyInline,
-    milliseconds,
     warn,
 )
+from orchestrators.admin.columns import milliseconds, moment, money, number, state
+from orchestrators.display import amounts, moments, states
 from orchestrators.models import Capability, Offer, Orchestrator
 from routing import table as tables
 from routing.core.refusal import Code
@@ -70,8 +72,9 @@ class PricedCapabilityAdmin(CapabilityAdmin):
     @admin.display(description="price ceiling")
     def ceiling(self, capability: Capability) -> str:
         ceilings: Any = capability.ceilings
-        told = [f"{each.tier or 'all'}: {each.price or 'none'}" for each in ceilings.all()]
-        return ", ".join(told) or f"undecided (suggested: {capability.profile.suggested_ceiling})"
+        told = [(each.tier or "all", amounts.price(each.price)) for each in ceilings.all()]
+        suggested = amounts.price(capability.profile.suggested_ceiling)
+        return format_html_join(", ", "{}: {}", told) or format_html("undecided (suggested: {})", suggested)
 
     @admin.display(description="ceiling excludes")
     def excluded(self, capability: Capability) -> str:
@@ -93,7 +96,7 @@ class PriceCeilingAdmin(PolicyAdmin):
 
     @admin.display(description="at most")
     def most(self, ceiling: PriceCeiling) -> str:
-        return "any price" if ceiling.price is None else str(ceiling.price)
+        return "any price" if ceiling.price is None else amounts.price(ceiling.price)
 
     def save_model(self, request: HttpRequest, obj: PriceCeiling, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -165,7 +168,17 @@ class ClientAdmin(PolicyAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(PolicyAdmin):
-    list_display = ("hint", "client", "label", "state", "created_at", "expires_at", "last_used")
+    list_display = (
+        *(
+            "hint",
+            "client",
+            "label",
+            "state",
+            moment("created_at"),
+            moment("expires_at"),
+            moment("last_used"),
+        ),
+    )
     list_filter = ("client",)
     list_select_related = ("client",)
     search_fields = ("client__name", "label", "hint")
@@ -199,10 +212,9 @@ class ApiKeyAdmin(PolicyAdmin):
         self.message_user(request, f"{number} keys revoked: refused within a second.", messages.SUCCESS)
 
     @admin.display(description="state")
-    def state(self, key: ApiKey) -> str:
-        if key.revoked_at is not None:
-            return "revoked"
-        return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "valid"
+    def state(self, key: ApiKey) -> SafeString:
+        expired = key.expires_at is not None and key.expires_at <= timezone.now()
+        return states.state("revoked" if key.revoked_at else "expired" if expired else "valid")
 
 
 def _issue(request: HttpRequest, row: ApiKey) -> None:
@@ -252,8 +264,15 @@ class CodeFilter(NameFilter):
 class AttemptInline(MeasuredInline):
     model = Attempt
     fields = readonly_fields = (
-        *("number", "at", "orchestrator", "outcome", "status", "ms", "cold"),
-        *("held_against", "detail"),
+        *(
+            "number",
+            moment("at"),
+            "orchestrator",
+            state("outcome"),
+            "status",
+            milliseconds("ms", "took"),
+        ),
+        *("cold", "held_against", "detail"),
     )
 
 
@@ -272,28 +291,41 @@ def decision_table(decision: dict[str, Any], capability: str) -> str:
 @admin.register(Job)
 class JobAdmin(MeasuredAdmin):
     list_display = (
-        *("at", "request_id", "client", "capability", "code", "status", "orchestrator"),
-        *("attempts_made", "took", "wei"),
+        *(
+            moment("at"),
+            "request_id",
+            "client",
+            "capability",
+            state("code"),
+            "status",
+            "orchestrator",
+        ),
+        *("attempts_made", milliseconds("ms", "took"), money("wei", "cost")),
     )
-    list_display_links = ("at", "request_id")
+    list_display_links = ("request_id",)
     list_filter = (CodeFilter, CapabilityFilter, ClientFilter, OrchestratorFilter)
     search_fields = ("request_id__exact",)
     search_help_text = "The whole request id, as in X-Request-Id."
     ordering = ("-at",)
     inlines = (AttemptInline,)
     fields = readonly_fields = (
-        *("request_id", "at", "client", "capability", "worker_path", "code", "status", "orchestrator"),
-        *("attempts_made", "took", "bytes_in", "bytes_out", "wei", "policy", "choice"),
+        *(
+            "request_id",
+            moment("at"),
+            "client",
+            "capability",
+            "worker_path",
+            state("code"),
+            "status",
+        ),
+        *("orchestrator", "attempts_made", milliseconds("ms", "took"), number("bytes_in")),
+        *(number("bytes_out"), money("wei", "cost"), "policy", "choice"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         rows = super().get_queryset(request)
         opens_one = request.resolver_match is not None and "object_id" in request.resolver_match.kwargs
         return rows if opens_one else rows.defer("decision")
-
-    @admin.display(description="took")
-    def took(self, job: Job) -> str:
-        return milliseconds(job.ms)
 
     @admin.display(description="decision")
     def choice(self, job: Job) -> str:
@@ -305,8 +337,16 @@ class JobAdmin(MeasuredAdmin):
 @admin.register(Attempt)
 class AttemptAdmin(MeasuredAdmin):
     list_display = (
-        *("at", "job_id", "number", "orchestrator", "capability", "outcome", "status", "ms", "cold"),
-        *("held_against", "detail"),
+        *(
+            moment("at"),
+            "job_id",
+            "number",
+            "orchestrator",
+            "capability",
+            state("outcome"),
+            "status",
+        ),
+        *(milliseconds("ms", "took"), "cold", "held_against", "detail"),
     )
     list_filter = (CapabilityFilter, OrchestratorFilter)
     search_fields = ("job__request_id__exact",)
@@ -317,15 +357,15 @@ class AttemptAdmin(MeasuredAdmin):
 @admin.register(UsageHour)
 class UsageHourAdmin(MeasuredAdmin):
     list_display = (
-        *("hour", "client", "capability", "requests", "failures", "mean_ms", "bytes_in", "bytes_out"),
-        "wei",
+        *("hour", "client", "capability", number("requests"), number("failures"), "mean_ms"),
+        *(number("bytes_in"), number("bytes_out"), money("wei", "cost")),
     )
     list_filter = (CapabilityFilter, ClientFilter)
     ordering = ("-hour",)
 
     @admin.display(description="mean")
     def mean_ms(self, row: UsageHour) -> str:
-        return milliseconds(row.milliseconds / row.requests if row.requests else None)
+        return moments.milliseconds(row.milliseconds / row.requests if row.requests else None)
 
 
 @admin.register(JournalMark)

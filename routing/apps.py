@@ -8,8 +8,10 @@ class RoutingConfig(AppConfig):
     verbose_name = "Demand"
 
     def ready(self) -> None:
+        from django.db.models.signals import post_migrate
+
         from orchestrators import changes, trial
-        from routing import checks, configuration  # noqa: F401  (checks registers itself)
+        from routing import checks, configuration, roles  # noqa: F401  (checks registers itself)
         from routing.models import ApiKey, Client, PriceCeiling, Tier
         from routing.table.ceilings import payable
 
@@ -18,3 +20,5 @@ class RoutingConfig(AppConfig):
         changes.watch(ApiKey, ignored=("last_used", "label"))
         changes.export_with(configuration.export)
         trial.ceilings_with(payable)
+        # the last of the apps, so that every permission is there
+        post_migrate.connect(roles.make_groups, sender=self, dispatch_uid="byocgw.roles")

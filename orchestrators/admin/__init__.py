@@ -1,9 +1,10 @@
 """The admin of the supply side.
 
 door       PolicyAdmin: what people decide; every write is one change set
+columns    values of rows as the console writes them: moments, prices, states
 lines      PolicyInline: rows on their parent's page, without a query for each
 measured   MeasuredAdmin: what machines wrote; to be read, at any size of the table
-standing   one word for where an offer stands: not claimed, down, ready, ...
+standing   the offers' list by where they stand
 acting     activate, drain, disable, probe now
 trying     run a trial; trials, and reputation with what moved it
 advice     what is allowed and seldom wise: said after saving
@@ -23,7 +24,6 @@ from orchestrators.admin.measured import (
     MeasuredAdmin,
     MeasuredInline,
     NameFilter,
-    milliseconds,
 )
 from orchestrators.admin.supply import CapabilityAdmin
 
@@ -37,7 +37,6 @@ __all__ = [
     "PolicyInline",
     "discovery",
     "evidence",
-    "milliseconds",
     "signatures",
     "warn",
 ]

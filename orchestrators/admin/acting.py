@@ -34,7 +34,14 @@ class ReasonForm(ActionForm):
     reason = forms.CharField(required=False, max_length=300, label="Why:")
 
 
-class ModeActions(Host):
+class Operated(Host):
+    """What operators may do without being allowed to edit (see routing/roles.py)."""
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("orchestrators.operate")
+
+
+class ModeActions(Operated):
     """For models with a `mode`. Why it changes may be said beside the action."""
 
     action_form = ReasonForm
@@ -47,26 +54,26 @@ class ModeActions(Host):
         text = f"{len(changed)} of {rows.count()} changed to {mode}; the gateway knows within a second."
         self.message_user(request, text, messages.SUCCESS)
 
-    @admin.action(description="Activate", permissions=["change"])
+    @admin.action(description="Activate", permissions=["operate"])
     def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._set(request, queryset, Mode.ACTIVE)
 
-    @admin.action(description="Drain: finish what is running, get nothing new", permissions=["change"])
+    @admin.action(description="Drain: finish what is running, get nothing new", permissions=["operate"])
     def drain(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._set(request, queryset, Mode.DRAINING)
 
-    @admin.action(description="Disable", permissions=["change"])
+    @admin.action(description="Disable", permissions=["operate"])
     def disable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._set(request, queryset, Mode.DISABLED)
 
 
-class ProbeAction(Host):
+class ProbeAction(Operated):
     """`to_offer`: the lookup that leads from an offer to the selected rows."""
 
     to_offer = "pk__in"
     unlocked_actions = frozenset({"probe_now"})
 
-    @admin.action(description="Probe now", permissions=["change"])
+    @admin.action(description="Probe now", permissions=["operate"])
     def probe_now(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         offers = selected().filter(**{self.to_offer: list(queryset.values_list("pk", flat=True))})
         try:

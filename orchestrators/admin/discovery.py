@@ -14,8 +14,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from orchestrators.admin.door import PolicyAdmin
-from orchestrators.admin.measured import MeasuredAdmin, NameFilter, clock
+from orchestrators.admin.measured import MeasuredAdmin, NameFilter
 from orchestrators.discovery import Plan, apply, look, propose, remember
+from orchestrators.display.moments import when
 from orchestrators.models import DiscoveredEndpoint, DiscoveryRun, DiscoverySource
 
 MOST_SHOWN = 200  # lines of each part of a plan
@@ -65,11 +66,11 @@ class DiscoverySourceAdmin(PolicyAdmin):
 
     @admin.display(description="asked", ordering="asked_at")
     def asked(self, row: Any) -> str:
-        return clock(row.asked_at)
+        return when(row.asked_at, timezone.now())
 
     @admin.display(description="last good answer", ordering="good_at")
     def succeeded(self, row: Any) -> str:
-        return clock(row.good_at)
+        return when(row.good_at, timezone.now())
 
     @admin.display(description="what came of it")
     def said(self, row: Any) -> str:

@@ -9,7 +9,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from orchestrators.admin.measured import MeasuredAdmin, NameFilter, milliseconds
+from orchestrators.admin.columns import milliseconds, moment, price, state
+from orchestrators.admin.measured import MeasuredAdmin, NameFilter
 from orchestrators.changes import configuration_at
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.models import (
@@ -65,13 +66,8 @@ class OfEveryOffer(MeasuredAdmin):
 @admin.register(Advert)
 class AdvertAdmin(OfEveryOffer):
     list_display = (
-        "orchestrator",
-        "capability",
-        "claimed",
-        "price",
-        "capacity",
-        "largest_capacity",
-        "checked_at",
+        *("orchestrator", "capability", "claimed", price("price"), "capacity", "largest_capacity"),
+        moment("checked_at"),
     )
     list_filter = ("claimed", OrchestratorFilter, CapabilityFilter)
     ordering = ("pk",)
@@ -80,33 +76,22 @@ class AdvertAdmin(OfEveryOffer):
 @admin.register(OfferHealth)
 class OfferHealthAdmin(OfEveryOffer):
     list_display = (
-        *("orchestrator", "capability", "state", "since", "until", "cause", "warm", "cold"),
-        *("last_outcome", "probed_at", "next_probe_at", "reason"),
+        *("orchestrator", "capability", state("state"), moment("since"), moment("until"), "cause"),
+        *(milliseconds("warm_ms"), milliseconds("cold_ms"), state("last_outcome"), moment("probed_at")),
+        *(moment("next_probe_at"), "reason"),
     )
     list_filter = ("state", OrchestratorFilter, CapabilityFilter)
     ordering = ("pk",)
-
-    @admin.display(description="warm")
-    def warm(self, row: OfferHealth) -> str:
-        return milliseconds(row.warm_ms)
-
-    @admin.display(description="cold")
-    def cold(self, row: OfferHealth) -> str:
-        return milliseconds(row.cold_ms)
 
 
 @admin.register(HealthSnapshot)
 class HealthSnapshotAdmin(OfEveryOffer):
     list_display = (
-        *("at", "orchestrator", "capability", "source", "outcome", "before", "after", "claimed"),
-        *("latency", "cold", "price", "capacity", "detail"),
+        *(moment("at"), "orchestrator", "capability", "source", state("outcome"), state("before")),
+        *(state("after"), "claimed", milliseconds("latency_ms"), "cold", "price", "capacity", "detail"),
     )
     list_filter = ("source", OutcomeFilter, OrchestratorFilter, CapabilityFilter)
     ordering = ("-id",)
-
-    @admin.display(description="latency")
-    def latency(self, row: HealthSnapshot) -> str:
-        return milliseconds(row.latency_ms)
 
 
 @admin.register(Revision)
@@ -117,7 +102,7 @@ class RevisionAdmin(MeasuredAdmin):
 
 @admin.register(ConfigRevision)
 class ConfigRevisionAdmin(MeasuredAdmin):
-    list_display = ("id", "at", "who", "via", "why", "policy")
+    list_display = ("id", moment("at"), "who", "via", "why", "policy")
     list_filter = ("via",)
     search_fields = ("who", "why", "summary")
     ordering = ("-id",)

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db.models import QuerySet
+from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[Any, Any]
     ModelForm = forms.ModelForm[Any]
+    FormSet = BaseInlineFormSet[Any, Any, Any]
 else:
     TabularInline = admin.TabularInline
     ModelForm = forms.ModelForm
+    FormSet = BaseInlineFormSet
 
 
 class LineForm(ModelForm):
@@ -33,12 +37,30 @@ class LineForm(ModelForm):
                 field.choices = [("", field.empty_label)] if chosen is None else [(chosen.pk, str(chosen))]
 
 
+class LineFormSet(FormSet):
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        for field in form.fields.values():
+            _prepare(field)
+
+
 class PolicyInline(TabularInline):
     """`related`: what the lines show of other models."""
 
     form = LineForm
+    formset = LineFormSet
     extra = 0
     related: ClassVar[tuple[str, ...]] = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related(*self.related)
+
+
+def _prepare(field: forms.Field) -> None:
+    """A field of a table is named by its column, which nobody hears; and a line has no room for buttons that
+    lead to other models."""
+    widget = field.widget
+    if isinstance(widget, RelatedFieldWidgetWrapper):
+        widget.can_add_related = widget.can_change_related = widget.can_view_related = False
+        widget = widget.widget
+    widget.attrs.setdefault("aria-label", str(field.label or ""))

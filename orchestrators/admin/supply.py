@@ -7,13 +7,18 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from orchestrators.admin.acting import ModeActions, ProbeAction, TrustAction
+from orchestrators.admin.columns import milliseconds, moment, price, state
 from orchestrators.admin.door import PolicyAdmin, note, warn
 from orchestrators.admin.lines import PolicyInline
-from orchestrators.admin.measured import MeasuredInline, ReadOnly, clock, milliseconds
-from orchestrators.admin.standing import StandingFilter, with_counts, with_standing
+from orchestrators.admin.measured import MeasuredInline, ReadOnly
+from orchestrators.admin.standing import StandingFilter
 from orchestrators.admin.trying import ReputationMixin, TrialAction, with_events
+from orchestrators.display.amounts import price as written
+from orchestrators.display.states import state as badge
 from orchestrators.models import (
     Advert,
     Capability,
@@ -25,13 +30,14 @@ from orchestrators.models import (
     RoutingProfile,
 )
 from orchestrators.models.advice import about_capability, about_profile
+from orchestrators.standing import with_counts, with_standing
 
 
 @admin.register(RoutingProfile)
 class RoutingProfileAdmin(PolicyAdmin):
     list_display = (
         *("slug", "max_attempts", "retry_timeout", "attempt_timeout", "cold_grace"),
-        *("latency_target_ms", "max_in_flight", "fresh_for", "suggested_ceiling"),
+        *(milliseconds("latency_target_ms"), "max_in_flight", "fresh_for", price("suggested_ceiling")),
     )
     search_fields = ("slug", "description")
 
@@ -63,8 +69,8 @@ class OfferInline(PolicyInline):
         return with_standing(super().get_queryset(request))
 
     @admin.display(description="standing")
-    def stands(self, offer: Offer) -> str:
-        return getattr(offer, "standing", "")
+    def stands(self, offer: Offer) -> SafeString:
+        return badge(getattr(offer, "standing", ""))
 
 
 class CountsMixin:
@@ -128,10 +134,9 @@ class CapabilityAdmin(CountsMixin, ProbeAction, PolicyAdmin):
 class OrchestratorAdmin(CountsMixin, ReputationMixin, ModeActions, ProbeAction, TrustAction, PolicyAdmin):
     to_offer = "orchestrator__in"
     list_display = (
-        "name",
-        "service_uri",
-        "protocol",
-        "mode",
+        "named",
+        state("mode"),
+        "protocol_name",
         "region",
         "usable",
         "troubled",
@@ -164,6 +169,14 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, ModeActions, ProbeAction, 
             Offer.objects.filter(pk__in=[offer.pk for offer in offers]).update(mode=mode)
         super()._set(request, rows, mode)
 
+    @admin.display(description="name", ordering="name")
+    def named(self, orchestrator: Orchestrator) -> SafeString:
+        return format_html("{} <small>{}</small>", orchestrator.name, orchestrator.service_uri)
+
+    @admin.display(description="protocol", ordering="protocol")
+    def protocol_name(self, orchestrator: Orchestrator) -> str:
+        return orchestrator.protocol
+
     @admin.display(description="certificate")
     def certificate_state(self, orchestrator: Orchestrator) -> str:
         if not orchestrator.service_uri.startswith("https:"):
@@ -171,15 +184,16 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, ModeActions, ProbeAction, 
         certificate = getattr(orchestrator, "certificate", None)
         if certificate is None:
             return "not seen yet"
-        return f"CHANGED to {certificate.seen[:16]}…" if certificate.changed else f"{certificate.trusted[:16]}…"
+        changed = badge("claimed, down", f"changed to {certificate.seen[:12]}…")
+        return changed if certificate.changed else f"{certificate.trusted[:12]}…"
 
 
 class AdvertInline(MeasuredInline):
     model = Advert
     verbose_name_plural = "what it claims"
     fields = readonly_fields = (
-        *("claimed", "price", "capacity", "largest_capacity", "empty_streak"),
-        *("falling", "model", "precision", "gpu", "vram_mib", "vram_free_mib", "detail", "checked_at"),
+        *("claimed", price("price"), "capacity", "largest_capacity", "empty_streak"),
+        *("falling", "model", "precision", "gpu", "vram_mib", "vram_free_mib", "detail", moment("checked_at")),
     )
 
 
@@ -187,25 +201,19 @@ class OfferHealthInline(MeasuredInline):
     model = OfferHealth
     verbose_name_plural = "what we observe"
     fields = readonly_fields = (
-        *("state", "since", "until", "cause", "reason", "streak", "warm", "cold"),
-        *("last_outcome", "last_success_at", "probed_at", "sampled_at", "next_probe_at"),
+        *(state("state"), moment("since"), moment("until"), "cause", "reason", "streak"),
+        *(milliseconds("warm_ms"), milliseconds("cold_ms"), state("last_outcome")),
+        *(moment("last_success_at"), moment("probed_at"), moment("sampled_at"), moment("next_probe_at")),
     )
-
-    @admin.display(description="warm")
-    def warm(self, row: OfferHealth) -> str:
-        return milliseconds(row.warm_ms)
-
-    @admin.display(description="cold")
-    def cold(self, row: OfferHealth) -> str:
-        return milliseconds(row.cold_ms)
 
 
 @admin.register(Offer)
 class OfferAdmin(ModeActions, ProbeAction, TrialAction, PolicyAdmin):
     unlocked_actions = ProbeAction.unlocked_actions | TrialAction.unlocked_actions
     list_display = (
-        *("orchestrator", "capability", "mode", "stands", "asks", "capacity", "warm", "cold"),
-        *("share", "probed", "reason"),
+        *("orchestrator", "capability", state("mode"), "stands", "asks", "capacity"),
+        *(milliseconds("health.warm_ms"), milliseconds("health.cold_ms"), "share", moment("health.probed_at")),
+        "reason",
     )
     list_display_links = ("orchestrator", "capability")
     list_filter = (StandingFilter, "mode", "capability", "orchestrator", "orchestrator__protocol")
@@ -219,30 +227,17 @@ class OfferAdmin(ModeActions, ProbeAction, TrialAction, PolicyAdmin):
         return with_standing(super().get_queryset(request))
 
     @admin.display(description="standing")
-    def stands(self, offer: Offer) -> str:
-        return str(getattr(offer, "standing", ""))
+    def stands(self, offer: Offer) -> SafeString:
+        return badge(getattr(offer, "standing", ""))
 
     @admin.display(description="price")
     def asks(self, offer: Offer) -> str:
-        price = offer.price or getattr(getattr(offer, "advert", None), "price", None)
-        return "" if price is None else str(price)
+        return written(offer.price or getattr(getattr(offer, "advert", None), "price", None))
 
     @admin.display(description="free slots")
     def capacity(self, offer: Offer) -> int | str:
         free = getattr(getattr(offer, "advert", None), "capacity", None)
         return "" if free is None else int(free)
-
-    @admin.display(description="warm", ordering="health__warm_ms")
-    def warm(self, offer: Offer) -> str:
-        return milliseconds(getattr(getattr(offer, "health", None), "warm_ms", None))
-
-    @admin.display(description="cold", ordering="health__cold_ms")
-    def cold(self, offer: Offer) -> str:
-        return milliseconds(getattr(getattr(offer, "health", None), "cold_ms", None))
-
-    @admin.display(description="probed", ordering="health__probed_at")
-    def probed(self, offer: Offer) -> str:
-        return clock(getattr(getattr(offer, "health", None), "probed_at", None))
 
     @admin.display(description="why")
     def reason(self, offer: Offer) -> str:

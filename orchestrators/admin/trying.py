@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django.contrib import admin, messages
 from django.db import InterfaceError, OperationalError
@@ -13,18 +12,16 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from orchestrators.admin.acting import Operated
+from orchestrators.admin.columns import milliseconds, moment, price, state
 from orchestrators.admin.evidence import CapabilityFilter, OfEveryOffer, OrchestratorFilter
-from orchestrators.admin.measured import MeasuredAdmin, NameFilter, clock, milliseconds
+from orchestrators.admin.measured import MeasuredAdmin, NameFilter
 from orchestrators.core.reputation import FORGOTTEN_AFTER, Kind, left, score, trust
 from orchestrators.core.scorecard import Verdict
+from orchestrators.display.moments import when
 from orchestrators.models import Offer, Orchestrator, ReputationEvent, Trial
 from orchestrators.prober import selected
 from orchestrators.trial import Order, Result, Summary, run
-
-if TYPE_CHECKING:
-    from orchestrators.admin.door import PolicyAdmin as Host
-else:
-    Host = object
 
 # A browser waits for the trials that have begun by then, a minute and a half at the longest.
 TRY_WITHIN = 20.0
@@ -33,13 +30,13 @@ MOST_EVENTS = 10
 _LEVELS = {Verdict.PASS: messages.SUCCESS, Verdict.WARN: messages.WARNING, Verdict.FAIL: messages.ERROR}
 
 
-class TrialAction(Host):
+class TrialAction(Operated):
     """For offers."""
 
     unlocked_actions = frozenset({"run_trial"})
 
     @admin.action(
-        description="Run a trial: some fifteen sample requests, up to a minute", permissions=["change"]
+        description="Run a trial: some fifteen sample requests, up to a minute", permissions=["operate"]
     )
     def run_trial(self, request: HttpRequest, queryset: QuerySet[Offer]) -> None:
         offers = selected().filter(pk__in=list(queryset.values_list("pk", flat=True)))
@@ -85,36 +82,17 @@ class KindFilter(NameFilter):
 
 @admin.register(Trial)
 class TrialAdmin(OfEveryOffer):
+    measured = (milliseconds("cold_ms"), milliseconds("warm_ms"), milliseconds("warm_p95_ms"))
     list_display = (
-        "at",
-        "orchestrator",
-        "capability",
-        "verdict",
-        "cold",
-        "warm",
-        "p95",
-        "calls",
-        "price",
-        "who",
+        *(moment("at"), "orchestrator", "capability", state("verdict"), *measured),
+        *("calls", price("price"), "who"),
     )
     list_filter = (VerdictFilter, OrchestratorFilter, CapabilityFilter)
     ordering = ("-id",)
     fields = readonly_fields = (
-        *("offer", "at", "who", "verdict", "scorecard", "cold", "warm", "p95"),
-        *("calls", "capacity", "price"),
+        *("offer", moment("at"), "who", state("verdict"), "scorecard", *measured),
+        *("calls", "capacity", price("price")),
     )
-
-    @admin.display(description="cold")
-    def cold(self, trial: Trial) -> str:
-        return milliseconds(trial.cold_ms)
-
-    @admin.display(description="warm")
-    def warm(self, trial: Trial) -> str:
-        return milliseconds(trial.warm_ms)
-
-    @admin.display(description="p95")
-    def p95(self, trial: Trial) -> str:
-        return milliseconds(trial.warm_p95_ms)
 
     @admin.display(description="scorecard")
     def scorecard(self, trial: Trial) -> SafeString:
@@ -133,7 +111,7 @@ class HomeFilter(NameFilter):
 
 @admin.register(ReputationEvent)
 class ReputationEventAdmin(MeasuredAdmin):
-    list_display = ("at", "orchestrator", "kind", "points", "offer", "detail")
+    list_display = (moment("at"), "orchestrator", "kind", "points", "offer", "detail")
     list_filter = (KindFilter, HomeFilter)
     list_select_related = ("orchestrator", "offer__orchestrator", "offer__capability")
     ordering = ("-id",)
@@ -157,7 +135,7 @@ class ReputationMixin:
         value = score([each.as_event() for each in events], now)
         rows = (
             (
-                clock(each.at),
+                when(each.at, timezone.now()),
                 each.kind,
                 f"{each.points:g}",
                 f"{left(each.points, now - each.at.timestamp()):.1f}",

@@ -83,6 +83,8 @@ class Orchestrator(models.Model):
 
     class Meta:
         ordering = ["name"]
+        # of orchestrators and of offers alike: what is done at night by who may not edit
+        permissions = [("operate", "Can probe and try offers, and drain, resume and disable them")]
 
     def __str__(self) -> str:
         return self.name

@@ -258,7 +258,7 @@ def test_it_tells_not_claimed_from_unhealthy_from_ready(
 
 
 def type_of_standing() -> Any:
-    from orchestrators.admin.standing import Standing
+    from orchestrators.standing import Standing
 
     return Standing
 

@@ -1,0 +1,6 @@
+"""The console: the stock admin in our own frame.
+
+site         ConsoleSite: what every page gets, and the pages that belong to no model
+navigation   which pages there are, in groups; who may not open one does not see it
+apps         puts the site in the place of the stock one
+"""

@@ -1,0 +1,102 @@
+"""The console's menu, made of what the admin says this person may open.
+
+A model that is named in no group is under "More": a new one is never out of reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from orchestrators.standing import troubled
+
+Text = str | Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    label: Text
+    url: str
+    icon: str
+    current: bool
+    badge: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    title: Text
+    items: list[Item] = field(default_factory=list)
+
+
+# Of each group its models, in order, by "app.Model", with label and icon. A page of its own has a URL name.
+_Entry = tuple[str, Text, str]
+GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
+    (
+        _("Operate"),
+        (
+            ("admin:index", _("Dashboard"), "dashboard"),
+            ("orchestrators.Orchestrator", _("Orchestrators"), "server"),
+            ("orchestrators.Offer", _("Offers"), "offer"),
+            ("orchestrators.DiscoverySource", _("Sources"), "source"),
+        ),
+    ),
+    (
+        _("Policy"),
+        (
+            ("orchestrators.Capability", _("Capabilities"), "capability"),
+            ("routing.PriceCeiling", _("Price ceilings"), "ceiling"),
+            ("orchestrators.RoutingProfile", _("Routing profiles"), "sliders"),
+            ("orchestrators.FailureSignature", _("Failure signatures"), "signature"),
+        ),
+    ),
+    (
+        _("Evidence"),
+        (
+            ("routing.Job", _("Jobs"), "jobs"),
+            ("orchestrators.HealthSnapshot", _("Probes"), "pulse"),
+            ("orchestrators.Trial", _("Trials"), "trial"),
+            ("routing.UsageHour", _("Usage"), "usage"),
+            ("orchestrators.ConfigRevision", _("Changes"), "history"),
+        ),
+    ),
+    (
+        _("Access"),
+        (
+            ("routing.Client", _("Clients"), "client"),
+            ("routing.ApiKey", _("API keys"), "key"),
+            ("routing.Tier", _("Tiers"), "tier"),
+            ("auth.User", _("People"), "user"),
+            ("auth.Group", _("Groups"), "users"),
+        ),
+    ),
+)
+BADGES: dict[str, Callable[[], int]] = {"orchestrators.Offer": troubled}
+
+
+def navigation(request: HttpRequest, available: list[dict[str, Any]]) -> list[Group]:
+    """`available`: the admin's own list of apps and models, which knows the permissions."""
+    urls = {
+        f"{app['app_label']}.{model['object_name']}": (model["admin_url"], model["name"])
+        for app in available
+        for model in app["models"]
+        if model["admin_url"]
+    }
+    groups = [Group(title, list(_items(request, entries, urls))) for title, entries in GROUPS]
+    named = {name for _title, entries in GROUPS for name, _label, _icon in entries}
+    rest = [(name, label, "table") for name, (_url, label) in urls.items() if name not in named]
+    return [group for group in (*groups, Group(_("More"), list(_items(request, rest, urls)))) if group.items]
+
+
+def _items(request: HttpRequest, entries: Any, urls: dict[str, tuple[str, Text]]) -> Iterator[Item]:
+    for name, label, icon in entries:
+        is_page = ":" in name
+        url = reverse(name) if is_page else urls.get(name, ("", ""))[0]
+        if url:
+            current = request.path == url or (not is_page and request.path.startswith(url))
+            yield Item(label, url, icon, current, BADGES[name]() if name in BADGES else 0)

@@ -1,0 +1,79 @@
+"""Where an offer stands, in one word: decided, claimed and observed, read together.
+
+An operator must be able to tell *not claimed* from *claimed but unhealthy* from *ready*.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from orchestrators.core.health import State
+from orchestrators.models import Mode, Offer
+
+
+class Standing(StrEnum):
+    """The words; the first that applies counts."""
+
+    OFF = "off: not active"
+    NOT_PROBED = "not probed yet"
+    NOT_CLAIMED = "not claimed"
+    DOWN = "claimed, down"
+    PROBATION = "claimed, on probation"
+    UNTRIED = "claimed, never tried"
+    DEGRADED = "ready, degraded"
+    READY = "ready"
+
+
+USABLE = (Standing.READY, Standing.DEGRADED, Standing.UNTRIED)
+TROUBLED = (Standing.DOWN, Standing.PROBATION, Standing.NOT_CLAIMED)
+
+
+def conditions(now: datetime, prefix: str = "") -> dict[Standing, Q]:
+    """In order. `prefix`: the way to the offer from the model that is asked, such as "offers__"."""
+
+    def q(**lookups: Any) -> Q:
+        return Q(**{prefix + name: value for name, value in lookups.items()})
+
+    is_over = q(health__until__lte=now)
+    down = q(health__state=State.DOWN)
+    return {
+        Standing.OFF: ~q(mode=Mode.ACTIVE) | ~q(orchestrator__mode=Mode.ACTIVE),
+        Standing.NOT_PROBED: q(advert=None) | q(advert__checked_at=None, health__probed_at=None),
+        Standing.NOT_CLAIMED: q(advert__claimed=False),
+        Standing.PROBATION: q(health__state=State.PROBATION) | (down & is_over),
+        Standing.DOWN: down,
+        Standing.DEGRADED: q(health__state=State.DEGRADED),
+        Standing.READY: q(health__state=State.HEALTHY),
+    }
+
+
+def standing_case(now: datetime, prefix: str = "") -> Case:
+    whens = [When(condition, then=Value(word.value)) for word, condition in conditions(now, prefix).items()]
+    return Case(*whens, default=Value(Standing.UNTRIED.value), output_field=CharField())
+
+
+def with_standing(offers: QuerySet[Any]) -> QuerySet[Any]:
+    """Offers with `.standing`, the word."""
+    annotated: QuerySet[Any] = offers.annotate(standing=standing_case(timezone.now()))
+    return annotated
+
+
+def with_counts(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Orchestrators or capabilities with `.ready_offers`, `.troubled_offers`, `.all_offers`."""
+    word = standing_case(timezone.now(), "offers__")
+    annotated: QuerySet[Any] = rows.alias(offer_standing=word).annotate(
+        all_offers=Count("offers"),
+        ready_offers=Count("offers", filter=Q(offer_standing__in=[each.value for each in USABLE])),
+        troubled_offers=Count("offers", filter=Q(offer_standing__in=[each.value for each in TROUBLED])),
+    )
+    return annotated
+
+
+def troubled() -> int:
+    """Offers that should serve and do not, by one query."""
+    return with_standing(Offer.objects.all()).filter(standing__in=[each.value for each in TROUBLED]).count()

@@ -1,0 +1,59 @@
+"""The product as it is run, on a seeded database of its own, for browsers to look at."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def console(folder: Path, scale: float) -> Iterator[str]:
+    """The console's address. `scale`: of the seeded history, 1.0 being a million jobs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        bind = f"127.0.0.1:{probe.getsockname()[1]}"
+    environment = os.environ | {
+        "DATABASE_URL": f"sqlite:///{folder / 'console.sqlite3'}",
+        "BYOCGW_JOURNAL_DIR": str(folder / "journal"),
+        "BIND": bind,
+        "SECRET_KEY": "for-tests-only-" * 5,
+        "WEB_CONCURRENCY": "1",
+    }
+
+    def python(*arguments: str) -> None:
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, check=True)
+
+    python("manage.py", "collectstatic", "--noinput", "--verbosity", "0")
+    python("manage.py", "migrate", "--verbosity", "0")
+    python("-m", "tests.browser.seed", str(scale))
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:byocgw.gunicorn", "byocgw.asgi:application"]
+    with (folder / "gunicorn.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        _wait(f"http://{bind}/healthz", server)
+        yield f"http://{bind}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        if server.poll() is not None:
+            raise RuntimeError(f"The server ended with {server.returncode}.")
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)  # noqa: TID251  (a process of its own)
+    raise RuntimeError("The server did not start within 30 s.")

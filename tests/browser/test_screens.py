@@ -1,0 +1,112 @@
+"""Every screen in a real browser: nothing the strict policy stops, nothing axe calls serious, nothing too wide.
+
+A database of its own is seeded and served by gunicorn, as in production. About a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.seed import PASSWORD
+from tests.browser.served import console
+
+CHROMIUM = Path("/usr/bin/chromium")
+SCALE = 0.005
+SCREENS = (
+    "/admin/",
+    "/admin/search/?q=gpu",
+    "/admin/orchestrators/orchestrator/",
+    "/admin/orchestrators/orchestrator/1/change/",
+    "/admin/orchestrators/offer/",
+    "/admin/orchestrators/offer/1/change/",
+    "/admin/orchestrators/capability/",
+    "/admin/orchestrators/healthsnapshot/",
+    "/admin/orchestrators/configrevision/",
+    "/admin/routing/job/",
+    "/admin/routing/usagehour/",
+    "/admin/routing/priceceiling/",
+    "/admin/routing/client/",
+)
+VIEWS: dict[str, dict[str, Any]] = {
+    "light": {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1440, "height": 900}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
+}
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is missing: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with console(tmp_path_factory.mktemp("console"), SCALE) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def logged_in(browser: Any, url: str, name: str, view: str) -> tuple[Any, list[str]]:
+    """A page, and the list its errors go to."""
+    page = browser.new_context(**VIEWS[view]).new_page()
+    errors: list[str] = []
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{url}/admin/login/")
+    page.fill("#id_username", name)
+    page.fill("#id_password", PASSWORD)
+    page.click("input[type=submit]")
+    return page, errors
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_screen_is_clean(served: str, browser: Any, view: str) -> None:
+    """Issue 5, bar 1: 0 console errors, 0 violations serious or worse, no horizontal overflow."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page, errors = logged_in(browser, served, "ada", view)
+    axe, found = Axe(), []
+    for screen in SCREENS:
+        assert page.goto(served + screen).status == 200, screen
+        too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        found += [f"{screen}: {too_wide} px too wide"] if too_wide > 0 else []
+        found += [f"{screen}: {error}" for error in errors]
+        found += [
+            f"{screen}: {each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}"
+            for each in axe.run(page).response["violations"]
+            if each["impact"] in ("serious", "critical")
+        ]
+        errors.clear()
+    page.context.close()
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", ["viewer", "operator", "policy", "keys", "admin"])
+def test_every_group_opens_its_screens(served: str, browser: Any, name: str) -> None:
+    page, errors = logged_in(browser, served, name, "light")
+    for screen in SCREENS:
+        assert page.goto(served + screen).status == 200, screen
+    assert errors == []
+    page.context.close()
+
+
+def test_a_slash_goes_to_the_search(served: str, browser: Any) -> None:
+    page, _errors = logged_in(browser, served, "ada", "light")
+    page.keyboard.press("/")
+    page.keyboard.type("ams-gpu-01")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/orchestrator/*/change/")
+    page.context.close()

@@ -160,5 +160,5 @@ def test_every_file_that_a_guide_names_is_there() -> None:
 @pytest.mark.django_db
 def test_the_consoles_first_page_says_what_to_do(admin_client: Client) -> None:
     page = admin_client.get("/admin/").content.decode()
-    assert "<title>Orchestrators, capabilities and clients | byocgw</title>" in page
+    assert "<title>Dashboard | byocgw</title>" in page
     assert set(re.findall(r"manage\.py ([a-z_]+)", page)) == {"probe_orchestrators", "explain"}

@@ -44,8 +44,6 @@ def amount(wei: int | Fraction) -> str:
     size, name = next((size, name) for least, size, name in _DENOMINATIONS if abs(exact) >= least)
     value = exact / size
     rounded = _DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator))
-    if abs(rounded) >= 10_000:
-        rounded = rounded.quantize(Decimal(1))
     text = f"{rounded.normalize():f}"
     places = len(text.partition(".")[2])
     return f"{number_format(Decimal(text), places, force_grouping=True)} {name}"

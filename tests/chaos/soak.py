@@ -35,7 +35,7 @@ from tests.support.served import Served  # noqa: E402
 
 SAMPLE_EVERY, FAULT_EVERY = 5.0, 10.0  # seconds
 KEPT = 70.0  # until connections kept to orchestrators are closed
-MOST = 300.0  # calls a second: this process speaks for the clients, on the same cores
+MOST = 200.0  # calls a second: this process speaks for the clients, on the same cores
 SLOPE = 0.2  # MB a minute
 FAULTS = (
     "gpu_oom",

@@ -57,14 +57,12 @@ LAST_DRAIN = 5.0  # seconds a stopping worker spends on its journal; whoever com
 
 
 def build_table() -> RoutingTable:
-    """For a thread. A collection meanwhile would walk all that is new of it, while every call waits; and
-    later ones need not look at it either: it holds no cycles, and goes when nobody refers to it."""
+    """For a thread. A collection meanwhile would walk all that is new of it, while every call waits."""
     gc.disable()
     try:
         return tables.build(settings.WEB_CONCURRENCY)
     finally:
-        gc.freeze()
-        gc.enable()
+        gc.enable()  # not frozen: cycles that wait to be collected would stay for ever
 
 
 class Runtime:

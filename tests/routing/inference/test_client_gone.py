@@ -39,7 +39,7 @@ async def in_the_middle_of_an_upload(conversation: Conversation, reached: asynci
     reached.set()
 
 
-CASES = {waiting: 2, in_the_middle_of_a_stream: 2, in_the_middle_of_an_upload: 1000}
+CASES = {waiting: 2, in_the_middle_of_a_stream: 2, in_the_middle_of_an_upload: 1_000_000}
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -25,16 +26,27 @@ from orchestrators.admin import (
     warn,
 )
 from orchestrators.admin.columns import milliseconds, moment, money, number, state
+from orchestrators.core.price import Price
 from orchestrators.display import amounts, moments, states
 from orchestrators.models import Capability, Offer, Orchestrator
 from routing import table as tables
+from routing.core.rate import EthRate, about_dollars
 from routing.core.refusal import Code
 from routing.decisions import unpack
 from routing.models import ApiKey, Attempt, Chore, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
 from routing.models.ceiling import about_ceilings
 from routing.models.client import about_client
+from routing.models.rate import Rate, rate_beside, with_rate
 
 OVERLAP = timedelta(days=1)
+
+
+def in_dollars(price: Price | None, rate: EthRate | None) -> SafeString | str:
+    """Unit, wei and USD, with the age of the rate (R74)."""
+    if price is None:
+        return amounts.price(None)
+    return format_html("{} ({})", amounts.price(price), about_dollars(price, rate, time.time()))
+
 
 # --- prices ------------------------------------------------------------------------------------------
 
@@ -57,7 +69,7 @@ class PricedCapabilityAdmin(CapabilityAdmin):
     inlines = (PriceCeilingInline, *CapabilityAdmin.inlines)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Capability]:
-        return super().get_queryset(request).prefetch_related("ceilings__tier")
+        return with_rate(super().get_queryset(request).prefetch_related("ceilings__tier"))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -72,8 +84,9 @@ class PricedCapabilityAdmin(CapabilityAdmin):
     @admin.display(description="price ceiling")
     def ceiling(self, capability: Capability) -> str:
         ceilings: Any = capability.ceilings
-        told = [(each.tier or "all", amounts.price(each.price)) for each in ceilings.all()]
-        suggested = amounts.price(capability.profile.suggested_ceiling)
+        rate = rate_beside(capability)
+        told = [(each.tier or "all", in_dollars(each.price, rate)) for each in ceilings.all()]
+        suggested = in_dollars(capability.profile.suggested_ceiling, rate)
         return format_html_join(", ", "{}: {}", told) or format_html("undecided (suggested: {})", suggested)
 
     @admin.display(description="ceiling excludes")
@@ -94,13 +107,21 @@ class PriceCeilingAdmin(PolicyAdmin):
     search_fields = ("capability__slug", "tier__slug")
     autocomplete_fields = ("capability", "tier")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PriceCeiling]:
+        return with_rate(super().get_queryset(request))
+
     @admin.display(description="at most")
     def most(self, ceiling: PriceCeiling) -> str:
-        return "any price" if ceiling.price is None else amounts.price(ceiling.price)
+        return "any price" if ceiling.price is None else in_dollars(ceiling.price, rate_beside(ceiling))
 
     def save_model(self, request: HttpRequest, obj: PriceCeiling, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         warn(request, about_ceilings(obj.capability))
+
+
+@admin.register(Rate)
+class RateAdmin(PolicyAdmin):
+    list_display = ("currency", "per_eth", "as_of")
 
 
 # --- who may call ------------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ from orchestrators.models import OfferHealth
 from orchestrators.scoreboard import Scoreboard
 from routing import table as tables
 from routing.candidates import view
+from routing.core.rate import with_dollars
 from routing.core.selection import choose
 from routing.decisions import pack, unpack
 from routing.models import Tier
+from routing.models.rate import eth_rate
 from routing.table import Lane
 
 CHEAPEST = (0.0, 0.0, 0.0)  # draws that take the cheapest of the best class
@@ -35,7 +37,10 @@ def explain_now(slug: str, tier: str | None = None) -> dict[str, Any]:
         raise NotConfigured(f"There is no capability {slug!r}. Known: {known}.")
     if tier is not None and not Tier.objects.filter(slug=tier).exists():
         raise NotConfigured(f"There is no tier {tier!r}.")
-    return explain(lane, stored_board(), revision=table.revision, now=time.time())
+    now = time.time()
+    found = explain(lane, stored_board(), revision=table.revision, now=now)
+    shown = with_dollars(lane.ceiling, eth_rate(), now) if lane.ceiling else found["ceiling"]
+    return found | {"ceiling_shown": shown}
 
 
 def stored_board() -> Scoreboard:
@@ -67,6 +72,7 @@ def explain(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> dict
         else "none"
         if lane.ceiling_decided
         else "free offers only",
+        "ceiling_excludes": dict(zip(("offers", "of"), lane.ceiling_excluded, strict=True)),
         "chosen": ranked[0].candidate.orchestrator if ranked else None,
         **unpack(pack(ranked, [*lane.refused, *refused], CHEAPEST)),
     }

@@ -128,7 +128,9 @@ def examples() -> list[str]:
     )
 
 
-@pytest.mark.parametrize("example", examples(), ids=["reference", "tiers", "signatures", "discovery", "tour"])
+@pytest.mark.parametrize(
+    "example", examples(), ids=["reference", "tiers", "signatures", "discovery", "rates", "tour"]
+)
 def test_the_examples_are_accepted(example: str, db: None) -> None:
     result = plan(document.read(example.encode()))
     assert result.errors == []

@@ -23,6 +23,7 @@ from routing.configuration.sections import (
     OFFERS,
     ORCHESTRATORS,
     PROFILES,
+    RATES,
     SIGNATURES,
     TIERS,
     Section,
@@ -30,7 +31,7 @@ from routing.configuration.sections import (
     same,
     shown,
 )
-from routing.models import Client, PriceCeiling, Tier
+from routing.models import Client, PriceCeiling, Rate, Tier
 
 
 def export() -> dict[str, list[dict[str, Any]]]:
@@ -53,6 +54,7 @@ def export() -> dict[str, list[dict[str, Any]]]:
         ORCHESTRATORS.name: _orchestrators(),
         SIGNATURES.name: [_entry(SIGNATURES, each) for each in FailureSignature.objects.all()],
         DISCOVERY.name: [_entry(DISCOVERY, each) for each in DiscoverySource.objects.order_by("name")],
+        RATES.name: [_entry(RATES, each) for each in Rate.objects.order_by("currency")],
     }
 
 

@@ -20,6 +20,7 @@ from routing.configuration.sections import (
     DISCOVERY,
     ORCHESTRATORS,
     PROFILES,
+    RATES,
     SIGNATURES,
     TIERS,
     Section,
@@ -69,7 +70,7 @@ def prune_others(listed: Listed, pruned: Pruned) -> None:
     for client in _left_out(CLIENTS, listed):
         assert isinstance(client, Client)
         _prune_client(client, pruned)
-    for section in (SIGNATURES, DISCOVERY):
+    for section in (SIGNATURES, DISCOVERY, RATES):
         for instance in _left_out(section, listed):
             pruned.delete(f"{section.label} {instance}", instance)
     for section, reason in (

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.db import models
@@ -24,7 +26,7 @@ from orchestrators.models import (
     RoutingProfile,
 )
 from orchestrators.models.fields import AmountField, PriceField
-from routing.models import Client, Tier
+from routing.models import Client, Rate, Tier
 
 NO_CEILING = "none"
 
@@ -68,10 +70,11 @@ CLIENTS = Section("clients", Client, "name")
 ORCHESTRATORS = Section("orchestrators", Orchestrator, "name", own=("offers",))
 SIGNATURES = Section("signatures", FailureSignature, "name")
 DISCOVERY = Section("discovery", DiscoverySource, "name")
+RATES = Section("rates", Rate, "currency")
 OFFERS = Section("offers", Offer, "capability", left_out=("orchestrator",))
 
 # In the order in which they are applied: each refers to earlier ones only.
-SECTIONS = (PROFILES, CAPABILITIES, TIERS, CLIENTS, ORCHESTRATORS, SIGNATURES, DISCOVERY)
+SECTIONS = (PROFILES, CAPABILITIES, TIERS, CLIENTS, ORCHESTRATORS, SIGNATURES, DISCOVERY, RATES)
 
 # Who can be referred to, by which field.
 NAMED: Mapping[type[models.Model], str] = {each.model: each.key for each in SECTIONS}
@@ -102,6 +105,10 @@ def shown(instance: models.Model, field: models.Field[Any, Any]) -> Any:
         return str(value)
     if isinstance(field, AmountField) and value is not None:
         return amount.shown(value)
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -115,6 +122,10 @@ def read_value(field: models.Field[Any, Any], value: Any) -> Any:
         return read_price(value)
     if isinstance(field, AmountField):
         return read_amount(value)
+    if isinstance(field, models.DecimalField):
+        return read_amount_of(value)
+    if isinstance(field, models.DateTimeField):
+        return read_moment(value)
     for kind, types, wanted in _TYPES:
         if isinstance(field, kind) and not _is_a(value, types):
             raise ValueError(f"must be {wanted}.")
@@ -139,6 +150,26 @@ def read_amount(value: Any) -> int:
     if not isinstance(value, str):
         raise ValueError("must be text such as 0.02 eth or 1000 wei.")
     return amount.parse(value)
+
+
+def read_amount_of(value: Any) -> Decimal:
+    """Of money other than wei: exact, so a number with a point is written as text."""
+    try:
+        amount = Decimal(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    except InvalidOperation:
+        amount = None
+    if amount is not None and amount.is_finite():
+        return amount
+    raise ValueError('must be a decimal number in quotes, such as "3600.50".')
+
+
+def read_moment(value: Any) -> datetime:
+    try:
+        if isinstance(value, str) and (moment := datetime.fromisoformat(value)).tzinfo is not None:
+            return moment
+    except ValueError:
+        pass
+    raise ValueError("must be a date and time with a time zone, such as 2026-11-25T12:00:00Z.")
 
 
 def read_ceiling(value: Any) -> Price | None:

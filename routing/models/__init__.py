@@ -1,4 +1,4 @@
-"""Demand, as rows. Decided by people: PriceCeiling, Tier, Client, ApiKey. Observed: Job, Attempt, UsageHour.
+"""Demand, as rows. Decided: PriceCeiling, Rate, Tier, Client, ApiKey. Observed: Job, Attempt, UsageHour.
 
 JournalMark is the journal's own bookkeeping (see routing/journal.py).
 """
@@ -8,5 +8,17 @@ from __future__ import annotations
 from routing.models.ceiling import PriceCeiling
 from routing.models.client import ApiKey, Client, Tier
 from routing.models.job import Attempt, Chore, Job, JournalMark, UsageHour
+from routing.models.rate import Rate
 
-__all__ = ["ApiKey", "Attempt", "Chore", "Client", "Job", "JournalMark", "PriceCeiling", "Tier", "UsageHour"]
+__all__ = [
+    "ApiKey",
+    "Attempt",
+    "Chore",
+    "Client",
+    "Job",
+    "JournalMark",
+    "PriceCeiling",
+    "Rate",
+    "Tier",
+    "UsageHour",
+]

@@ -32,7 +32,11 @@ class Command(BaseCommand):
             found = explain_now(capability, tier)
         except NotConfigured as exc:
             raise CommandError(str(exc)) from exc
-        words = [f"{found['capability']}, revision {found['revision']}, ceiling {found['ceiling']}"]
+        excludes = found["ceiling_excludes"]
+        words = [
+            f"{found['capability']}, revision {found['revision']}, ceiling {found['ceiling_shown']}, "
+            f"which excludes {excludes['offers']} of {excludes['of']} offers"
+        ]
         if found["chosen"] is None:
             words.append("Nobody can serve it now.")
         return found, words + in_words(found)

@@ -29,6 +29,7 @@ from orchestrators.admin.columns import milliseconds, moment, money, number, sta
 from orchestrators.core.price import Price
 from orchestrators.display import amounts, moments, states
 from orchestrators.models import Capability, Offer, Orchestrator
+from routing import history
 from routing import table as tables
 from routing.core.rate import EthRate, about_dollars
 from routing.core.refusal import Code
@@ -64,8 +65,12 @@ class PricedCapabilityAdmin(CapabilityAdmin):
     """The supply side's, with what demand decides of a capability."""
 
     list_display = (*CapabilityAdmin.list_display, "ceiling")
-    readonly_fields = ("excluded",)
-    fieldsets: ClassVar[Any] = (*CapabilityAdmin.fieldsets, ("The price", {"fields": ("excluded",)}))
+    readonly_fields = ("excluded", "lately")
+    fieldsets: ClassVar[Any] = (
+        *CapabilityAdmin.fieldsets,
+        ("The price", {"fields": ("excluded",)}),
+        ("Lately", {"fields": ("lately",)}),
+    )
     inlines = (PriceCeilingInline, *CapabilityAdmin.inlines)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Capability]:
@@ -88,6 +93,20 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         told = [(each.tier or "all", in_dollars(each.price, rate)) for each in ceilings.all()]
         suggested = in_dollars(capability.profile.suggested_ceiling, rate)
         return format_html_join(", ", "{}: {}", told) or format_html("undecided (suggested: {})", suggested)
+
+    @admin.display(description="p95 and errors")
+    def lately(self, capability: Capability) -> str:
+        """For the last hour, day and week (R72)."""
+        told = []
+        for name, window in (
+            ("hour", timedelta(hours=1)),
+            ("day", timedelta(days=1)),
+            ("week", timedelta(days=7)),
+        ):
+            rate, p95 = history.lately(capability.slug, timezone.now() - window)
+            errors = "no calls" if rate is None else f"{rate:.1%} errors"
+            told.append(f"{name}: {errors}" + ("" if p95 is None else f", p95 {p95:.0f} ms"))
+        return "; ".join(told)
 
     @admin.display(description="ceiling excludes")
     def excluded(self, capability: Capability) -> str:

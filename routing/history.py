@@ -9,9 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db.models import Sum
+
 from routing.decisions import unpack
 from routing.journal import AttemptRecord, JobRecord
-from routing.models import Job
+from routing.models import Job, UsageHour
 
 # Of a candidate's terms, those that tell nothing of its price or of other clients' calls.
 FOR_CLIENTS = ("state", "warm", "latency_ms", "failure")
@@ -21,6 +23,24 @@ def find(request_id: str) -> JobRecord | None:
     """From the database: two queries. Raises django.db.Error."""
     job = Job.objects.filter(pk=request_id).first()
     return None if job is None else record_of(job)
+
+
+LATEST = 5_000  # calls that a 95th percentile is taken of, at most
+
+
+def lately(capability: str, since: datetime) -> tuple[float | None, float | None]:
+    """(error rate from 0 to 1, p95 in ms) since then; None where nothing was asked, or no good answer is kept.
+
+    The rate is exact and counts whole hours; the percentile is of the good answers kept as jobs (R72).
+    """
+    hours = UsageHour.objects.filter(
+        capability=capability, hour__gte=since.replace(minute=0, second=0, microsecond=0)
+    )
+    told = hours.aggregate(requests=Sum("requests"), failures=Sum("failures"))
+    good = Job.objects.filter(capability=capability, at__gte=since, code="ok").order_by("-at")
+    took = sorted(good.values_list("ms", flat=True)[:LATEST])
+    rate = told["failures"] / told["requests"] if told["requests"] else None
+    return rate, took[-(-95 * len(took) // 100) - 1] if took else None
 
 
 def record_of(job: Job) -> JobRecord:

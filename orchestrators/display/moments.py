@@ -64,6 +64,6 @@ def length(seconds: float | None) -> str:
     return f"{whole} {_('s')}"
 
 
-def milliseconds(value: float | None) -> str:
-    """A length of time that was measured in milliseconds."""
-    return NONE if value is None else length(value / 1000)
+def milliseconds(value: float | str | None) -> str:
+    """A length of time that was measured in milliseconds; a template's missing value is an empty text."""
+    return NONE if value is None or isinstance(value, str) else length(value / 1000)

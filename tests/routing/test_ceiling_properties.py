@@ -56,13 +56,15 @@ def lanes(
 
 
 def is_allowed(price: Price, applying: list[Price | None]) -> bool:
-    """By fractions, not by the code under test."""
-    if not applying:
-        return price.wei == 0
-    return all(
-        each is None
-        or (each.unit is price.unit and Fraction(price.wei, price.units) <= Fraction(each.wei, each.units))
-        for each in applying
+    """By fractions, not by the code under test. What is free is free in whatever unit."""
+    return (
+        price.wei == 0
+        or bool(applying)
+        and all(
+            each is None
+            or (each.unit is price.unit and Fraction(price.wei, price.units) <= Fraction(each.wei, each.units))
+            for each in applying
+        )
     )
 
 

@@ -55,7 +55,7 @@ class TestTheColdAndTheReady:
 
     def test_nor_does_it_use_up_the_time_in_which_a_full_one_may_have_a_seat(self) -> None:
         found = decide(
-            [Ranked(Rank.PROBATION, 1.0, 2, self.cold, 0)],
+            [Ranked(Rank.PROBATION, 1.0, False, 2, self.cold, 0)],
             (),
             budget=BUDGET,
             max_attempts=3,

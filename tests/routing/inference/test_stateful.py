@@ -79,10 +79,11 @@ async def test_it_repeats_a_stateless_request_byte_for_byte(gateway: Gateway) ->
     assert answer.status_code == 200
     assert (first.body, first.path) == (second.body, second.path)
     assert first.body == answer.request.content
-    own = {"host", "livepeer"}
+    own = {"host", "livepeer", "traceparent"}  # an attempt is a span of its own, of the request's trace
     assert {name: text for name, text in first.headers.items() if name not in own} == {
         name: text for name, text in second.headers.items() if name not in own
     }
+    assert first.headers["traceparent"][:35] == second.headers["traceparent"][:35]
     assert "cookie" not in second.headers
     assert "set-cookie" not in answer.headers
     assert first.livepeer["id"] == second.livepeer["id"] == answer.headers["x-request-id"]

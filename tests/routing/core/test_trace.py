@@ -53,3 +53,7 @@ def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
 @pytest.mark.parametrize("state", ["a=" + "b" * 511, ",".join(["a=b"] * 33), "a=b\r\nx: y", "a=☃", None])
 def test_a_tracestate_is_passed_on_whole_or_not_at_all(state: str | None) -> None:
     assert trace_of(PARENT, state, REQUEST) == Trace(ID, "01", "")
+
+
+def test_without_a_tracestate_none_is_sent() -> None:
+    assert list(Trace(ID).headers(REQUEST, 1)) == ["traceparent"]

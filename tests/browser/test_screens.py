@@ -69,7 +69,7 @@ def logged_in(browser: Any, url: str, name: str, view: str) -> tuple[Any, list[s
     page.fill("#id_username", name)
     page.fill("#id_password", PASSWORD)
     page.click("input[type=submit]")
-    page.wait_for_selector("#menu")
+    page.wait_for_selector("#menu", state="attached")  # a phone shows it when asked
     page.wait_for_load_state()
     return page, errors
 

@@ -41,9 +41,9 @@ _LOOPBACK = IPv4Address("127.0.0.1")
 
 def refusal(address: Address, allowed: Iterable[Network]) -> str:
     """ "" if it may be connected to, else a sentence with the remedy."""
-    plain = (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+    plain = _unmapped(address)
     kind = _kind(plain)
-    if not kind or any(plain in network for network in allowed):
+    if not kind or is_within(plain, allowed):
         return ""
     around = ip_network((int(plain), 24 if plain.version == 4 else 64), strict=False)
     return f"{plain} is {kind}; to allow it, add its network to {SETTING}, such as {around}."
@@ -56,6 +56,21 @@ def refusal_of_host(host: str, allowed: Iterable[Network]) -> str:
     except ValueError as exc:
         return str(exc)
     return "" if address is None else refusal(address, allowed)
+
+
+def caller(text: str) -> Address | None:
+    """Who calls, from the text of a socket's other end; None for a Unix socket's, which has no address.
+
+    A socket for both families spells IPv4 addresses in an IPv6 one.
+    """
+    try:
+        return _unmapped(ip_address(text))
+    except ValueError:
+        return None
+
+
+def is_within(address: Address | None, networks: Iterable[Network]) -> bool:
+    return address is not None and any(address in network for network in networks)
 
 
 def literal(host: str) -> Address | None:
@@ -78,6 +93,10 @@ def literal(host: str) -> Address | None:
 
 
 @lru_cache(maxsize=4096)  # 20 us, for addresses that are connected to again and again
+def _unmapped(address: Address) -> Address:
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+
+
 def _kind(address: Address) -> str:
     """ "" for an address of the public internet."""
     found = next((kind for network, kind in _NETWORKS if address in network), "")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
-from orchestrators.core.addresses import Address, Network
+from orchestrators.core.addresses import Address, caller, is_within
 from routing.api.problems import refuse
 from routing.api.request import DataPlaneRequest, from_door
 from routing.core.refusal import Code
@@ -41,7 +40,7 @@ class KeyAuthentication(BaseAuthentication):
         now = time.time()
         if key.expires_at is not None and key.expires_at <= now:
             raise refuse(Code.UNAUTHENTICATED, "This API key has expired.")
-        if key.networks is not None and not _is_within(_address(incoming), key.networks):
+        if key.networks is not None and not is_within(_address(incoming), key.networks):
             raise refuse(Code.KEY_NOT_ALLOWED, "This API key may not be used from this network.")
         incoming.runtime.keys_used[digest] = now
         return key.client, key
@@ -78,14 +77,6 @@ def _by_network(incoming: DataPlaneRequest) -> ClientEntry:
     return client
 
 
-def _is_within(address: Address | None, networks: tuple[Network, ...]) -> bool:
-    return address is not None and any(address in network for network in networks)
-
-
 def _address(incoming: DataPlaneRequest) -> Address | None:
     """Of the client, or of the proxy in front that is not in FORWARDED_ALLOW_IPS. None on a Unix socket."""
-    try:
-        address = ip_address(incoming.META.get("REMOTE_ADDR", ""))
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
+    return caller(incoming.META.get("REMOTE_ADDR", ""))

@@ -8,8 +8,8 @@ key only where the operator exposes orchestrators to clients anyway.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from ipaddress import ip_address, ip_network
+from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
-from orchestrators.core.addresses import Network
+from orchestrators.core.addresses import Address, caller, is_within
 from routing import roster
 from routing import table as tables
 from routing.models import ApiKey, Client
@@ -97,22 +97,17 @@ def _client(request: Request) -> Client:
     keys = ApiKey.objects.select_related("client__tier").filter(revoked_at=None, client__is_active=True)
     alive = keys.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
     key = alive.filter(digest__in=ApiKey.digests_of(secret.strip())).exclude(scope=Scope.INFERENCE).first()
-    if key is None or (key.networks and not _is_within(request, map(ip_network, key.networks))):
+    if key is None or (key.networks and not is_within(_address(request), map(ip_network, key.networks))):
         raise PermissionDenied(DENIED)
     return key.client
 
 
 def _is_near(request: Request) -> bool:
-    return _is_within(request, settings.BYOCGW_ALLOWED_NETWORKS)
+    return is_within(_address(request), settings.BYOCGW_ALLOWED_NETWORKS)
 
 
-def _is_within(request: Request, networks: Iterable[Network]) -> bool:
-    try:
-        address = ip_address(request.META.get("REMOTE_ADDR", ""))
-    except ValueError:
-        return False  # a Unix socket's other end has no address
-    plain = getattr(address, "ipv4_mapped", None) or address
-    return any(plain in network for network in networks)
+def _address(request: Request) -> Address | None:
+    return caller(request.META.get("REMOTE_ADDR", ""))
 
 
 def _is_staff(request: Request) -> bool:

@@ -8,7 +8,6 @@ GET /metrics   for Prometheus; only from BYOCGW_METRICS_ALLOW, or with BYOCGW_ME
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import logging
 import secrets
@@ -18,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
+from orchestrators.core.addresses import Network, caller, is_within
 from routing import readiness
 from routing.metrics import page, sharing
 from routing.runtime import Runtime
@@ -107,7 +107,7 @@ class Status:
 
 def may_read_metrics(
     scope: Mapping[str, Any],
-    networks: Collection[ipaddress.IPv4Network | ipaddress.IPv6Network],
+    networks: Collection[Network],
     token: str,
 ) -> bool:
     """From one of these networks, or with this token. Without an address (a Unix socket) the token decides."""
@@ -115,9 +115,4 @@ def may_read_metrics(
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if secrets.compare_digest(given, b"Bearer " + token.encode()):
             return True
-    try:
-        address = ipaddress.ip_address((scope.get("client") or ("",))[0])
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address  # a socket for both families spells it so
-    return any(address in network for network in networks)
+    return is_within(caller((scope.get("client") or ("",))[0]), networks)

@@ -12,7 +12,6 @@ from orchestrators.core import health as healths
 from orchestrators.core.health import State as OfferState
 from orchestrators.scoreboard import Live
 from routing.core.histogram import Sample
-from routing.core.selection import Why
 from routing.journal import State as JournalState
 from routing.metrics.families import FAMILIES
 from routing.readiness import State, checks
@@ -97,6 +96,6 @@ def _ceilings(table: RoutingTable) -> Iterator[Sample]:
     """Per lane; `tier` is empty for clients without a ceiling of their tier's own."""
     for (slug, tier), lane in table.lanes.items():
         labels = (slug, tier or "")
-        excluded = sum(refused.why is Why.PRICE_CEILING for refused in lane.refused)
+        excluded, offers = lane.ceiling_excluded
         yield "byocgw_ceiling_excluded_offers", labels, excluded
-        yield "byocgw_ceiling_offers", labels, excluded + len(lane.offers)
+        yield "byocgw_ceiling_offers", labels, offers

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from orchestrators.core.addresses import SETTING, literal, refusal, refusal_of_host
+from orchestrators.core.addresses import SETTING, caller, is_within, literal, refusal, refusal_of_host
 
 REFUSED = {
     "0.0.0.0": "unspecified",
@@ -110,3 +110,19 @@ def test_this_machine_is_known_by_its_names(host: str) -> None:
 def test_a_name_is_judged_when_it_is_looked_up(host: str) -> None:
     assert literal(host) is None
     assert refusal_of_host(host, ()) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("127.0.0.1", "127.0.0.1"), ("::ffff:10.1.2.3", "10.1.2.3"), ("::1", "::1"), ("", None), ("unix", None)],
+)
+def test_who_calls_is_read_from_the_other_end_of_a_socket(text: str, found: str | None) -> None:
+    assert caller(text) == (None if found is None else ip_address(found))
+
+
+def test_nobody_without_an_address_is_within_a_network() -> None:
+    everything = [ip_network("0.0.0.0/0"), ip_network("::/0")]
+
+    assert is_within(ip_address("192.0.2.7"), everything)
+    assert not is_within(ip_address("192.0.2.7"), [ip_network("10.0.0.0/8")])
+    assert not is_within(None, everything)

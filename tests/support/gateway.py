@@ -37,7 +37,13 @@ class Gateway:
         self.runtime = Runtime()
         self.door = Door(self.runtime)
         config = uvicorn.Config(
-            self.door, host="127.0.0.1", port=0, http=BoundedProtocol, lifespan="off", log_config=None
+            self.door,
+            host="127.0.0.1",
+            port=0,
+            http=BoundedProtocol,
+            lifespan="off",
+            log_config=None,
+            timeout_keep_alive=75,  # as shipped; uvicorn's 5 s are also when httpx lets go: they would meet
         )
         self._server = uvicorn.Server(config)
         self.url = ""

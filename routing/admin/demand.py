@@ -1,23 +1,20 @@
-"""The admin of the demand side: who may call, at what price, and what came of it."""
+"""The admin of the demand side: who may call, and what came of it."""
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orchestrators.admin import (
-    CapabilityAdmin,
     MeasuredAdmin,
     MeasuredInline,
     NameFilter,
@@ -26,121 +23,15 @@ from orchestrators.admin import (
     warn,
 )
 from orchestrators.admin.columns import milliseconds, moment, money, number, state
-from orchestrators.core.price import Price
-from orchestrators.display import amounts, moments, states
+from orchestrators.display import moments, states
 from orchestrators.models import Capability, Offer, Orchestrator
-from routing import history
-from routing import table as tables
-from routing.core.rate import EthRate, about_dollars
+from routing.admin.prices import PriceCeilingInline
 from routing.core.refusal import Code
 from routing.decisions import unpack
-from routing.models import ApiKey, Attempt, Chore, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
-from routing.models.ceiling import about_ceilings
+from routing.models import ApiKey, Attempt, Chore, Client, Job, JournalMark, Tier, UsageHour
 from routing.models.client import about_client
-from routing.models.rate import Rate, rate_beside, with_rate
 
 OVERLAP = timedelta(days=1)
-
-
-def in_dollars(price: Price | None, rate: EthRate | None) -> SafeString | str:
-    """Unit, wei and USD, with the age of the rate (R74)."""
-    if price is None:
-        return amounts.price(None)
-    return format_html("{} ({})", amounts.price(price), about_dollars(price, rate, time.time()))
-
-
-# --- prices ------------------------------------------------------------------------------------------
-
-
-class PriceCeilingInline(PolicyInline):
-    model = PriceCeiling
-    related = ("capability", "tier")
-
-
-admin.site.unregister(Capability)
-
-
-@admin.register(Capability)
-class PricedCapabilityAdmin(CapabilityAdmin):
-    """The supply side's, with what demand decides of a capability."""
-
-    list_display = (*CapabilityAdmin.list_display, "ceiling")
-    readonly_fields = ("excluded", "lately")
-    fieldsets: ClassVar[Any] = (
-        *CapabilityAdmin.fieldsets,
-        ("The price", {"fields": ("excluded",)}),
-        ("Lately", {"fields": ("lately",)}),
-    )
-    inlines = (PriceCeilingInline, *CapabilityAdmin.inlines)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Capability]:
-        return with_rate(super().get_queryset(request).prefetch_related("ceilings__tier"))
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        warn(request, about_ceilings(form.instance))
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """A client limited to a capability alone would be left with an empty list, which means everything."""
-        deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
-        limited = Client.objects.filter(capabilities__in=objs).distinct()
-        return deleted, counts, missing, [*protected, *(f"Client limited to it: {each}" for each in limited)]
-
-    @admin.display(description="price ceiling")
-    def ceiling(self, capability: Capability) -> str:
-        ceilings: Any = capability.ceilings
-        rate = rate_beside(capability)
-        told = [(each.tier or "all", in_dollars(each.price, rate)) for each in ceilings.all()]
-        suggested = in_dollars(capability.profile.suggested_ceiling, rate)
-        return format_html_join(", ", "{}: {}", told) or format_html("undecided (suggested: {})", suggested)
-
-    @admin.display(description="p95 and errors")
-    def lately(self, capability: Capability) -> str:
-        """For the last hour, day and week (R72)."""
-        told = []
-        for name, window in (
-            ("hour", timedelta(hours=1)),
-            ("day", timedelta(days=1)),
-            ("week", timedelta(days=7)),
-        ):
-            rate, p95 = history.lately(capability.slug, timezone.now() - window)
-            errors = "no calls" if rate is None else f"{rate:.1%} errors"
-            told.append(f"{name}: {errors}" + ("" if p95 is None else f", p95 {p95:.0f} ms"))
-        return "; ".join(told)
-
-    @admin.display(description="ceiling excludes")
-    def excluded(self, capability: Capability) -> str:
-        """Of the offers that are active and have a price; as a gateway that started now would see them."""
-        lanes = tables.build(settings.WEB_CONCURRENCY).lanes
-        mine = [
-            (tier, each.ceiling_excluded) for (slug, tier), each in lanes.items() if slug == capability.slug
-        ]
-        return ", ".join(f"{tier or 'all'}: {above} of {offers} offers" for tier, (above, offers) in mine)
-
-
-@admin.register(PriceCeiling)
-class PriceCeilingAdmin(PolicyAdmin):
-    list_display = ("capability", "tier", "most")
-    list_filter = ("capability", "tier")
-    list_select_related = ("capability", "tier")
-    search_fields = ("capability__slug", "tier__slug")
-    autocomplete_fields = ("capability", "tier")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[PriceCeiling]:
-        return with_rate(super().get_queryset(request))
-
-    @admin.display(description="at most")
-    def most(self, ceiling: PriceCeiling) -> str:
-        return "any price" if ceiling.price is None else in_dollars(ceiling.price, rate_beside(ceiling))
-
-    def save_model(self, request: HttpRequest, obj: PriceCeiling, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        warn(request, about_ceilings(obj.capability))
-
-
-@admin.register(Rate)
-class RateAdmin(PolicyAdmin):
-    list_display = ("currency", "per_eth", "as_of")
 
 
 # --- who may call ------------------------------------------------------------------------------------

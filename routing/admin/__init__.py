@@ -1,0 +1,12 @@
+"""The admin of the demand side, and of supply where demand has a say.
+
+prices      ceilings and the rate that shows them in dollars
+capability  a capability's page
+demand      who may call, and what came of it
+"""
+
+from __future__ import annotations
+
+from routing.admin import capability, demand, prices
+
+__all__ = ["capability", "demand", "prices"]

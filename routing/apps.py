@@ -12,10 +12,10 @@ class RoutingConfig(AppConfig):
 
         from orchestrators import changes, trial
         from routing import checks, configuration, roles  # noqa: F401  (checks registers itself)
-        from routing.models import ApiKey, Client, PriceCeiling, Rate, Tier
+        from routing.models import ApiKey, Client, Pipeline, PriceCeiling, Rate, Tier
         from routing.table.ceilings import payable
 
-        for model in (PriceCeiling, Tier, Client, Rate):
+        for model in (PriceCeiling, Pipeline, Tier, Client, Rate):
             changes.watch(model)
         changes.watch(ApiKey, ignored=("last_used", "label"))
         changes.export_with(configuration.export)

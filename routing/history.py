@@ -75,6 +75,7 @@ def record_of(job: Job) -> JobRecord:
         decision=job.decision,
         attempts=attempts,
         trace=job.trace or "",
+        model_id=job.model_id or "",
     )
 
 
@@ -95,6 +96,7 @@ def for_staff(record: JobRecord) -> dict[str, Any]:
         "wei": str(record.wei),
         "revision": record.policy,
         "trace": record.trace or None,
+        "model_id": record.model_id or None,
         "attempts": [
             {
                 "orchestrator": each.orchestrator,

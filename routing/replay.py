@@ -62,6 +62,7 @@ class ReplayBody:
         self._kept: list[bytes] = []
         self._taken = 0
         self._size = 0
+        self._head = 0
         self.length = length
         self.repeatable = True
         self.complete = False
@@ -93,14 +94,22 @@ class ReplayBody:
 
         Raises BodyTooSlow after `within` seconds.
         """
-        if self.complete or not self.is_short:
-            return
+        if not self.complete and self.is_short:
+            await self.head(SHORT + 1, within)
+
+    async def head(self, size: int, within: float) -> bytes:
+        """Its first `size` bytes, or all of it: waited for, and kept whatever memory there is.
+
+        Raises BodyTooSlow after `within` seconds. Not while somebody reads `chunks`.
+        """
+        self._head = size
         try:
             async with asyncio.timeout(within):
-                while not self.complete:
+                while not self.complete and self._size < size:
                     await self._more()
         except TimeoutError:
             raise BodyTooSlow from None
+        return b"".join(self._kept)[:size]
 
     async def first(self) -> None:
         """Wait for the first piece: of most requests that is all there is."""
@@ -133,7 +142,8 @@ class ReplayBody:
         self.complete = not event.get("more_body", False)
 
     def _keep(self, piece: bytes) -> None:
-        if self._kept and self.repeatable and not self.is_short:
+        in_head = self._size - len(piece) < self._head
+        if self._kept and self.repeatable and not (self.is_short or in_head):
             if self._memory.take(len(piece)):
                 self._taken += len(piece)
             else:

@@ -35,6 +35,7 @@ class InferenceCall:
 
     `worker_path`: undecoded, without a leading slash. `timeout`, `search_timeout`: seconds the client
     allows for the whole and until an attempt starts, None for no wish. `headers`: from the allow-list.
+    `model_id`: what the client calls the model, written down and no more.
     `method` and `query` reach the offers whose protocol has words for them.
     """
 
@@ -55,6 +56,7 @@ class InferenceCall:
     headers: dict[str, str] = field(default_factory=dict)
     method: bytes = b"POST"
     query: bytes = b""
+    model_id: str = ""
 
 
 @dataclass(slots=True)
@@ -199,6 +201,7 @@ class Trip:
                 for attempt, (at, _) in zip(self.history, self.times, strict=True)
             ),
             trace=self.call.trace.id,
+            model_id=self.call.model_id,
         )
 
     def _decision(self, code: str, sample: float) -> dict[str, Any]:

@@ -51,6 +51,7 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
         (
             ("orchestrators.Capability", _("Capabilities"), "capability"),
             ("routing.PriceCeiling", _("Price ceilings"), "ceiling"),
+            ("routing.Pipeline", _("Pipeline routes"), "arrow"),
             ("orchestrators.RoutingProfile", _("Routing profiles"), "sliders"),
             ("orchestrators.FailureSignature", _("Failure signatures"), "signature"),
         ),

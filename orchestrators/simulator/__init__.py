@@ -9,7 +9,8 @@ benchmarks run it in a process of its own (`SimulatorProcess`, `python -m orches
     byoc         routes of an orchestrator                   direct    routes of bare containers
     credentials  Livepeer headers                            tokens    GET /process/token
     registry     capabilities, slots, jobs seen              jobs      POST /process/request
-    containers   what runs behind it (images: the heavy two) faults    what can go wrong, on purpose
+    containers   what runs behind it (images: the heavy two; ai_worker: the stock pipelines)
+    faults       what can go wrong, on purpose
     delivery     how an answer goes out, or breaks off
 
 It imports nothing of the project: what it says is written down a second time, on purpose, so that a

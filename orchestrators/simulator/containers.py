@@ -6,6 +6,7 @@
     segmentation    an image -> image/png, its k-means segments laid over it      (any worker path)
     style-transfer  an image -> image/jpeg, repainted with broad strokes          (any worker path)
     depth           {"image": "..."} -> {"depth": [64 numbers], "width", "height"}  (any worker path)
+    ai-worker       Livepeer's AI worker API, with made-up results: POST text-to-image and its like
     echo            the same bytes and content type back                          (any worker path)
 
 A capability whose name is none of these runs `echo`. Images need Pillow and numpy
@@ -19,7 +20,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrators.simulator import images
+from orchestrators.simulator import ai_worker, images
 from orchestrators.simulator.faults import Answer, Fault
 
 
@@ -102,6 +103,13 @@ def _depth(work: Work) -> Answer:
     return Answer(json.dumps(document).encode())
 
 
+def _ai_worker(work: Work) -> Answer:
+    try:
+        return Answer(ai_worker.answer(work.path, work.content_type, work.body))
+    except ai_worker.Complaint as complaint:
+        raise BadInput(complaint.status, complaint.detail) from complaint
+
+
 def _echo(work: Work) -> Answer:
     return Answer(work.body, content_type=work.content_type)
 
@@ -135,5 +143,6 @@ KINDS = {
     "segmentation": Kind(_image(images.segment, "image/png"), heavy=True),
     "style-transfer": Kind(_image(images.paint, "image/jpeg"), heavy=True),
     "depth": Kind(_depth),
+    "ai-worker": Kind(_ai_worker),
     "echo": Kind(_echo),
 }

@@ -153,9 +153,8 @@ class Door:
         except Exception:
             self.runtime.service.counts.refused("", Code.INTERNAL)
             log.exception("unhandled in the data plane, request %s", view.request_id)
-            return problem_response(
-                Refusal(Code.INTERNAL, "The gateway failed; the request id finds the reason in its log."),
-                view.request_id,
+            return view.refused(
+                Refusal(Code.INTERNAL, "The gateway failed; the request id finds the reason in its log.")
             )
 
 

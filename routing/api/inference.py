@@ -5,6 +5,7 @@ any  /v1/capabilities/<slug>/<worker path>     the same, by offers whose protoco
 GET  /v1/capabilities[/<slug>]                 what this client may call
 POST /process/request/<worker path>            the stock gateway's route, job header and all
 any  /process/stream/...                       not offered yet: 501
+POST /text-to-image and its like               aliases, in pipelines.py
 """
 
 from __future__ import annotations
@@ -123,6 +124,10 @@ class DataPlaneView(APIView):
             response = self.handle_exception(exc)
         return self.finalize_response(self.request, response, *args, **kwargs)
 
+    def refused(self, refusal: Refusal) -> HttpResponse:
+        """How this route says no."""
+        return problem_response(refusal, self.request_id)
+
     def lane(self, name: str) -> Lane:
         """What this client may use of a capability. Raises the refusals 404 and 403."""
         lane = self.table.lane(name, self.client.tier)
@@ -189,7 +194,7 @@ class Inferring(DataPlaneView):
         )
         result = await self.runtime.service.infer(call)
         if isinstance(result, Refusal):
-            return problem_response(result, self.request_id)
+            return self.refused(result)
         response = self.render(result)
         if result.whole is not None:
             await result.aclose()

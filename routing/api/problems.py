@@ -42,6 +42,46 @@ def response(refusal: Refusal, request_id: str) -> HttpResponse:
     return answer
 
 
+def told_as_worker(answer: HttpResponse) -> HttpResponse:
+    """An error as the AI worker API tells it, which is the only way that its clients can read it.
+
+    `{"detail": {"msg": ...}}`; of a 422 a list of those, as FastAPI has it. One that is in shape already keeps
+    its bytes, but becomes JSON again: a BYOC orchestrator calls every error plain text.
+    """
+    if answer.status_code < 400 or "content-encoding" in answer:
+        return answer
+    said = _json(answer.content)
+    if not _is_workers(said, answer.status_code):
+        answer.content = json.dumps(_in_its_words(said, answer)).encode()
+    answer["content-type"] = "application/json"
+    return answer
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_workers(said: Any, status: int) -> bool:
+    detail = said.get("detail") if isinstance(said, dict) else None
+    if status == 422:
+        return isinstance(detail, list) and all(
+            isinstance(each, dict) and {"loc", "msg", "type"} <= each.keys() for each in detail
+        )
+    return isinstance(detail, dict) and isinstance(detail.get("msg"), str)
+
+
+def _in_its_words(said: Any, answer: HttpResponse) -> dict[str, Any]:
+    members = said if isinstance(said, dict) else {}
+    detail = members.get("detail")
+    text = detail if isinstance(detail, str) else answer.content.decode("utf-8", "replace").strip()
+    if answer.status_code == 422:
+        return {"detail": [{"loc": [], "msg": text, "type": "value_error"}]}
+    return {**members, "detail": {"msg": text}}
+
+
 def refusal_for(exc: Exception) -> Refusal | None:
     """The refusal an exception of DRF stands for; None for anything that is not DRF's."""
     if isinstance(exc, RefusedError):
@@ -61,7 +101,7 @@ def problem_for_exception(exc: Exception, context: dict[str, Any]) -> HttpRespon
     refusal = refusal_for(exc)
     if refusal is None:
         return None
-    answer = response(refusal, context["view"].request_id)
+    answer: HttpResponse = context["view"].refused(refusal)
     if isinstance(exc, exceptions.MethodNotAllowed):
         answer["allow"] = ", ".join(context["view"].allowed_methods)
     return answer

@@ -16,6 +16,8 @@ from routing.api.inference import (
     ProcessStreamView,
 )
 from routing.api.jobs import JobView
+from routing.api.pipelines import PATHS as PIPELINE_PATHS
+from routing.api.pipelines import PipelineView
 from routing.api.problems import refuse
 from routing.api.status import PATHS as STATUS_PATHS
 from routing.api.usage import UsageView
@@ -27,7 +29,7 @@ _JOB = re.compile(rb"/v1/jobs/([0-9A-Za-z-]{1,40})/?")
 
 
 def is_data_plane(path: str) -> bool:
-    return path.startswith(PREFIXES) or path in STATUS_PATHS
+    return path.startswith(PREFIXES) or path in STATUS_PATHS or path[1:] in PIPELINE_PATHS
 
 
 class NothingHere(DataPlaneView):
@@ -52,4 +54,7 @@ def resolve(raw_path: bytes) -> tuple[type[DataPlaneView], dict[str, Any]]:
         return JobView, {"request_id": match[1].decode()}
     if raw_path in (b"/v1/usage", b"/v1/usage/"):
         return UsageView, {}
+    pipeline = raw_path[1:].decode("ascii", "replace")
+    if pipeline in PIPELINE_PATHS:
+        return PipelineView, {"path": pipeline}
     return NothingHere, {}

@@ -1,4 +1,4 @@
-"""Configuration as code: everything people decide, as one document of seven sections.
+"""Configuration as code: everything people decide, as one document.
 
     document    text (YAML, JSON) -> plain values, bounded
     sections    what may stand in each section, and how a value becomes a field and back

@@ -22,6 +22,7 @@ from routing.configuration.sections import (
     NO_CEILING,
     OFFERS,
     ORCHESTRATORS,
+    PIPELINES,
     PROFILES,
     RATES,
     SIGNATURES,
@@ -31,7 +32,7 @@ from routing.configuration.sections import (
     same,
     shown,
 )
-from routing.models import Client, PriceCeiling, Rate, Tier
+from routing.models import Client, Pipeline, PriceCeiling, Rate, Tier
 
 
 def export() -> dict[str, list[dict[str, Any]]]:
@@ -55,6 +56,9 @@ def export() -> dict[str, list[dict[str, Any]]]:
         SIGNATURES.name: [_entry(SIGNATURES, each) for each in FailureSignature.objects.all()],
         DISCOVERY.name: [_entry(DISCOVERY, each) for each in DiscoverySource.objects.order_by("name")],
         RATES.name: [_entry(RATES, each) for each in Rate.objects.order_by("currency")],
+        PIPELINES.name: [
+            _entry(PIPELINES, each) for each in Pipeline.objects.order_by("path").select_related("capability")
+        ],
     }
 
 

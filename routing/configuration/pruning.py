@@ -19,13 +19,14 @@ from routing.configuration.sections import (
     CLIENTS,
     DISCOVERY,
     ORCHESTRATORS,
+    PIPELINES,
     PROFILES,
     RATES,
     SIGNATURES,
     TIERS,
     Section,
 )
-from routing.models import Attempt, Client, Job, Tier, UsageHour
+from routing.models import Attempt, Client, Job, Pipeline, Tier, UsageHour
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ def prune_others(listed: Listed, pruned: Pruned) -> None:
     for client in _left_out(CLIENTS, listed):
         assert isinstance(client, Client)
         _prune_client(client, pruned)
-    for section in (SIGNATURES, DISCOVERY, RATES):
+    for section in (SIGNATURES, DISCOVERY, RATES, PIPELINES):
         for instance in _left_out(section, listed):
             pruned.delete(f"{section.label} {instance}", instance)
     for section, reason in (
@@ -121,6 +122,8 @@ def _capability_stays(capability: models.Model) -> str:
         return "there are offers for it"
     if capability.part_of.exists():
         return "others are made of it"
+    if Pipeline.objects.filter(capability=capability).exists():
+        return "a pipeline leads to it"
     # a client that may call nothing else would be left with an empty list, which means everything
     if Client.objects.filter(capabilities=capability).exists():
         return "clients are limited to it"

@@ -26,7 +26,7 @@ from orchestrators.models import (
     RoutingProfile,
 )
 from orchestrators.models.fields import AmountField, PriceField
-from routing.models import Client, Rate, Tier
+from routing.models import Client, Pipeline, Rate, Tier
 
 NO_CEILING = "none"
 
@@ -71,10 +71,11 @@ ORCHESTRATORS = Section("orchestrators", Orchestrator, "name", own=("offers",))
 SIGNATURES = Section("signatures", FailureSignature, "name")
 DISCOVERY = Section("discovery", DiscoverySource, "name")
 RATES = Section("rates", Rate, "currency")
+PIPELINES = Section("pipelines", Pipeline, "path")
 OFFERS = Section("offers", Offer, "capability", left_out=("orchestrator",))
 
 # In the order in which they are applied: each refers to earlier ones only.
-SECTIONS = (PROFILES, CAPABILITIES, TIERS, CLIENTS, ORCHESTRATORS, SIGNATURES, DISCOVERY, RATES)
+SECTIONS = (PROFILES, CAPABILITIES, TIERS, CLIENTS, ORCHESTRATORS, SIGNATURES, DISCOVERY, RATES, PIPELINES)
 
 # Who can be referred to, by which field.
 NAMED: Mapping[type[models.Model], str] = {each.model: each.key for each in SECTIONS}

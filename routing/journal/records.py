@@ -39,6 +39,7 @@ class JobRecord(msgspec.Struct, frozen=True, array_like=True):
 
     `code`: ok, client_error, cancelled, broken, or the refusal's code. `request_id` must be unique: the
     database refuses a second record of the same id, and its call would then count nowhere. `trace`: W3C id.
+    `model_id`: what the client of a pipeline route named, "" when it named none.
     """
 
     request_id: str
@@ -57,6 +58,7 @@ class JobRecord(msgspec.Struct, frozen=True, array_like=True):
     decision: dict[str, Any]
     attempts: tuple[AttemptRecord, ...]
     trace: str = ""
+    model_id: str = ""
 
 
 def line_of(record: JobRecord) -> bytes:

@@ -29,7 +29,7 @@ AT_A_TIME = 64  # lines: under half a millisecond
 
 _JOB = (
     *("request_id", "at", "client", "capability", "worker_path", "code", "status", "orchestrator"),
-    *("attempts_made", "ms", "bytes_in", "bytes_out", "wei", "policy", "decision", "trace"),
+    *("attempts_made", "ms", "bytes_in", "bytes_out", "wei", "policy", "decision", "trace", "model_id"),
 )
 _ATTEMPT = (
     *("job_id", "number", "at", "orchestrator", "capability", "outcome", "status", "ms"),
@@ -39,6 +39,7 @@ _HOUR = ("hour", "client", "capability")
 _SUMS = ("requests", "failures", "milliseconds", "bytes_in", "bytes_out", "wei")
 # Texts that others write; all other columns of text hold names and words of ours.
 _PATH = Job._meta.get_field("worker_path").max_length
+_MODEL_ID = Job._meta.get_field("model_id").max_length
 _DETAIL = Attempt._meta.get_field("detail").max_length
 
 _encode = msgspec.json.Encoder().encode
@@ -101,6 +102,7 @@ def _job(record: JobRecord, vendor: str) -> Row:
         *(record.bytes_out, exact_wei(record.wei, vendor), record.policy),
         _encode(record.decision).decode() if record.decision else "{}",
         record.trace or None,
+        record.model_id[:_MODEL_ID] or None,
     )
 
 

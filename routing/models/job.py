@@ -35,6 +35,12 @@ class Job(models.Model):
     policy = models.BigIntegerField(help_text="The revision of the routing table that decided.")
     decision = models.JSONField(default=dict, help_text="Who was ranked and who was refused, with reasons.")
     trace = models.CharField(max_length=32, null=True, blank=True, help_text="The id of its W3C trace.")
+    model_id = models.CharField(
+        max_length=200,
+        null=True,
+        blank=True,
+        help_text="What a client of a stock route called the model. Written down, never routed on (R30).",
+    )
 
     class Meta:
         ordering = ["-at"]

@@ -10,9 +10,10 @@ from django.db import DatabaseError, connection
 
 from orchestrators.models import FailureSignature, Revision
 from orchestrators.reputation import scores
+from routing.models import Pipeline
 from routing.table.ceilings import by_tier, lane, read_ceilings
 from routing.table.clients import read_callers
-from routing.table.facts import RoutingTable
+from routing.table.facts import PipelineEntry, RoutingTable
 from routing.table.offers import Offers, read_offers
 from routing.table.policies import Plan, read_plans
 
@@ -58,7 +59,13 @@ def _assemble(revision: int, workers: int) -> RoutingTable:
         entries={plan.policy.slug: tuple(offers[plan.policy.id].entries) for plan in plans},
         slugs=_slugs(plans, offers),
         signatures=FailureSignature.objects.in_force(),
+        pipelines=_pipelines(),
     )
+
+
+def _pipelines() -> dict[str, PipelineEntry]:
+    rows = Pipeline.objects.values_list("path", "capability__slug", "wire_names")
+    return {path: PipelineEntry(slug, names if isinstance(names, dict) else {}) for path, slug, names in rows}
 
 
 def _slugs(plans: list[Plan], offers: Mapping[int, Offers]) -> dict[str, str]:

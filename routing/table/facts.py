@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from orchestrators.core.addresses import Address, Network
 from orchestrators.core.classify import Contract
@@ -114,10 +114,25 @@ class KeyEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PipelineEntry:
+    """What answers at a path of the stock AI gateway. `wire_names`: of offers, by the client's model id."""
+
+    slug: str
+    wire_names: Mapping[str, str]
+
+    def narrowed(self, lane: Lane, model_id: str) -> Lane:
+        """Only what the operator says a model id means; all of it where nothing is said."""
+        name = self.wire_names.get(model_id)
+        if name is None:
+            return lane
+        return replace(lane, offers=tuple(each for each in lane.offers if each.target.wire_name == name))
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingTable:
     """`revision`: the policy number it shows. `keys`: by digest. `policies`: by slug, sorted.
     `signatures`: in order, for every capability. `networks`: of clients known without a key, the narrowest
-    first."""
+    first. `pipelines`: by path."""
 
     revision: int
     keys: Mapping[str, KeyEntry]
@@ -127,6 +142,7 @@ class RoutingTable:
     slugs: Mapping[str, str]
     signatures: tuple[Signature, ...] = DEFAULTS
     networks: tuple[tuple[Network, ClientEntry], ...] = ()
+    pipelines: Mapping[str, PipelineEntry] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<RoutingTable {self.revision}: {len(self.policies)} capabilities, {len(self.keys)} keys>"

@@ -49,3 +49,14 @@ async def test_a_long_body_is_not_waited_for(length: int | None) -> None:
     body = arriving(b"one ", length=length)
     await body.short(0.05)
     assert (body.size, body.complete) == (0, False)
+
+
+@pytest.mark.parametrize("length", [3 * SHORT, None])
+async def test_the_head_of_a_long_body_is_kept_for_its_first_reader(length: int | None) -> None:
+    """Read ahead, and still passed on from the first byte, where no memory is left for another reader."""
+    pieces = (b"one ", b"two ", b"3" * (SHORT - 4), b"4" * (2 * SHORT - 4))
+    body = arriving(*pieces, length=length)
+    assert await body.head(SHORT, 10) == b"".join(pieces)[:SHORT]
+    assert not body.complete
+    assert b"".join([piece async for piece in body.chunks()]) == b"".join(pieces)
+    assert not body.repeatable

@@ -41,6 +41,7 @@ def test_it_stores_what_was_appended_field_for_field(open_journal: MakeJournal) 
     record = job(
         at=NOON + 0.0625,
         wei=123_456_789_012_345_678,
+        model_id="org/any",
         bytes_out=2**40,
         decision={"ranked": [{"offer": 4, "adjusted": "1/3"}], "refused": {"down": 2}, "note": "é"},
         attempts=(failed, cold),

@@ -1,0 +1,92 @@
+"""`POST /text-to-image` and its like: the stock AI gateway's routes, as aliases onto capabilities.
+
+What comes and goes is passed on byte for byte. The container is asked at the path of the same name, as the AI
+worker API has it. Errors alone are told otherwise than elsewhere: as that API tells them, which is what its
+clients can read (`livepeer-ai` takes any other 400, 401, 422 or 500 for a broken answer).
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from django.http import HttpResponse, HttpResponseBase
+from django.utils.http import parse_header_parameters
+from rest_framework.request import Request
+
+from routing.api.inference import Inferring, WholeAnswer, timeout_wish
+from routing.api.problems import RefusedError, refuse, told_as_worker
+from routing.api.request import from_door
+from routing.core.refusal import Code, Refusal
+from routing.delivery import Delivery
+from routing.models.pipeline import PipelinePath
+from routing.replay import SHORT, BodyTooLarge, BodyTooSlow
+from routing.service import CLIENTS_FAULTS
+
+PATHS = frozenset(PipelinePath.values)
+
+_PART_OF_MODEL = re.compile(rb'content-disposition:[^\r\n]*[; ]name="?model(?:_id)?"?[ ;\r]', re.IGNORECASE)
+
+
+class PipelineView(Inferring):
+    """`model_id` is written down, and the operator may have said which offers it means: that is all."""
+
+    async def post(self, request: Request, path: str) -> HttpResponseBase:
+        pipeline = self.table.pipelines.get(path)
+        if pipeline is None:
+            raise refuse(Code.NO_SUCH_CAPABILITY, f"No capability answers at /{path} here.")
+        lane = self.lane(pipeline.slug)
+        model_id = await self._model_id(request, lane.policy.attempt_timeout)
+        return await self.infer(
+            pipeline.narrowed(lane, model_id),
+            path.encode(),
+            timeout=timeout_wish(request),
+            model_id=model_id,
+        )
+
+    async def _model_id(self, request: Request, within: float) -> str:
+        """From the first 64 KiB: clients send the fields of a form before its files."""
+        body = from_door(request).incoming
+        try:
+            head = await body.head(SHORT, within)
+        except (BodyTooLarge, BodyTooSlow) as exc:
+            raise RefusedError(CLIENTS_FAULTS[type(exc)]) from exc
+        return model_id_of(request.META.get("CONTENT_TYPE") or "", head)
+
+    def refused(self, refusal: Refusal) -> HttpResponse:
+        return told_as_worker(super().refused(refusal))
+
+    def render(self, delivery: Delivery) -> HttpResponseBase:
+        response = super().render(delivery)
+        return told_as_worker(response) if isinstance(response, WholeAnswer) else response
+
+
+class _Named(msgspec.Struct):
+    """`model` is what /llm calls it, after OpenAI."""
+
+    model_id: str | None = None
+    model: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Named).decode
+
+
+def model_id_of(content_type: str, head: bytes) -> str:
+    """What a request names as its model; "" where it does not, or not in its `head`."""
+    kind, parameters = parse_header_parameters(content_type)
+    if kind == "multipart/form-data":
+        return _in_form(parameters.get("boundary", "").encode("latin-1", "replace"), head)
+    try:
+        named = _decode(head)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return named.model_id or named.model or ""
+
+
+def _in_form(boundary: bytes, head: bytes) -> str:
+    """The last piece is left out: it may go on beyond the head. The standard library's parser takes 5 ms."""
+    for part in head.split(b"--" + boundary)[1:-1] if boundary else []:
+        fields, _, value = part.partition(b"\r\n\r\n")
+        if _PART_OF_MODEL.search(fields + b"\r"):
+            return value.removesuffix(b"\r\n").decode("utf-8", "replace")
+    return ""

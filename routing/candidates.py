@@ -55,7 +55,7 @@ def candidate(
     offer: OfferEntry, policy: CapabilityPolicy, live: Live, policy_number: int, now: float
 ) -> Candidate:
     seen: _Seen | None = live.seen
-    revoked = live.revoked_under == policy_number
+    revoked = policy_number < live.revoked_before
     if (
         seen is not None
         and seen.since <= now < seen.until

@@ -283,7 +283,7 @@ class Runtime:
         self._news = news = self._news or self.board.collect()
         if news is None:
             return
-        lost = await self._drainer.run(lambda: scoreboard.write(news, time.time()))
-        if lost is not None:
+        written = await self._drainer.run(lambda: scoreboard.write(news, time.time()))
+        if written is not None:
             self._news = None
-            self.board.settle(news, lost)
+            self.board.settle(news, written)

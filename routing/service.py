@@ -308,7 +308,7 @@ class RoutingService:
         elif outcome.speaker is not Speaker.GATEWAY:
             self.board.observe(attempt.offer_id, outcome, now=self._wall())
             if outcome.cls is OutcomeClass.NOT_CLAIMED:
-                self.board.claim(attempt.offer_id, False, trip.call.table.revision)
+                self.board.claim(attempt.offer_id, False)
 
     # --- endings: each closes the trip once ------------------------------------------------------
 
@@ -353,7 +353,7 @@ class RoutingService:
         if ending is Ending.ENDED and outcome.is_success:
             self.board.served(held.offer.id, trip.call.worker_path)
             if not held.candidate.claimed:
-                self.board.claim(held.offer.id, True, trip.call.table.revision)
+                self.board.claim(held.offer.id, True)
         self._close(trip, code, held.opening.reply.status, sent=sent)
         self._leave(trip, held.seat)
 

@@ -182,9 +182,9 @@ class Gateway:
             return
         self._board.observe(attempt.offer_id, outcome, now=now)
         if outcome.cls is OutcomeClass.NOT_CLAIMED:
-            self._board.claim(attempt.offer_id, False, REVISION)
+            self._board.claim(attempt.offer_id, False)
         elif outcome.is_success and not candidate.claimed:
-            self._board.claim(attempt.offer_id, True, REVISION)
+            self._board.claim(attempt.offer_id, True)
 
     def _close(self, trip: _Trip) -> None:
         blameless = requests_fault(trip.history)

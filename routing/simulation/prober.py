@@ -151,8 +151,8 @@ class Prober:
             return
         live = self._board.live(row.box.id)
         advert = Advert(row.price, row.claim.claimed, row.claim.largest, row.claim.falling)
-        if row.claim.claimed and live.revoked_under is not None and row.claim.capacity:
-            live.revoked_under = None  # the row changes, so there is a table of a new revision
+        if row.claim.claimed and row.claim.capacity:
+            live.revoked_before = 0  # the row says so, and with it the next table
         self._adopt(row.box, advert)
 
     def _wait(self, row: _Row) -> float:

@@ -114,7 +114,7 @@ def _place(
             orchestrator_id=orchestrator_id,
             target=Target(uri, protocol, wire_name, path, tls, trusted or ""),
             price=price,
-            claimed=direct or bool(claimed),
+            claimed=direct if claimed is None else claimed,
             seats=_seats(own_seats, plan.max_in_flight, 0 if direct else largest or 0, workers),
             share=share,
             falling=bool(falling),

@@ -27,7 +27,7 @@ django.setup()
 from orchestrators.core.classify import Contract  # noqa: E402  Django first
 from orchestrators.core.outcome import Outcome, OutcomeClass  # noqa: E402
 from orchestrators.core.price import Price, Unit  # noqa: E402
-from orchestrators.scoreboard import Scoreboard, Seat  # noqa: E402
+from orchestrators.scoreboard import Scoreboard, Seat, Written  # noqa: E402
 from orchestrators.upstream.base import Target  # noqa: E402
 from routing.candidates import view  # noqa: E402
 from routing.core.budget import Budget  # noqa: E402
@@ -149,7 +149,7 @@ def blocks_after() -> list[int]:
             if seat is not None:
                 seat.release()
         if request % 100 == 0 and (news := board.collect()) is not None:
-            board.settle(news, [])
+            board.settle(news, Written([], 1))
         if request % (REQUESTS // CHECKPOINTS) == 0:
             gc.collect()
             found.append(sys.getallocatedblocks())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 
 import pytest
 from django.db import DatabaseError, connection
@@ -11,7 +12,7 @@ from django.db import DatabaseError, connection
 from orchestrators.core.health import Source, State
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.models import Advert, Capability, HealthSnapshot, Offer, OfferHealth, Orchestrator, Revision
-from orchestrators.scoreboard import SERVED_PATHS, News, Scoreboard, beat, write
+from orchestrators.scoreboard import SERVED_PATHS, News, Scoreboard, Written, beat, write
 
 NOW = 1_800_000_000.0
 OK = Outcome(OutcomeClass.OK, status=200, latency=0.02)
@@ -32,6 +33,14 @@ def collected(board: Scoreboard) -> News:
     news = board.collect()
     assert news is not None
     return news
+
+
+def store(board: Scoreboard, news: News) -> Written:
+    """As a worker does when nobody else was first."""
+    written = write(news, NOW)
+    assert written.lost == []
+    board.settle(news, written)
+    return written
 
 
 def stored(offer: Offer) -> OfferHealth:
@@ -186,8 +195,7 @@ def test_it_stores_a_change_and_its_history(alder: Offer) -> None:
     take_down(board, alder.pk)
     numbers = Revision.objects.get()
     news = collected(board)
-    assert write(news, NOW) == []
-    board.settle(news, [])
+    store(board, news)
 
     row = stored(alder)
     assert (row.state, row.cause, row.streak, row.ejections, row.epoch) == ("down", "timeout", 2, 1, 1)
@@ -207,8 +215,7 @@ def test_it_makes_the_row_that_no_prober_has_made(alder: Offer) -> None:
     board = new_board()
     take_down(board, alder.pk)
     news = collected(board)
-    assert write(news, NOW) == []
-    board.settle(news, [])
+    store(board, news)
     assert (stored(alder).state, stored(alder).epoch, board.live(alder.pk).epoch) == ("down", 1, 1)
     assert HealthSnapshot.objects.count() == 1
 
@@ -218,10 +225,10 @@ def test_it_takes_over_the_state_of_who_was_faster(alder: Offer) -> None:
     take_down(board, alder.pk)
     OfferHealth.objects.update(state="healthy", epoch=5, last_outcome_at=moment(NOW + 3))
     news = collected(board)
-    lost = write(news, NOW)
-    board.settle(news, lost)
+    written = write(news, NOW)
+    board.settle(news, written)
 
-    assert [row.offer_id for row in lost] == [alder.pk]
+    assert [row.offer_id for row in written.lost] == [alder.pk]
     assert (stored(alder).state, stored(alder).epoch) == ("healthy", 5)
     assert not HealthSnapshot.objects.exists()
     live = board.live(alder.pk)
@@ -242,8 +249,7 @@ def test_it_builds_on_the_row_when_more_happens_while_writing(alder: Offer, lost
     assert board.live(alder.pk).health.state is State.DOWN  # ours is the newer
 
     later = collected(board)
-    assert write(later, NOW) == []
-    board.settle(later, [])
+    store(board, later)
     assert (stored(alder).state, stored(alder).epoch) == ("down", 9 if lost_the_race else 2)
     assert (board.live(alder.pk).epoch, board.live(alder.pk).unpublished) == (stored(alder).epoch, False)
 
@@ -251,11 +257,10 @@ def test_it_builds_on_the_row_when_more_happens_while_writing(alder: Offer, lost
 def test_it_survives_an_offer_that_is_gone(alder: Offer) -> None:
     board = new_board()
     take_down(board, alder.pk, outcome=OOM)
-    board.claim(alder.pk, False, 1)
+    board.claim(alder.pk, False)
     news = collected(board)
     Orchestrator.objects.all().delete()
-    assert write(news, NOW) == []
-    board.settle(news, [])
+    store(board, news)
     assert not HealthSnapshot.objects.exists()
 
 
@@ -263,7 +268,7 @@ def test_it_stores_nothing_of_news_that_fails(alder: Offer) -> None:
     """All or nothing, and the same news can be written again."""
     board = new_board()
     take_down(board, alder.pk)
-    board.claim(alder.pk, False, 1)
+    board.claim(alder.pk, False)
     news = collected(board)
     [transition] = news.transitions
     broken = replace(transition, outcome=replace(OOM, cold=None))  # type: ignore[arg-type]
@@ -271,25 +276,44 @@ def test_it_stores_nothing_of_news_that_fails(alder: Offer) -> None:
         write(replace(news, transitions=(broken,)), NOW)
     assert (stored(alder).epoch, Advert.objects.get().claimed) == (0, True)
     assert not connection.needs_rollback
-    assert write(news, NOW) == []
+    assert write(news, NOW).lost == []
     assert (stored(alder).epoch, Advert.objects.get().claimed) == (1, False)
 
 
 def test_it_stores_claims(alder: Offer) -> None:
-    """R71: revoked under the policy it was revoked in; a success claims it again."""
+    """R71: a revocation stands until a table knows of it; a success claims it again."""
     board = new_board()
-    board.claim(alder.pk, False, 12)
-    assert board.live(alder.pk).revoked_under == 12
-    write(collected(board), NOW)
-    assert not Advert.objects.get().claimed
+    board.claim(alder.pk, False)
+    assert board.live(alder.pk).revoked_before == inf
     before = Revision.objects.get().policy
-    board.claim(alder.pk, False, 12)
-    write(collected(board), NOW)
-    assert Revision.objects.get().policy == before  # nothing new to say
-    board.claim(alder.pk, True, 13)
-    assert board.live(alder.pk).revoked_under is None
-    write(collected(board), NOW)
+    written = store(board, collected(board))
+    assert not Advert.objects.get().claimed
+    assert board.live(alder.pk).revoked_before == written.policy == before + 1
+    board.claim(alder.pk, False)
+    assert store(board, collected(board)).policy == written.policy  # nothing new to say
+    board.claim(alder.pk, True)
+    assert board.live(alder.pk).revoked_before == 0
+    store(board, collected(board))
     assert Advert.objects.get().claimed
+
+
+@pytest.mark.parametrize(("claimed", "revoked_before"), [(False, inf), (True, 0)])
+def test_what_it_is_told_while_writing_counts(alder: Offer, claimed: bool, revoked_before: float) -> None:
+    """R71"""
+    board = new_board()
+    board.claim(alder.pk, False)
+    news = collected(board)
+    board.claim(alder.pk, claimed)
+    store(board, news)
+    assert board.live(alder.pk).revoked_before == revoked_before
+
+
+def test_another_database_counts_its_own_numbers(alder: Offer) -> None:
+    board = new_board()
+    board.claim(alder.pk, False)
+    store(board, collected(board))
+    board.forget_epochs()
+    assert board.live(alder.pk).revoked_before == 0
 
 
 def test_it_has_siblings_probed_after_an_exhausted_memory(alder: Offer) -> None:
@@ -335,7 +359,7 @@ def test_it_keeps_what_a_row_does_not_know() -> None:
     board = new_board()
     board.observe(7, OK, now=NOW)
     collected(board)
-    board.settle(News((), (), ()), [])
+    board.settle(News((), (), ()), Written([], 0))
     board.live(7).unpublished = False
     board.observe(7, Outcome(OutcomeClass.BUSY, retry_after=9.0), now=NOW)
     recent = board.live(7).health.recent

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.models import Capability, Offer, OfferHealth, Orchestrator
-from orchestrators.scoreboard import News, Scoreboard, write
+from orchestrators.scoreboard import News, Scoreboard, Written, write
 from tests.support.outcomes import BOUNDED, START
 
 WORKERS, OFFERS = 3, 2
@@ -36,7 +36,7 @@ class Worker:
     def __init__(self, number: int) -> None:
         self.board = Scoreboard(lambda: number / WORKERS)  # each draws its own jitter
         self._news: News | None = None
-        self._lost: list[OfferHealth] | None = None
+        self._written: Written | None = None
 
     def observe(self, offer_id: int, cls: OutcomeClass, now: float) -> None:
         self.board.observe(offer_id, Outcome(cls, latency=0.02), now=now)
@@ -45,13 +45,13 @@ class Worker:
         self._news = self._news or self.board.collect()
 
     def write(self, now: float) -> None:
-        if self._news is not None and self._lost is None:
-            self._lost = write(self._news, now)
+        if self._news is not None and self._written is None:
+            self._written = write(self._news, now)
 
     def settle(self, now: float) -> None:
-        if self._news is not None and self._lost is not None:
-            self.board.settle(self._news, self._lost)
-            self._news = self._lost = None
+        if self._news is not None and self._written is not None:
+            self.board.settle(self._news, self._written)
+            self._news = self._written = None
 
     def hear(self, now: float) -> None:
         self.board.adopt(OfferHealth.objects.all())

@@ -107,7 +107,7 @@ class Board:
         elif what == "doubt":
             self.live.doubts += 1
         elif what in ("claimed", "revoked"):
-            self.board.claim(1, what == "claimed", 1)
+            self.board.claim(1, what == "claimed")
         elif what == "dearer":
             self.offer = replace(OFFER, price=Price.parse("20 wei/second"))
         elif what == "stricter":

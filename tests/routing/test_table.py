@@ -107,6 +107,14 @@ def test_an_unclaimed_offer_is_left_to_selection(alder: Offer, anything: PriceCe
     assert not only_offer().claimed
 
 
+def test_a_direct_one_whose_answer_was_known_for_it_is_not_claimed(
+    birch: Offer, anything: PriceCeiling
+) -> None:
+    """By a signature of the operator's; the next look affirms it."""
+    Advert.objects.create(offer=birch, claimed=False)
+    assert not only_offer().claimed
+
+
 @pytest.mark.parametrize("mode", ["discovered", "trial", "draining", "disabled", "retired"])
 def test_only_active_gets_traffic(alder: Offer, anything: PriceCeiling, mode: str) -> None:
     Offer.objects.update(mode=mode)

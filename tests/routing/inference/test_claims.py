@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrators.core.health import State
-from orchestrators.models import Advert
+from orchestrators.models import Advert, Capability
 from orchestrators.simulator import Container, Simulator
 from tests.routing.inference.scenes import ask, attempts, depth_by, health, only_cheapest_first
 from tests.support.gateway import Gateway, in_thread
@@ -65,6 +65,32 @@ async def test_it_believes_no_capacity_at_once(gateway: Gateway) -> None:
     assert (await attempts())[:2] == [("birch", "not_claimed"), ("alder", "ok")]
     assert (await attempts())[-1] == ("birch", "ok")
     assert (await health("birch")).state == "healthy"
+
+
+async def test_a_table_built_meanwhile_does_not_bring_it_back(gateway: Gateway) -> None:
+    """R71: until its own word is stored, no newer table knows of it; what a probe finds afterwards counts."""
+    only_cheapest_first(gateway)
+    async with (
+        Simulator("birch", capabilities=[Container("depth", price=1)]) as birch,
+        Simulator("alder", capabilities=[Container("depth", price=1000)]) as alder,
+    ):
+        await depth_by(gateway, birch, alder, profile="warm", value_of_second=0)
+        for each in (birch, alder):
+            await ask(gateway, "depth", each)  # both are warm: only the claim keeps the cheaper one out
+        birch.fault("depth", "no_capacity")
+        await ask(gateway)
+        await in_thread(Capability.objects.filter(slug="depth").update, description="as of now")
+        await gateway.runtime.refresh()
+        statuses = [(await ask(gateway)).status_code for _ in range(2)]
+        asked = [birch.calls["depth"]]
+        birch.fault("depth", "none")
+        await gateway.drained()
+        await gateway.probe()
+        statuses.append((await ask(gateway)).status_code)
+        asked.append(birch.calls["depth"])
+
+    assert statuses == [200] * 3
+    assert asked == [2, 3]
 
 
 async def test_it_claims_again_by_serving(gateway: Gateway) -> None:

@@ -174,7 +174,7 @@ class Watch:
     def _passed_over(self) -> bool:
         live, now = self._runtime.board.live(self._offer_id), time.time()
         down = live.health.state is State.DOWN and (live.health.until is None or now < live.health.until)
-        revoked = live.revoked_under == self._runtime.table.revision
+        revoked = self._runtime.table.revision < live.revoked_before
         return down or now < live.health.busy_until or revoked
 
 

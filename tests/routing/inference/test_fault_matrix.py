@@ -38,12 +38,12 @@ CONTRACT = {
     "content_types": ["application/json", "text/event-stream"],
     "schema": {"type": "object", "required": ["reversed"]},
 }
-ATTEMPT, GRACE, MARGIN = 0.6, 0.4, 0.5  # seconds; the last is what the gateway may add to the first two
+GRACE, MARGIN = 2.0, 0.5  # seconds; the last is what the gateway may add to an attempt's timeout and its grace
+PATIENT, WAITING, HASTY = 5.0, 2.0, 0.6  # attempt timeouts: a busy machine takes its time, a test has little
 POLICY = {
     "profile": "warm",
     "price_ceiling": "none",
     "response": CONTRACT,
-    "attempt_timeout": ATTEMPT,
     "cold_grace": GRACE,
     "max_in_flight": 16,
     "value_of_second": 0,  # the cheapest is asked, however often it fails
@@ -254,12 +254,12 @@ async def heard(gateway: Gateway, slug: str, path: str, *, requests: int, at_onc
     return found
 
 
-async def warmed(gateway: Gateway, path: str, *everyone: Simulator | Scripted) -> None:
-    """Every cell's capability offered by all of these, and served well by each."""
+async def warmed(gateway: Gateway, path: str, attempt: float, *everyone: Simulator | Scripted) -> None:
+    """Every cell's capability offered by all of these, and served well by each. `attempt`: its timeout."""
     only_cheapest_first(gateway)
     await gateway.apply(
         {
-            "capabilities": [{"slug": slug, **POLICY} for slug in SLUGS],
+            "capabilities": [{"slug": slug, "attempt_timeout": attempt, **POLICY} for slug in SLUGS],
             "orchestrators": [orchestrator(each, *SLUGS) for each in everyone],  # type: ignore[arg-type]
         }
     )
@@ -284,10 +284,10 @@ def strangers(answers: Iterable[Heard], path: str) -> list[tuple[int, bytes]]:
 
 async def walk(gateway: Gateway, fault: str, *, requests: int, margin: float) -> None:
     """The four cells of a fault. `margin`: seconds that a call may take beyond one attempt and its grace."""
-    path = path_of(fault)
+    path, attempt = path_of(fault), WAITING if fault == "hang" else PATIENT
     capabilities = [Container(slug, price=1000, capacity=64, kind="text-reversal") for slug in SLUGS]
     async with Bad("cedar", fault) as cedar, Simulator("alder", capabilities=capabilities) as alder:
-        await warmed(gateway, path, cedar, alder)
+        await warmed(gateway, path, attempt, cedar, alder)
         watches = Watches(gateway.runtime, await offers_of("cedar"))
         await cedar.turn()
         for endpoint, at_once in CELLS:
@@ -300,7 +300,7 @@ async def walk(gateway: Gateway, fault: str, *, requests: int, margin: float) ->
             assert watch.started >= 1, slug  # the cell is about the bad one
             assert watch.most_late <= MOST_AFTER_A_FAULT, slug
             assert watch.although_passed_over == 0, slug
-            assert max(each.seconds for each in answers) <= ATTEMPT + GRACE + margin, slug
+            assert max(each.seconds for each in answers) <= attempt + GRACE + margin, slug
             assert gateway.runtime.board.in_flight == 0, slug
 
 
@@ -320,9 +320,9 @@ async def test_the_good_one_serves_on_and_on(gateway: Gateway, fault: str) -> No
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_nobody_is_left(gateway: Gateway, fault: str) -> None:
     """R68: both are bad: a typed error, Retry-After with every 503, and never a 200."""
-    path = path_of(fault)
+    path, attempt = path_of(fault), HASTY if fault == "hang" else PATIENT
     async with Bad("cedar", fault) as cedar, Bad("douglas", fault) as douglas:
-        await warmed(gateway, path, cedar, douglas)
+        await warmed(gateway, path, attempt, cedar, douglas)
         for each in (cedar, douglas):
             await each.turn()
         answers = [

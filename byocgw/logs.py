@@ -69,7 +69,7 @@ class Thinned(logging.Filter):
 
 
 def add_request(logger: Any, name: str, event: EventDict) -> EventDict:
-    told = current.get()
+    told = current()
     return event if told is None else {**told.log_fields(), **event}
 
 

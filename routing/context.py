@@ -1,6 +1,10 @@
-"""On whose behalf the current task works, for log lines. Setting it costs a request 0.1 us.
+"""On whose behalf the current task works, for log lines. Saying so costs a request 0.4 us.
 
 Whoever writes a line need not know: the formatter asks when, and only when, there is a line to write.
+
+Every timer and every connection keeps the context it was made in, and many outlive the request: a client's
+idle connection by its keep-alive time, an orchestrator's by minutes. So a context refers to the request but
+weakly; or each of those would keep a request alive, with up to 64 KiB of its answer.
 """
 
 from __future__ import annotations
@@ -8,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Protocol
+from weakref import ref
 
 
 class Told(Protocol):
@@ -15,4 +20,14 @@ class Told(Protocol):
         """What a line says of it: ids and names, never a key, a header or a body."""
 
 
-current: ContextVar[Told | None] = ContextVar("current", default=None)
+_current: ContextVar[ref[Told] | None] = ContextVar("current", default=None)
+
+
+def enter(told: Told) -> None:
+    """From now on this task, and those it starts, work for `told`; for as long as somebody else keeps it."""
+    _current.set(ref(told))
+
+
+def current() -> Told | None:
+    told = _current.get()
+    return None if told is None else told()

@@ -102,7 +102,7 @@ class RoutingService:
     async def infer(self, call: InferenceCall) -> Delivery | Refusal:
         """Never raises for what upstreams do. ClientGone and CancelledError pass, the books closed."""
         trip = Trip(call, at=self._wall(), started=self._clock())
-        context.current.set(trip)
+        context.enter(trip)
         most = partial(trip.most_wei, self._longest_answer)
         reservation = self._allowances.reserve(call.client, most, trip.at)
         if isinstance(reservation, Refusal):

@@ -71,7 +71,7 @@ class Held:
     started: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Trip:
     """`at`: wall seconds; `started`: monotonic seconds."""
 

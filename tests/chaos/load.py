@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,6 +21,7 @@ from tests.support.served import Served
 PATIENCE = 40.0  # seconds for one answer
 AT_ONCE = 400  # calls without an answer
 KEPT = 3  # of four calls so many use a connection that is kept, if there is one
+IDLE, IDLE_FOR = 32, 30.0  # connections kept at most, and seconds for each: well below the server's own 75
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Line:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.used_at = time.monotonic()
 
     @classmethod
     async def open(cls, gateway: Served) -> Line:
@@ -100,7 +102,7 @@ class Load:
         self._gateway = gateway
         self._every = 1 / rate
         self._request = wanted or request(gateway)
-        self._idle: list[Line] = []
+        self._idle: deque[Line] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dice = random.Random(1)
 
@@ -145,10 +147,15 @@ class Load:
             await asyncio.sleep(max(0.0, began + count * self._every - time.monotonic()))
 
     async def _call(self) -> None:
-        kept = self._idle.pop() if self._idle and self._dice.randrange(4) < KEPT else None
-        call = await self._ask(kept)
+        call = await self._ask(self._kept() if self._dice.randrange(4) < KEPT else None)
         if call.error and call.sent and not call.got and not call.fresh:
             await self._ask(None, again=True)
+
+    def _kept(self) -> Line | None:
+        """The one used last; those that have been idle for too long are closed."""
+        while self._idle and time.monotonic() - self._idle[0].used_at > IDLE_FOR:
+            self._idle.popleft().close()
+        return self._idle.pop() if self._idle else None
 
     async def _ask(self, line: Line | None, *, again: bool = False) -> Call:
         call = Call(fresh=line is None, at=time.monotonic(), again=again)
@@ -161,7 +168,8 @@ class Load:
         except (OSError, EOFError, ValueError, TimeoutError) as exc:
             call.error = type(exc).__name__
         call.seconds = time.monotonic() - call.at
-        if keep and line is not None:
+        if keep and line is not None and len(self._idle) < IDLE:
+            line.used_at = time.monotonic()
             self._idle.append(line)
         elif line is not None:
             line.close()

@@ -223,9 +223,9 @@ def _creating(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterato
         yield "DROP FUNCTION IF EXISTS byocgw_bump CASCADE"
         yield _POSTGRESQL_FUNCTION.replace("{revision}", revision)
     for watched in (_watched[table] for table in sorted(tables) if table in _watched):
-        with connection.cursor() as cursor:
-            description = connection.introspection.get_table_description(cursor, watched.table)
-        present = {column.name for column in description}
+        with connection.cursor() as cursor:  # Django's introspection takes 20 ms a table on SQLite
+            cursor.execute(f"SELECT * FROM {quote(watched.table)} LIMIT 0")
+            present = {column[0] for column in cursor.description}
         columns = [quote(column) for column in watched.columns if column in present]
         for event in _events(connection):
             name = _name(connection, watched.table, event)

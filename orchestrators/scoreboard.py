@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db import transaction as db_transaction
-from django.db.models import Max
+from django.db.models import F, Max
 
 from orchestrators import reputation
 from orchestrators.core import health as healths
@@ -303,6 +303,28 @@ def _make_rows(offers: Iterable[int]) -> None:
     """A direct offer may be called before any prober has seen it; its health needs a row to be kept in."""
     missing = Offer.objects.filter(pk__in=list(offers), health=None).values_list("pk", flat=True)
     OfferHealth.objects.bulk_create([OfferHealth(offer_id=pk) for pk in missing], ignore_conflicts=True)
+
+
+def reset(offers: Iterable[int], now: float) -> int:
+    """Forget what is held against these offers: as good as never tried, and due for a probe. How many.
+
+    Every gateway follows within a second, since the epoch moves; what it has not published yet is lost.
+    Raises django.db.Error.
+    """
+    with db_transaction.atomic():
+        Revision.objects.select_for_update().filter(pk=1).first()  # before the trigger does: see `write`
+        return OfferHealth.objects.filter(offer_id__in=list(offers)).update(
+            state=State.UNKNOWN,
+            since=_datetime(now),
+            until=None,
+            cause="",
+            reason="",
+            ejections=0,
+            streak=0,
+            epoch=F("epoch") + 1,
+            sampled_at=None,
+            next_probe_at=_datetime(now),
+        )
 
 
 def beat(offers: Iterable[int], now: float) -> None:

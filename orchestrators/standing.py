@@ -42,7 +42,7 @@ def conditions(now: datetime, prefix: str = "") -> dict[Standing, Q]:
     is_over = q(health__until__lte=now)
     down = q(health__state=State.DOWN)
     return {
-        Standing.OFF: ~q(mode=Mode.ACTIVE) | ~q(orchestrator__mode=Mode.ACTIVE),
+        Standing.OFF: ~q(mode=Mode.ACTIVE) | ~q(orchestrator__mode=Mode.ACTIVE) | q(ignored_until__gt=now),
         Standing.NOT_PROBED: q(advert=None) | q(advert__checked_at=None, health__probed_at=None),
         Standing.NOT_CLAIMED: q(advert__claimed=False),
         Standing.PROBATION: q(health__state=State.PROBATION) | (down & is_over),

@@ -7,6 +7,7 @@ the history. Who would be asked now is decided by the functions of live traffic,
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ _kept: list[RoutingTable] = []  # the latest table, while its number is the pres
 def current_table() -> RoutingTable:
     """One query while nothing has changed."""
     with _lock:
-        if not _kept or _kept[0].revision != tables.numbers()[0]:
+        if not _kept or _kept[0].revision != tables.numbers()[0] or time.time() >= _kept[0].until:
             _kept[:] = [tables.build(settings.WEB_CONCURRENCY)]
         return _kept[0]
 

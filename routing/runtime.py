@@ -223,7 +223,7 @@ class Runtime:
             self._replaced, self._numbers = self._refresher.replaced, (-1, -1)
             self.board.forget_epochs()
             self._marks = {}
-        stale = time.monotonic() - self.built_at > REBUILD_EVERY
+        stale = time.monotonic() - self.built_at > REBUILD_EVERY or time.time() >= self.table.until
         if stale or numbers[0] != self._numbers[0]:
             built = await self._refresher.run(build_table)
             if built is None:

@@ -5,7 +5,8 @@ columns    values of rows as the console writes them: moments, prices, states
 lines      PolicyInline: rows on their parent's page, without a query for each
 measured   MeasuredAdmin: what machines wrote; to be read, at any size of the table
 standing   the offers' list by where they stand
-acting     activate, drain, disable, probe now
+steering   activate, drain, disable, ignore: what would follow, and why
+acting     probe now, reset, trust
 trying     run a trial; trials, and reputation with what moved it
 advice     what is allowed and seldom wise: said after saving
 supply     profiles, capabilities, orchestrators, offers, certificates
@@ -25,7 +26,7 @@ from orchestrators.admin.measured import (
     MeasuredInline,
     NameFilter,
 )
-from orchestrators.admin.supply import CapabilityAdmin
+from orchestrators.admin.supply import CapabilityAdmin, OrchestratorAdmin
 
 __all__ = [
     "BoundedPaginator",
@@ -33,6 +34,7 @@ __all__ = [
     "MeasuredAdmin",
     "MeasuredInline",
     "NameFilter",
+    "OrchestratorAdmin",
     "PolicyAdmin",
     "PolicyInline",
     "discovery",

@@ -6,16 +6,15 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
 from django.db import InterfaceError, OperationalError
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from orchestrators import scoreboard
 from orchestrators.admin.door import note
-from orchestrators.models import Certificate, Mode, Offer, OfferHealth
+from orchestrators.models import Certificate, Offer, OfferHealth
 from orchestrators.prober import Report, Settings, Summary, run, selected
 
 if TYPE_CHECKING:
@@ -28,43 +27,11 @@ PROBE_WITHIN = 15.0
 MOST_NAMED = 5
 
 
-class ReasonForm(ActionForm):
-    """Beside the choice of an action."""
-
-    reason = forms.CharField(required=False, max_length=300, label="Why:")
-
-
 class Operated(Host):
     """What operators may do without being allowed to edit (see routing/roles.py)."""
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("orchestrators.operate")
-
-
-class ModeActions(Operated):
-    """For models with a `mode`. Why it changes may be said beside the action."""
-
-    action_form = ReasonForm
-
-    def _set(self, request: HttpRequest, rows: QuerySet[Any], mode: Mode) -> None:
-        changed = [str(row) for row in rows.exclude(mode=mode)]
-        rows.update(mode=mode)
-        for name in changed:
-            note(request, f"{mode}: {name}")
-        text = f"{len(changed)} of {rows.count()} changed to {mode}; the gateway knows within a second."
-        self.message_user(request, text, messages.SUCCESS)
-
-    @admin.action(description="Activate", permissions=["operate"])
-    def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._set(request, queryset, Mode.ACTIVE)
-
-    @admin.action(description="Drain: finish what is running, get nothing new", permissions=["operate"])
-    def drain(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._set(request, queryset, Mode.DRAINING)
-
-    @admin.action(description="Disable", permissions=["operate"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._set(request, queryset, Mode.DISABLED)
 
 
 class ProbeAction(Operated):
@@ -87,6 +54,20 @@ class ProbeAction(Operated):
         for report in worse[:MOST_NAMED]:
             text = f"{report.orchestrator} / {report.capability}: {report.after}; {report.reason}"
             self.message_user(request, text, messages.WARNING)
+
+
+class ResetAction(Operated):
+    """For offers."""
+
+    unlocked_actions = frozenset({"reset"})
+
+    @admin.action(description="Reset: forget what is held against it", permissions=["operate"])
+    def reset(self, request: HttpRequest, queryset: QuerySet[Offer]) -> None:
+        number = scoreboard.reset(queryset.values_list("pk", flat=True), timezone.now().timestamp())
+        for offer in queryset:
+            self.log_change(request, offer, "Reset its health.")
+        text = f"{number} reset: as good as never tried, and due for a probe."
+        self.message_user(request, text, messages.SUCCESS)
 
 
 def probe(offers: QuerySet[Offer]) -> tuple[list[Report], Summary]:

@@ -49,14 +49,15 @@ class PolicyAdmin(ModelAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> Any:
         view = super().delete_view
-        return self._through_the_door(request, f"delete {object_id}", view, object_id, extra_context)
+        why = ": ".join(filter(None, (f"delete {object_id}", reason(request))))
+        return self._through_the_door(request, why, view, object_id, extra_context)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         action = request.POST.get("action") or "edit the list"
         view = super().changelist_view
         if action in self.unlocked_actions:
             return view(request, extra_context)
-        why = ": ".join(filter(None, (action.replace("_", " "), _reason(request))))
+        why = ": ".join(filter(None, (action.replace("_", " "), reason(request))))
         return self._through_the_door(request, why, view, extra_context)
 
     def _through_the_door(self, request: HttpRequest, why: str, view: View, *args: Any) -> Any:
@@ -85,7 +86,7 @@ class PolicyAdmin(ModelAdmin):
         return super().log_deletions(request, queryset)
 
 
-def _reason(request: HttpRequest) -> str:
+def reason(request: HttpRequest) -> str:
     """What people said beside the action; long lists have it above and below."""
     return next((text for each in request.POST.getlist("reason") if (text := each.strip())), "")
 

@@ -10,12 +10,13 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from orchestrators.admin.acting import ModeActions, ProbeAction, TrustAction
+from orchestrators.admin.acting import ProbeAction, ResetAction, TrustAction
 from orchestrators.admin.columns import milliseconds, moment, price, state
 from orchestrators.admin.door import PolicyAdmin, note, warn
 from orchestrators.admin.lines import PolicyInline
 from orchestrators.admin.measured import MeasuredInline, ReadOnly
 from orchestrators.admin.standing import StandingFilter
+from orchestrators.admin.steering import OfferSteering, Steering
 from orchestrators.admin.trying import ReputationMixin, TrialAction, with_events
 from orchestrators.display.amounts import price as written
 from orchestrators.display.states import state as badge
@@ -131,7 +132,8 @@ class CapabilityAdmin(CountsMixin, ProbeAction, PolicyAdmin):
 
 
 @admin.register(Orchestrator)
-class OrchestratorAdmin(CountsMixin, ReputationMixin, ModeActions, ProbeAction, TrustAction, PolicyAdmin):
+class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, TrustAction, PolicyAdmin):
+    unlocked_actions = Steering.unlocked_actions | ProbeAction.unlocked_actions
     to_offer = "orchestrator__in"
     list_display = (
         "named",
@@ -157,7 +159,7 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, ModeActions, ProbeAction, 
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Orchestrator]:
-        return with_events(with_counts(super().get_queryset(request)))
+        return with_events(with_counts(super().get_queryset(request).select_related("certificate")))
 
     def _set(self, request: HttpRequest, rows: QuerySet[Orchestrator], mode: Mode) -> None:
         """Who activates what was discovered takes its discovered offers with it (R70)."""
@@ -208,8 +210,14 @@ class OfferHealthInline(MeasuredInline):
 
 
 @admin.register(Offer)
-class OfferAdmin(ModeActions, ProbeAction, TrialAction, PolicyAdmin):
-    unlocked_actions = ProbeAction.unlocked_actions | TrialAction.unlocked_actions
+class OfferAdmin(OfferSteering, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
+    acts = ("probe_now", "run_trial", "reset")
+    unlocked_actions = (
+        OfferSteering.unlocked_actions
+        | ProbeAction.unlocked_actions
+        | ResetAction.unlocked_actions
+        | TrialAction.unlocked_actions
+    )
     list_display = (
         *("orchestrator", "capability", state("mode"), "stands", "asks", "capacity"),
         *(milliseconds("health.warm_ms"), milliseconds("health.cold_ms"), "share", moment("health.probed_at")),
@@ -221,7 +229,7 @@ class OfferAdmin(ModeActions, ProbeAction, TrialAction, PolicyAdmin):
     search_fields = ("orchestrator__name", "orchestrator__service_uri", "capability__slug", "wire_name")
     autocomplete_fields = ("orchestrator", "capability")
     inlines = (AdvertInline, OfferHealthInline)
-    actions = ("activate", "drain", "disable", "probe_now", "run_trial")
+    actions = ("activate", "drain", "disable", "reset", "probe_now", "run_trial")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Offer]:
         return with_standing(super().get_queryset(request))

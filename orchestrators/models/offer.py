@@ -52,6 +52,9 @@ class Offer(models.Model):
         validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
         help_text="The part of the traffic it may win at the most, from 0 to 1.",
     )
+    ignored_until = models.DateTimeField(
+        null=True, blank=True, help_text="No call goes there before this moment; it is probed all the same."
+    )
 
     class Meta:
         ordering = ["orchestrator", "capability"]

@@ -72,7 +72,8 @@ SIGNATURES = Section("signatures", FailureSignature, "name")
 DISCOVERY = Section("discovery", DiscoverySource, "name")
 RATES = Section("rates", Rate, "currency")
 PIPELINES = Section("pipelines", Pipeline, "path")
-OFFERS = Section("offers", Offer, "capability", left_out=("orchestrator",))
+# `ignored_until` passes by itself: going back to an older configuration must not bring it back.
+OFFERS = Section("offers", Offer, "capability", left_out=("orchestrator", "ignored_until"))
 
 # In the order in which they are applied: each refers to earlier ones only.
 SECTIONS = (PROFILES, CAPABILITIES, TIERS, CLIENTS, ORCHESTRATORS, SIGNATURES, DISCOVERY, RATES, PIPELINES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from math import inf
 
 from django.db import DatabaseError, connection
 
@@ -42,7 +43,8 @@ def build(workers: int) -> RoutingTable:
 
 def _assemble(revision: int, workers: int) -> RoutingTable:
     plans = read_plans()
-    offers = read_offers(plans, workers, scores(time.time()))
+    now = time.time()
+    offers = read_offers(plans, workers, scores(now), now)
     ceilings, callers = read_ceilings(), read_callers(workers)
     policies = {plan.policy.slug: plan.policy for plan in plans}
     lanes = {
@@ -60,6 +62,7 @@ def _assemble(revision: int, workers: int) -> RoutingTable:
         slugs=_slugs(plans, offers),
         signatures=FailureSignature.objects.in_force(),
         pipelines=_pipelines(),
+        until=min((each.until for each in offers.values()), default=inf),
     )
 
 

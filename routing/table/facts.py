@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from orchestrators.core.addresses import Address, Network
 from orchestrators.core.classify import Contract
@@ -132,7 +133,7 @@ class PipelineEntry:
 class RoutingTable:
     """`revision`: the policy number it shows. `keys`: by digest. `policies`: by slug, sorted.
     `signatures`: in order, for every capability. `networks`: of clients known without a key, the narrowest
-    first. `pipelines`: by path."""
+    first. `pipelines`: by path. `until`: wall seconds when it is out of date by itself."""
 
     revision: int
     keys: Mapping[str, KeyEntry]
@@ -143,6 +144,7 @@ class RoutingTable:
     signatures: tuple[Signature, ...] = DEFAULTS
     networks: tuple[tuple[Network, ClientEntry], ...] = ()
     pipelines: Mapping[str, PipelineEntry] = field(default_factory=dict)
+    until: float = inf
 
     def __repr__(self) -> str:
         return f"<RoutingTable {self.revision}: {len(self.policies)} capabilities, {len(self.keys)} keys>"

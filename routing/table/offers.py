@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from orchestrators.core.fit import Fit, fit_of
@@ -20,16 +22,19 @@ from routing.table.prices import price_of, stored
 class Offers:
     """One capability's, sorted by what is already decided about them."""
 
-    __slots__ = ("entries", "refused", "wire_names")
+    __slots__ = ("entries", "refused", "until", "wire_names")
 
     def __init__(self) -> None:
         self.entries: list[OfferEntry] = []
         self.refused: list[Refused] = []
         self.wire_names: set[str] = set()
+        self.until = inf  # wall seconds: the first of those that are ignored comes back
 
 
-def read_offers(plans: list[Plan], workers: int, reputations: Mapping[int, float]) -> defaultdict[int, Offers]:
-    """By capability. `reputations`: 0 to 100 by orchestrator; whoever is missing has 100."""
+def read_offers(
+    plans: list[Plan], workers: int, reputations: Mapping[int, float], now: float
+) -> defaultdict[int, Offers]:
+    """By capability. `reputations`: 0 to 100 by orchestrator; who is missing has 100. `now`: wall seconds."""
     found: defaultdict[int, Offers] = defaultdict(Offers)
     homes = {
         row[0]: row
@@ -50,6 +55,7 @@ def read_offers(plans: list[Plan], workers: int, reputations: Mapping[int, float
                 "advert__largest_capacity",
                 "advert__falling",
                 "advert__precision",
+                "ignored_until",
             ),
         )
     )
@@ -62,7 +68,7 @@ def read_offers(plans: list[Plan], workers: int, reputations: Mapping[int, float
             "poor_fit": row[1] in burdened and not _is_poor(plan),
             "reputation": reputations.get(row[1], 100.0),
         }
-        _place(found[row[2]], row, homes[row[1]], plan, workers, neighbourhood)
+        _place(found[row[2]], row, homes[row[1]], plan, workers, neighbourhood, now)
     return found
 
 
@@ -78,6 +84,7 @@ def _place(
     plan: Plan,
     workers: int,
     neighbourhood: dict[str, Any],
+    now: float,
 ) -> None:
     (
         offer_id,
@@ -94,6 +101,7 @@ def _place(
         largest,
         falling,
         precision,
+        ignored_until,
     ) = row
     orchestrator_id, name, uri, protocol, home_mode, tls, trusted = home
     wire_name = wire_name or plan.policy.slug
@@ -103,6 +111,9 @@ def _place(
     text = own_price if direct else quote
     price = price_of(text) if text else None
     inactive = _inactive(home_mode, mode) or _unpayable(protocol, price)
+    if inactive is None and ignored_until is not None and (until := ignored_until.timestamp()) > now:
+        offers.until = min(offers.until, until)
+        inactive = Why.MODE_OFFER, f"the offer is ignored until {_minute(ignored_until)}"
     if inactive is not None or price is None:
         verdict = inactive or (Why.BAD_QUOTE, _no_price(text, direct=direct, probed=claimed is not None))
         offers.refused.append(Refused(offer_id, name, *verdict))
@@ -131,6 +142,10 @@ def _inactive(home_mode: str, mode: str) -> tuple[Why, str] | None:
     if mode != Mode.ACTIVE:
         return Why.MODE_OFFER, f"the offer is {mode}"
     return None
+
+
+def _minute(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _unpayable(protocol: str, price: Price | None) -> tuple[Why, str] | None:

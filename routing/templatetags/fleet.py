@@ -1,0 +1,35 @@
+"""`{% load fleet %}`: how an orchestrator fares, and what would be missed, for pages of the supply side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import template
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from orchestrators.models import Offer, Orchestrator
+from routing import fleet
+
+register = template.Library()
+
+
+@register.simple_tag
+def fares(home: Orchestrator) -> dict[str, Any]:
+    return fleet.fleet(home, timezone.now())
+
+
+@register.inclusion_tag("admin/losses.html")
+def losses(rows: Iterable[Orchestrator | Offer] | Orchestrator | Offer) -> dict[str, Any]:
+    """Of what is active alone: what is off already is not missed."""
+    rows = [rows] if isinstance(rows, Orchestrator | Offer) else rows
+    return {"losses": fleet.losses(_active(rows), timezone.now())}
+
+
+def _active(rows: Iterable[Any]) -> QuerySet[Offer]:
+    rows = list(rows)
+    homes = [row.pk for row in rows if isinstance(row, Orchestrator)]
+    offers = Offer.objects.filter(mode="active", orchestrator__mode="active")
+    chosen = offers.filter(orchestrator__in=homes) if homes else offers.filter(pk__in=[row.pk for row in rows])
+    return chosen.select_related("orchestrator", "capability")

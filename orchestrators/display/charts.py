@@ -72,11 +72,28 @@ def meter(part: float, whole: float, title: str, *, width: int = 96) -> SafeStri
     return _drawing(kind, width, 6, title, body)
 
 
-def _drawing(kind: str, width: int, height: int, title: str, body: SafeString) -> SafeString:
-    head = '<svg class="{}" width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">'
-    return format_html(
-        head + "<title>{}</title>{}</svg>", kind, width, height, width, height, title, title, body
+def span(start: float, length: float, whole: float, title: str, colour: str = "idle") -> SafeString:
+    """A piece of a whole, where it lies in it: a line of a waterfall. As wide as its place."""
+    scale = 100 / whole if whole else 0.0
+    wide = max(length * scale, 0.6)
+    body = format_html(
+        '<rect class="all" width="100" height="14"/><rect class="{}" x="{}" width="{}" height="14"/>',
+        colour,
+        f"{min(start * scale, 100 - wide):.2f}",
+        f"{wide:.2f}",
     )
+    head = '<svg class="span" viewBox="0 0 100 14" preserveAspectRatio="none" role="img" aria-label="{}">'
+    return format_html(head + "<title>{}</title>{}</svg>", title, title, body)
+
+
+def _drawing(kind: str, width: int, height: int, title: str, body: SafeString) -> SafeString:
+    """Without a title it is decoration: the number stands beside it."""
+    head = format_html(
+        '<svg class="{}" width="{}" height="{}" viewBox="0 0 {} {}"', kind, width, height, width, height
+    )
+    if not title:
+        return format_html('{} aria-hidden="true">{}</svg>', head, body)
+    return format_html('{} role="img" aria-label="{}"><title>{}</title>{}</svg>', head, title, title, body)
 
 
 def _path(run: list[tuple[float, float | None]]) -> str:

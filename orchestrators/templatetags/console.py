@@ -26,6 +26,7 @@ register.simple_tag(charts.sparkline, name="sparkline")
 register.simple_tag(charts.bars, name="bars")
 register.simple_tag(charts.beats, name="beats")
 register.simple_tag(charts.meter, name="meter")
+register.simple_tag(charts.span, name="span")
 
 
 @register.filter

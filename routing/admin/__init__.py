@@ -2,12 +2,14 @@
 
 prices      ceilings and the rate that shows them in dollars
 capability  a capability's page
-demand      who may call, and what came of it
 pipelines   paths of the stock AI gateway
+callers     who may call: tiers, clients, keys
+jobs        what came of it: the log of calls, one call's trace, attempts, usage
+trace       the parts of a trace, which the playground shows too
 """
 
 from __future__ import annotations
 
-from routing.admin import capability, demand, pipelines, prices
+from routing.admin import callers, capability, jobs, pipelines, prices
 
-__all__ = ["capability", "demand", "pipelines", "prices"]
+__all__ = ["callers", "capability", "jobs", "pipelines", "prices"]

@@ -33,8 +33,13 @@ def about_dollars(price: Price, rate: EthRate | None, now: float) -> str:
     """What stands in the brackets."""
     if rate is None:
         return "in USD: unknown until a rate is set"
-    amount = dollars(price.per_unit * rate.usd / _WEI_PER_ETH)
+    amount = dollars(worth(price.per_unit, rate))
     return f"{amount}/{price.unit}; 1 ETH = {dollars(rate.usd)}, {age(rate, now)}"
+
+
+def worth(wei: int | Fraction, rate: EthRate) -> Fraction:
+    """Dollars, exactly."""
+    return Fraction(wei) * rate.usd / _WEI_PER_ETH
 
 
 def dollars(amount: Fraction) -> str:

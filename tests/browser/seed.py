@@ -127,9 +127,12 @@ def supply(now: datetime) -> list[Any]:
 def demand() -> None:
     from django.utils import timezone
 
-    from routing.models import ApiKey, Client, Tier
+    from routing.models import ApiKey, Client, Rate, Tier
 
-    pro = Tier.objects.create(slug="pro", requests_per_minute=6000, max_in_flight=60)
+    Rate.objects.create(per_eth="3600.50", as_of=timezone.now() - timedelta(hours=2))
+    pro = Tier.objects.create(
+        slug="pro", requests_per_minute=6000, max_in_flight=60, daily_budget=2 * 10**18, monthly_budget=10**20
+    )
     for name, tier in (("acme", pro), ("globex", pro), ("initech", None), ("playground", None)):
         client = Client.objects.create(name=name, tier=tier)
         ApiKey.issue(client, now=timezone.now(), label="production")[0].save()
@@ -177,7 +180,7 @@ def jobs(offers: list[Any], now: datetime, number: int) -> None:
             at = now - timedelta(hours=HOURS) * ((number - place) / number)
             slug = dice.choices(list(CAPABILITIES), range(len(CAPABILITIES), 0, -1))[0]
             ms = int(CAPABILITIES[slug][1] * dice.lognormvariate(0, 0.35))
-            code = dice.choices(("ok", "client_error", "all_failed", "no_eligible"), (970, 12, 12, 6))[0]
+            code = dice.choices(("ok", "client_error", "exhausted", "none_available"), (970, 12, 12, 6))[0]
             wei = ms * 200_000_000 if code == "ok" else 0
             client = dice.choice(("acme", "acme", "globex", "initech"))
             name = dice.choice(by_slug[slug]) if by_slug[slug] else ""
@@ -187,15 +190,19 @@ def jobs(offers: list[Any], now: datetime, number: int) -> None:
                 client=client,
                 capability=slug,
                 code=code,
-                status={"ok": 200, "client_error": 422, "all_failed": 502, "no_eligible": 503}[code],
+                status={"ok": 200, "client_error": 422, "exhausted": 502, "none_available": 503}[code],
                 orchestrator=name if code in ("ok", "client_error") else "",
-                attempts_made=0 if code == "no_eligible" else 1 + (dice.random() < 0.03),
+                attempts_made=0
+                if code == "none_available"
+                else 1 + (code == "exhausted" or dice.random() < 0.03),
                 ms=ms,
                 bytes_in=20_000,
                 bytes_out=80_000,
                 wei=wei,
                 policy=1,
             )
+            if job.attempts_made > 1 or code == "none_available":
+                job.decision, job.trace = decided(by_slug[slug]), f"{dice.getrandbits(128):032x}"
             for turn in range(job.attempts_made):
                 is_last = turn + 1 == job.attempts_made
                 went_well = is_last and code == "ok"
@@ -203,12 +210,13 @@ def jobs(offers: list[Any], now: datetime, number: int) -> None:
                     Attempt(
                         job_id=job.pk,
                         number=turn + 1,
-                        at=at,
+                        at=at + timedelta(milliseconds=2 + turn * (ms // job.attempts_made + 25)),
                         orchestrator=name if is_last else dice.choice(by_slug[slug]),
                         capability=slug,
                         outcome="ok" if went_well else "client_error" if code == "client_error" else "timeout",
                         status=200 if went_well else None,
                         ms=ms // job.attempts_made,
+                        detail="" if went_well else "no answer within 5.0 s",
                     )
                 )
             sums = usage[at.replace(minute=0, second=0, microsecond=0), client, slug]
@@ -226,6 +234,20 @@ def jobs(offers: list[Any], now: datetime, number: int) -> None:
             for (hour, client, slug), sums in usage.items()
         ),
     )
+
+
+def decided(names: list[str]) -> dict[str, Any]:
+    """A choice as it is kept: two that could serve, two that could not (see routing/decisions.py)."""
+    one, two, three, four = (names * 4)[:4]
+    return {
+        "d": [0.2, 0.6, 0.9],
+        "s": 300_000_000_000,
+        "c": [
+            [one, 0, 1, 240_000_000_000, 0.7, 612.4, 0.012, 355_000_000_000, 1, 2, 8],
+            [two, 1, 2, 180_000_000_000, 0.9, 910.0, 0.08, 472_000_000_000, 0, 0, 4],
+        ],
+        "r": [[three, 0, "430000000000", "400000000000"], [four, 10, "gpu_oom", "212"]],
+    }
 
 
 def changes() -> None:

@@ -13,15 +13,24 @@ from routing.models import Attempt, Client, Job
 DAY = timedelta(days=1)
 ORCHESTRATORS, CAPABILITIES, CLIENTS = 50, 10, 20
 
+DEEP = f"{int(datetime(2026, 3, 5, tzinfo=UTC).timestamp()) * 10**6}-x"  # a place in the middle of the log
 # The pages of the admin that show history, with every filter: common names, rare ones, and some of nobody.
 _QUERIES = {
     "routing/job": (
-        *("", "?p=150", "?code=ok", "?code=exhausted", "?code=deadline", "?code=body_too_large"),
+        *("", f"?before={DEEP}", f"?after={DEEP}", "?code=failed", f"?code=failed&before={DEEP}"),
+        *(
+            "?code=failed&client=client-rare",
+            "?code=ok",
+            "?code=exhausted",
+            "?code=deadline",
+            "?code=body_too_large",
+        ),
+        *(f"?client=client-1&before={DEEP}", "?since=2026-03-02&until=2026-03-03&capability=capability-1"),
         *("?capability=capability-1", "?capability=capability-rare", "?client=client-1", "?client=client-rare"),
         *("?orchestrator=orchestrator-1", "?orchestrator=orchestrator-rare"),
         *("?code=exhausted&client=client-10", "?code=exhausted&client=client-1"),  # the second never meet
         *("?capability=capability-1&client=client-2", "?client=client-1&orchestrator=orchestrator-2"),
-        *(f"?q={40_000:032x}", "?q=nobody"),
+        *(f"{40_000:032x}/change/", "?q=nobody"),
     ),
     "routing/attempt": (
         *("", "?p=150", "?capability=capability-1", "?capability=capability-rare"),

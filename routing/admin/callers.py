@@ -1,4 +1,4 @@
-"""The admin of the demand side: who may call, and what came of it."""
+"""Who may call: tiers, clients, and their keys, shown once."""
 
 from __future__ import annotations
 
@@ -8,33 +8,18 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from orchestrators.admin import (
-    MeasuredAdmin,
-    MeasuredInline,
-    NameFilter,
-    PolicyAdmin,
-    PolicyInline,
-    warn,
-)
-from orchestrators.admin.columns import milliseconds, moment, money, number, state
-from orchestrators.display import moments, states
-from orchestrators.models import Capability, Offer, Orchestrator
+from orchestrators.admin import PolicyAdmin, PolicyInline, warn
+from orchestrators.admin.columns import moment
+from orchestrators.display import states
 from routing.admin.prices import PriceCeilingInline
-from routing.core.refusal import Code
-from routing.decisions import unpack
-from routing.models import ApiKey, Attempt, Chore, Client, Job, JournalMark, Tier, UsageHour
+from routing.models import ApiKey, Client, Tier
 from routing.models.client import about_client
 
 OVERLAP = timedelta(days=1)
-
-
-# --- who may call ------------------------------------------------------------------------------------
 
 
 @admin.register(Tier)
@@ -159,153 +144,3 @@ def _show_once(request: HttpRequest, key: ApiKey, secret: str) -> None:
     """The secret is in this one message and nowhere else."""
     text = "The new key of {}, shown this once: <code>{}</code> Copy it now; nobody can read it back."
     messages.success(request, format_html(text, key.client, secret))
-
-
-# --- what came of it ---------------------------------------------------------------------------------
-
-
-class CapabilityFilter(NameFilter):
-    title = parameter_name = "capability"
-
-    def names(self) -> list[str]:
-        return list(Capability.objects.values_list("slug", flat=True))
-
-
-class ClientFilter(NameFilter):
-    title = parameter_name = "client"
-
-    def names(self) -> list[str]:
-        return list(Client.objects.values_list("name", flat=True))
-
-
-class OrchestratorFilter(NameFilter):
-    title = parameter_name = "orchestrator"
-
-    def names(self) -> list[str]:
-        return list(Orchestrator.objects.values_list("name", flat=True))
-
-
-class CodeFilter(NameFilter):
-    title = parameter_name = "code"
-
-    def names(self) -> list[str]:
-        return ["ok", "client_error", "cancelled", "broken", *(code.value for code in Code)]
-
-
-class AttemptInline(MeasuredInline):
-    model = Attempt
-    fields = readonly_fields = (
-        *(
-            "number",
-            moment("at"),
-            "orchestrator",
-            state("outcome"),
-            "status",
-            milliseconds("ms", "took"),
-        ),
-        *("cold", "held_against", "detail"),
-    )
-
-
-def decision_table(decision: dict[str, Any], capability: str) -> str:
-    """The decision as HTML; an offer is found by its orchestrator's name, if it is there still."""
-    told = [*decision["candidates"], *decision["refused"]]
-    names = {each["orchestrator"] for each in told}
-    rows = Offer.objects.filter(capability__slug=capability, orchestrator__name__in=names)
-    offers = dict(rows.values_list("orchestrator__name", "pk"))
-    for each in told:
-        if each["orchestrator"] in offers:
-            each["link"] = reverse("admin:orchestrators_offer_change", args=[offers[each["orchestrator"]]])
-    return render_to_string("admin/routing/decision.html", {"decision": decision})
-
-
-@admin.register(Job)
-class JobAdmin(MeasuredAdmin):
-    list_display = (
-        *(
-            moment("at"),
-            "request_id",
-            "client",
-            "capability",
-            state("code"),
-            "status",
-            "orchestrator",
-        ),
-        *("attempts_made", milliseconds("ms", "took"), money("wei", "cost")),
-    )
-    list_display_links = ("request_id",)
-    list_filter = (CodeFilter, CapabilityFilter, ClientFilter, OrchestratorFilter)
-    search_fields = ("request_id__exact",)
-    search_help_text = "The whole request id, as in X-Request-Id."
-    ordering = ("-at",)
-    inlines = (AttemptInline,)
-    fields = readonly_fields = (
-        *(
-            "request_id",
-            moment("at"),
-            "client",
-            "capability",
-            "worker_path",
-            state("code"),
-            "status",
-        ),
-        *("orchestrator", "attempts_made", milliseconds("ms", "took"), number("bytes_in")),
-        *(number("bytes_out"), money("wei", "cost"), "policy", "choice"),
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        rows = super().get_queryset(request)
-        opens_one = request.resolver_match is not None and "object_id" in request.resolver_match.kwargs
-        return rows if opens_one else rows.defer("decision")
-
-    @admin.display(description="decision")
-    def choice(self, job: Job) -> str:
-        if not job.decision:
-            return "not kept: it went well at once, or was refused before anybody was looked at"
-        return decision_table(unpack(job.decision), job.capability)
-
-
-@admin.register(Attempt)
-class AttemptAdmin(MeasuredAdmin):
-    list_display = (
-        *(
-            moment("at"),
-            "job_id",
-            "number",
-            "orchestrator",
-            "capability",
-            state("outcome"),
-            "status",
-        ),
-        *(milliseconds("ms", "took"), "cold", "held_against", "detail"),
-    )
-    list_filter = (CapabilityFilter, OrchestratorFilter)
-    search_fields = ("job__request_id__exact",)
-    search_help_text = "The whole request id."
-    ordering = ("-at",)
-
-
-@admin.register(UsageHour)
-class UsageHourAdmin(MeasuredAdmin):
-    list_display = (
-        *("hour", "client", "capability", number("requests"), number("failures"), "mean_ms"),
-        *(number("bytes_in"), number("bytes_out"), money("wei", "cost")),
-    )
-    list_filter = (CapabilityFilter, ClientFilter)
-    ordering = ("-hour",)
-
-    @admin.display(description="mean")
-    def mean_ms(self, row: UsageHour) -> str:
-        return moments.milliseconds(row.milliseconds / row.requests if row.requests else None)
-
-
-@admin.register(JournalMark)
-class JournalMarkAdmin(MeasuredAdmin):
-    list_display = ("file", "offset")
-    ordering = ("pk",)
-
-
-@admin.register(Chore)
-class ChoreAdmin(MeasuredAdmin):
-    list_display = ("name", "due")
-    ordering = ("pk",)

@@ -1,0 +1,170 @@
+"""What came of the calls: the log, one call's trace, attempts, usage, and the journal's marks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+
+from orchestrators.admin import MeasuredAdmin, NameFilter
+from orchestrators.admin.columns import milliseconds, moment, money, number, state
+from orchestrators.display import moments
+from orchestrators.models import Capability, Orchestrator
+from routing import history, joblog
+from routing.admin.trace import trace
+from routing.joblog import Asked, BadQuestion, Page
+from routing.journal import JobRecord
+from routing.models import Attempt, Chore, Client, Job, JournalMark, UsageHour
+from routing.runtime import Runtime
+
+
+def find(request_id: str) -> JobRecord | None:
+    """Also one that has just ended here, and that the journal has not drained yet."""
+    runtime = Runtime.running
+    return (runtime and runtime.journal.recall(request_id)) or history.find(request_id)
+
+
+@admin.register(Job)
+class JobAdmin(MeasuredAdmin):
+    """Both pages are our own; who may open them is the admin's to say."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.GET.get("q"):
+            return self._named(request, request.GET["q"].strip()[:40])
+        asked, wrong = Asked.read(request.GET), ""
+        try:
+            found = joblog.page(asked)
+        except BadQuestion as exc:
+            found, wrong = Page([], "", ""), str(exc)
+        return self._log(request, asked, found, wrong)
+
+    def _named(self, request: HttpRequest, request_id: str) -> HttpResponse:
+        if find(request_id) is not None:
+            return HttpResponseRedirect(reverse("admin:routing_job_change", args=[request_id]))
+        return self._log(request, Asked(), Page([], "", ""), "", missed=request_id)
+
+    def _log(
+        self, request: HttpRequest, asked: Asked, found: Page, wrong: str, missed: str = ""
+    ) -> HttpResponse:
+        context = self.admin_site.each_context(request) | {
+            "title": _("Jobs"),
+            "opts": self.opts,
+            "asked": asked,
+            "wrong": wrong,
+            "missed": missed,
+            "page": found,
+            "slowest": max((each.ms for each in found.jobs), default=0),
+            "choices": choices(),
+            "chips": [
+                (name, value, self._url({**asked.filters, name: ""})) for name, value in asked.filters.items()
+            ],
+            "older": found.older and self._url(asked.filters | {"before": found.older}),
+            "newer": found.newer and self._url(asked.filters | {"after": found.newer}),
+            "latest": self._url(asked.filters),
+        }
+        status = 400 if wrong else 200
+        return TemplateResponse(request, "admin/routing/job/log.html", context, status=status)
+
+    def _url(self, parameters: dict[str, str]) -> str:
+        query = urlencode({name: value for name, value in parameters.items() if value})
+        return reverse("admin:routing_job_changelist") + (f"?{query}" if query else "")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if request.method != "GET" or not request.user.has_perms(("routing.view_job", "routing.view_attempt")):
+            raise PermissionDenied
+        record = find(unquote(object_id))
+        if record is None:
+            return self._log(request, Asked(), Page([], "", ""), "", missed=unquote(object_id))
+        context = self.admin_site.each_context(request) | trace(record)
+        context |= {"title": record.request_id, "opts": self.opts}
+        return TemplateResponse(request, "admin/routing/job/trace.html", context)
+
+
+def choices() -> dict[str, list[str]]:
+    """Of each filter, by the few rows that have the names: no DISTINCT over a million."""
+    return {
+        "code": [joblog.FAILED, *joblog.CODES],
+        "capability": list(Capability.objects.values_list("slug", flat=True)),
+        "client": list(Client.objects.values_list("name", flat=True)),
+        "orchestrator": list(Orchestrator.objects.order_by("name").values_list("name", flat=True)),
+    }
+
+
+class CapabilityFilter(NameFilter):
+    title = parameter_name = "capability"
+
+    def names(self) -> list[str]:
+        return list(Capability.objects.values_list("slug", flat=True))
+
+
+class ClientFilter(NameFilter):
+    title = parameter_name = "client"
+
+    def names(self) -> list[str]:
+        return list(Client.objects.values_list("name", flat=True))
+
+
+class OrchestratorFilter(NameFilter):
+    title = parameter_name = "orchestrator"
+
+    def names(self) -> list[str]:
+        return list(Orchestrator.objects.values_list("name", flat=True))
+
+
+@admin.register(Attempt)
+class AttemptAdmin(MeasuredAdmin):
+    list_display = (
+        *(
+            moment("at"),
+            "job_id",
+            "number",
+            "orchestrator",
+            "capability",
+            state("outcome"),
+            "status",
+        ),
+        *(milliseconds("ms", "took"), "cold", "held_against", "detail"),
+    )
+    list_filter = (CapabilityFilter, OrchestratorFilter)
+    search_fields = ("job__request_id__exact",)
+    search_help_text = "The whole request id."
+    ordering = ("-at",)
+
+
+@admin.register(UsageHour)
+class UsageHourAdmin(MeasuredAdmin):
+    list_display = (
+        *("hour", "client", "capability", number("requests"), number("failures"), "mean_ms"),
+        *(number("bytes_in"), number("bytes_out"), money("wei", "cost")),
+    )
+    list_filter = (CapabilityFilter, ClientFilter)
+    ordering = ("-hour",)
+
+    @admin.display(description="mean")
+    def mean_ms(self, row: UsageHour) -> str:
+        return moments.milliseconds(row.milliseconds / row.requests if row.requests else None)
+
+
+@admin.register(JournalMark)
+class JournalMarkAdmin(MeasuredAdmin):
+    list_display = ("file", "offset")
+    ordering = ("pk",)
+
+
+@admin.register(Chore)
+class ChoreAdmin(MeasuredAdmin):
+    list_display = ("name", "due")
+    ordering = ("pk",)

@@ -8,7 +8,8 @@ probe that finds what it found before moves nothing.
     policy    decided and claimed: what a routing table is built from
     health    changes of an offer's state, for the other processes' scoreboards
 
-*Who* changed policy, and why, `change_set` records: people's tools write within one.
+*Who* changed policy, and why, `change_set` records: people's tools write within one. What was changed by any
+other way, `note_outside` finds by comparing the configuration with the latest one on record.
 
 Triggers and migrations do not mix: SQLite loses them when a migration remakes a table and refuses to
 drop a column that one names; PostgreSQL finds out when the next row is written. So a migration takes
@@ -70,6 +71,7 @@ class Watch:
 _watched: dict[str, Watch] = {}
 _export: list[Callable[[], dict[str, Any]]] = []
 _open = threading.local()  # .change_set: the one this thread is in; a connection belongs to one thread
+_compared: list[int] = []  # the policy number that `note_outside` has looked at last
 
 
 # --- what counts -----------------------------------------------------------------------------------
@@ -286,7 +288,8 @@ def change_set(who: str, why: str, via: str) -> Iterator[ChangeSet]:
             yield outer
         return
     with transaction.atomic():
-        before = Revision.objects.select_for_update().get(pk=1).policy
+        before = _locked()
+        _record_outside(before)
         _open.change_set = changes = ChangeSet(who, why, via)
         try:
             yield changes
@@ -295,17 +298,60 @@ def change_set(who: str, why: str, via: str) -> Iterator[ChangeSet]:
         _record(changes, before)
 
 
+def note_outside() -> bool:
+    """Record what has been changed since the latest revision by other ways than a change set: a database
+    shell, a script, an upgrade. For a timer; True if there was anything. Raises django.db.Error."""
+    policy = Revision.objects.values_list("policy", flat=True).get(pk=1)
+    if _compared == [policy]:
+        return False
+    with transaction.atomic():
+        found = _record_outside(_locked())
+    _compared[:] = [policy]
+    return found
+
+
+def _locked() -> int:
+    return Revision.objects.select_for_update().get(pk=1).policy
+
+
+def _record_outside(policy: int) -> bool:
+    """Claims move the policy number too, so the configuration itself is compared, and only if it has moved."""
+    latest = ConfigRevision.objects.first()
+    if latest is None or latest.policy == policy or _same(document := _configuration(), latest):
+        return False
+    _store(ChangeSet("", "", ConfigRevision.Via.OUTSIDE), policy, document)
+    return True
+
+
 def _record(changes: ChangeSet, before: int) -> None:
+    """What does not move policy, such as notes, is recorded too, if somebody tells of it."""
     after = Revision.objects.get(pk=1).policy
-    if after == before:
+    if after == before and not changes.summary:
         return
-    document = {name: part for export in _export for name, part in export().items()}
+    document = _configuration()
+    latest = ConfigRevision.objects.first()
+    if after == before and (latest is None or _same(document, latest)):
+        return
+    _store(changes, after, document)
+
+
+def _configuration() -> dict[str, Any]:
+    return {name: part for export in _export for name, part in export().items()}
+
+
+def _same(document: dict[str, Any], revision: ConfigRevision) -> bool:
+    """An empty section is none: versions differ in those they know."""
+    stored = configuration_at(revision)
+    return all(document.get(name, []) == stored.get(name, []) for name in document | stored)
+
+
+def _store(changes: ChangeSet, policy: int, document: dict[str, Any]) -> None:
     ConfigRevision.objects.create(
         at=timezone.now(),
         who=changes.who[:150],
         why=changes.why[:500],
         via=changes.via,
-        policy=after,
+        policy=policy,
         summary="\n".join(changes.summary),
         bundle=gzip.compress(json.dumps(document, separators=(",", ":")).encode(), mtime=0),
     )

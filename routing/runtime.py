@@ -3,6 +3,7 @@
     refresh, twice a second   the two numbers of Revision -> a new routing table, others' health
     drain, four times         the journal's lines -> rows; our changes of health -> rows
     prune, once an hour       history that is too old goes; one worker does it for all
+    notice, once a minute     what was changed by no tool of ours is recorded; again one for all
     sync, if it is set        the journal's file -> the disk itself
 
 Database work runs in threads that own their connections, never on the event loop. If the database
@@ -17,6 +18,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
@@ -24,7 +26,7 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from orchestrators import scoreboard
-from orchestrators.changes import sqlite_file
+from orchestrators.changes import note_outside, sqlite_file
 from orchestrators.scoreboard import Marks, News, Scoreboard, moved_since
 from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
@@ -35,6 +37,7 @@ from routing.counts import Counts
 from routing.database import DatabaseThread, refuse_old_schema
 from routing.journal import Journal
 from routing.lag import LoopWatch
+from routing.models import Chore
 from routing.models.client import note_use
 from routing.purses import Purses
 from routing.replay import ReplayMemory
@@ -47,6 +50,7 @@ REFRESH_EVERY = 0.5
 DRAIN_EVERY = 0.25
 PRUNE_EVERY = 60.0  # look whether it is due
 PRUNE_PAUSE = 0.05  # between two batches, for others who write
+NOTICE_EVERY = 60.0
 HEARD_AT_ONCE = 200  # rows, some 3 us each
 HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers fresh
 BEAT_EVERY = 1.0
@@ -63,6 +67,11 @@ def build_table() -> RoutingTable:
         return tables.build(settings.WEB_CONCURRENCY)
     finally:
         gc.enable()  # not frozen: cycles that wait to be collected would stay for ever
+
+
+def _notice() -> None:
+    if Chore.claim("note changes from outside", timezone.now(), timedelta(seconds=NOTICE_EVERY)):
+        note_outside()
 
 
 class Runtime:
@@ -137,6 +146,7 @@ class Runtime:
             (REFRESH_EVERY, self.refresh),
             (DRAIN_EVERY, self.drain),
             (PRUNE_EVERY, self.prune),
+            (NOTICE_EVERY, self.notice),
             (settings.BYOCGW_JOURNAL_FSYNC, self.sync),
         ):
             if every:
@@ -275,6 +285,10 @@ class Runtime:
         if await self._pruner.run(lambda: retention.is_due(timezone.now())):
             while await self._pruner.run(lambda: retention.prune(settings.BYOCGW_KEEP_DAYS, timezone.now())):
                 await asyncio.sleep(PRUNE_PAUSE)
+
+    async def notice(self) -> None:
+        """Changes that were made by no tool of ours."""
+        await self._pruner.run(_notice)
 
     async def sync(self) -> None:
         await asyncio.to_thread(self.journal.sync)

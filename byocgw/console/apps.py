@@ -7,3 +7,7 @@ class ConsoleConfig(AdminConfig):
     """`django.contrib.admin`, with our site."""
 
     default_site = "byocgw.console.site.ConsoleSite"
+
+    def ready(self) -> None:
+        super().ready()  # imports every app's admin; what stands above them all comes after
+        from byocgw.console import changes  # noqa: F401  (registers itself)

@@ -12,7 +12,7 @@ advice     what is allowed and seldom wise: said after saving
 supply     profiles, capabilities, orchestrators, offers, certificates
 signatures what answers are known by, and a page to try it
 discovery  sources, what they said, and a page that asks them and applies what is new
-evidence   adverts, health, snapshots, revisions
+evidence   adverts, health, snapshots
 """
 
 from __future__ import annotations

@@ -1,22 +1,17 @@
-"""What machines wrote of supply: claims, health, history, and the revisions of policy."""
+"""What machines wrote of supply: claims, health, history."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 
 from orchestrators.admin.columns import milliseconds, moment, price, state
 from orchestrators.admin.measured import MeasuredAdmin, NameFilter
-from orchestrators.changes import configuration_at
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.models import (
     Advert,
     Capability,
-    ConfigRevision,
     HealthSnapshot,
     OfferHealth,
     Orchestrator,
@@ -98,21 +93,3 @@ class HealthSnapshotAdmin(OfEveryOffer):
 class RevisionAdmin(MeasuredAdmin):
     list_display = ("id", "policy", "health")
     ordering = ("pk",)
-
-
-@admin.register(ConfigRevision)
-class ConfigRevisionAdmin(MeasuredAdmin):
-    list_display = ("id", moment("at"), "who", "via", "why", "policy")
-    list_filter = ("via",)
-    search_fields = ("who", "why", "summary")
-    ordering = ("-id",)
-    fields = readonly_fields = ("at", "who", "via", "why", "policy", "summary", "configuration")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ConfigRevision]:
-        rows = super().get_queryset(request)
-        opens_one = request.resolver_match is not None and "object_id" in request.resolver_match.kwargs
-        return rows if opens_one else rows.defer("bundle", "summary")  # a list shows neither
-
-    @admin.display(description="the configuration after it")
-    def configuration(self, row: ConfigRevision) -> str:
-        return json.dumps(configuration_at(row), indent=2, ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Revision(models.Model):
@@ -16,15 +17,19 @@ class Revision(models.Model):
 
 
 class ConfigRevision(models.Model):
-    """One change set: the configuration after it, compressed, so that going back is applying it again."""
+    """One change set: the configuration after it, compressed, so that going back is applying it again.
+
+    OUTSIDE: made by no tool of ours, and found later; nobody knows by whom, and `at` is when it was found.
+    """
 
     class Via(models.TextChoices):
-        ADMIN = "admin"
-        APPLY = "apply"
-        COMMAND = "command"
+        ADMIN = "admin", _("console")
+        APPLY = "apply", _("apply")
+        COMMAND = "command", _("command")
+        OUTSIDE = "outside", _("outside the tools")
 
     at = models.DateTimeField()
-    who = models.CharField(max_length=150)
+    who = models.CharField(max_length=150, blank=True)
     why = models.CharField(max_length=500, blank=True)
     via = models.CharField(max_length=16, choices=Via.choices)
     policy = models.BigIntegerField(help_text="The policy number after this change.")
@@ -33,6 +38,8 @@ class ConfigRevision(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = _("change")
+        verbose_name_plural = _("changes")
 
     def __str__(self) -> str:
-        return f"#{self.pk} {self.via} by {self.who}"
+        return f"#{self.pk} {self.who or self.get_via_display()}"

@@ -4,6 +4,7 @@
     sections    what may stand in each section, and how a value becomes a field and back
     exporting   database -> document
     applying    document -> database, all or nothing; pruning: what the document leaves out
+    difference  two documents -> what differs
 
 A document is declarative: an omitted key means its default, so applying the same one twice changes
 nothing the second time. Natural names are identities: a rename is a removal and an addition. What
@@ -13,6 +14,7 @@ is not decided by people is never part of it: keys, adverts, measurements, certi
 from __future__ import annotations
 
 from routing.configuration.applying import Plan, apply, plan
+from routing.configuration.difference import difference
 from routing.configuration.exporting import export
 
-__all__ = ["Plan", "apply", "export", "plan"]
+__all__ = ["Plan", "apply", "difference", "export", "plan"]

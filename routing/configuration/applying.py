@@ -63,15 +63,26 @@ class _Undo(Exception):
 
 def plan(document: object, *, prune: bool = False) -> Plan:
     """What `apply` would do. Nothing stays written."""
-    return _run(document, who="", why="", prune=prune, keep=False)
+    return _run(document, who="", why="", via="apply", prune=prune, keep=lambda plan: False)
 
 
-def apply(document: object, *, who: str, why: str = "", prune: bool = False) -> Plan:
-    """Make the database say what the document says; with `prune`, and nothing else in its sections."""
-    return _run(document, who=who, why=why, prune=prune, keep=True)
+def apply(
+    document: object,
+    *,
+    who: str,
+    why: str = "",
+    via: str = "apply",
+    prune: bool = False,
+    confirm: Callable[[Plan], bool] = lambda plan: True,
+) -> Plan:
+    """Make the database say what the document says; with `prune`, and nothing else in its sections.
+
+    `confirm`: asked before the end, with nobody else writing; False, and nothing is kept.
+    """
+    return _run(document, who=who, why=why, via=via, prune=prune, keep=confirm)
 
 
-def _run(document: object, *, who: str, why: str, prune: bool, keep: bool) -> Plan:
+def _run(document: object, *, who: str, why: str, via: str, prune: bool, keep: Callable[[Plan], bool]) -> Plan:
     result = Plan()
     if not isinstance(document, dict):
         names = ", ".join(each.name for each in SECTIONS)
@@ -81,10 +92,10 @@ def _run(document: object, *, who: str, why: str, prune: bool, keep: bool) -> Pl
     if result.errors:
         return result
     try:
-        with change_set(who, why, "apply") as changes:
+        with change_set(who, why, via) as changes:
             _Application(document, result).run(prune=prune)
             changes.summary.extend(result.changes)
-            if result.errors or not keep:
+            if result.errors or not keep(result):
                 raise _Undo
     except _Undo:
         pass

@@ -26,6 +26,7 @@ SCREENS = (
     "/admin/orchestrators/capability/",
     "/admin/orchestrators/healthsnapshot/",
     "/admin/orchestrators/configrevision/",
+    "/admin/orchestrators/configrevision/3/change/",
     "/admin/routing/job/",
     "/admin/routing/usagehour/",
     "/admin/routing/priceceiling/",
@@ -102,6 +103,24 @@ def test_every_group_opens_its_screens(served: str, browser: Any, name: str) -> 
     for screen in SCREENS:
         assert page.goto(served + screen).status == 200, screen
     assert errors == []
+    page.context.close()
+
+
+def test_a_policy_is_rolled_back(served: str, browser: Any) -> None:
+    """Issue 5, bar 3: from the list of changes to the plan, with a reason, and it holds."""
+    page, errors = logged_in(browser, served, "policy", "light")
+    page.click("#menu a:has-text('Changes')")
+    page.click("#result_list a:has-text('changed orchestrator ams-gpu-01')")
+    page.click("a:has-text('Back to here')")
+    assert "capability pose: max_attempts 2 -> null" in page.inner_text(".plan")
+    page.fill("#id_reason", "two were too few")
+    page.click("input[type=submit]")
+    page.wait_for_selector(".messagelist .success")
+    latest = page.locator("#result_list tbody tr").first
+    assert "back to #1: two were too few" in latest.inner_text() and "policy" in latest.inner_text()
+    latest.locator("a").first.click()
+    page.wait_for_selector(".difference")
+    assert "max_attempts" in page.inner_text(".difference") and errors == []
     page.context.close()
 
 

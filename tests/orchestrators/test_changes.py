@@ -311,6 +311,41 @@ def test_an_inner_change_set_is_part_of_the_outer_one(offer: Offer) -> None:
     assert configuration_at(recorded)["orchestrators"][0]["offers"][0]["mode"] == "trial"
 
 
+def test_what_no_tool_has_changed_is_recorded_before_the_next_change(offer: Offer) -> None:
+    """Issue 5, screen 10: whoever changes something next is not taken for the one who did."""
+    with change_set("ada", "", "admin"):
+        Orchestrator.objects.update(region="eu")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE orchestrators_offer SET share = 0.125")
+    with change_set("bob", "", "apply"):
+        Orchestrator.objects.update(region="us")
+    told = [(row.who, row.via) for row in ConfigRevision.objects.all()]
+    assert told == [("bob", "apply"), ("", "outside"), ("ada", "admin")]
+    [alder] = configuration_at(ConfigRevision.objects.get(via="outside"))["orchestrators"]
+    assert (alder["region"], alder["offers"][0]["share"]) == ("eu", 0.125)
+
+
+def test_a_claim_that_moves_is_no_change_from_outside(offer: Offer, advert: Advert) -> None:
+    with change_set("ada", "", "admin"):
+        Offer.objects.update(share=0.5)
+    Advert.objects.update(price=Price.parse("11 wei/second"))
+    assert not changes.note_outside()
+    Offer.objects.update(share=0.75)
+    assert changes.note_outside() and not changes.note_outside()
+    assert [row.via for row in ConfigRevision.objects.all()] == ["outside", "admin"]
+
+
+def test_notes_are_part_of_a_change_that_tells_of_them(offer: Offer) -> None:
+    """They move no number, and are in the configuration all the same."""
+    with change_set("ada", "", "admin"):
+        Offer.objects.update(share=0.5)
+    for _twice in range(2):
+        with change_set("ada", "", "admin") as changed:
+            Orchestrator.objects.update(notes="a friend")
+            changed.summary.append("changed orchestrator alder: Notes")
+    assert ConfigRevision.objects.count() == 2
+
+
 @pytest.mark.django_db(transaction=True)
 def test_change_sets_that_cross_wait_for_each_other() -> None:
     """Without the lock on the revision row PostgreSQL finds a deadlock here."""

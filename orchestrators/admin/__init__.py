@@ -1,6 +1,7 @@
 """The admin of the supply side.
 
 door       PolicyAdmin: what people decide; every write is one change set
+meanwhile  two people edit one row: the second save is told what the first one changed
 columns    values of rows as the console writes them: moments, prices, states
 lines      PolicyInline: rows on their parent's page, without a query for each
 measured   MeasuredAdmin: what machines wrote; to be read, at any size of the table

@@ -1,7 +1,7 @@
 """PolicyAdmin: people change policy through the one door, `orchestrators.changes.change_set`.
 
 Django's own admin views open a transaction each; ours opens around it, because the change set must
-take its lock before anything else is written.
+take its lock before anything else is written. So who saves second reads what the first one wrote.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from orchestrators.admin.meanwhile import MeanwhileForm, seen_by
 from orchestrators.changes import ChangeSet, change_set
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def warn(request: HttpRequest, advice: Iterable[str]) -> None:
 class PolicyAdmin(ModelAdmin):
     """`unlocked_actions`: those that write no policy; they may take seconds and must not hold the lock."""
 
+    form = MeanwhileForm
     unlocked_actions: frozenset[str] = frozenset()
 
     def changeform_view(
@@ -44,6 +46,13 @@ class PolicyAdmin(ModelAdmin):
         why = f"change {object_id}" if object_id else "add"
         view = super().changeform_view
         return self._through_the_door(request, why, view, object_id, form_url, extra_context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        lines = (form for each in context["inline_admin_formsets"] for form in each.formset.forms)
+        context["seen"] = seen_by([context["adminform"].form, *lines])
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -11,17 +11,17 @@ from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
+from orchestrators.admin.meanwhile import MeanwhileForm
+
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[Any, Any]
-    ModelForm = forms.ModelForm[Any]
     FormSet = BaseInlineFormSet[Any, Any, Any]
 else:
     TabularInline = admin.TabularInline
-    ModelForm = forms.ModelForm
     FormSet = BaseInlineFormSet
 
 
-class LineForm(ModelForm):
+class LineForm(MeanwhileForm):
     """A row that exists keeps whom it belongs to, so its choice is the one it has: a list of all of them,
     read anew for every line, is what makes such pages slow.
     """

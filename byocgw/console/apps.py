@@ -10,4 +10,4 @@ class ConsoleConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()  # imports every app's admin; what stands above them all comes after
-        from byocgw.console import changes  # noqa: F401  (registers itself)
+        from byocgw.console import changes, people  # noqa: F401  (they register themselves)

@@ -1,0 +1,92 @@
+"""People and groups: nobody gives what they do not hold, nor touches whoever holds more.
+
+Who may edit accounts could otherwise make themselves a superuser, or take over one by a new password.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    StockUserAdmin = UserAdmin[User]
+else:
+    ModelAdmin, StockUserAdmin = object, UserAdmin
+
+
+def held(user: Any) -> QuerySet[Permission]:
+    """The account's own and its groups', whether or not it is active now."""
+    if user.is_superuser:
+        return Permission.objects.all()
+    return Permission.objects.filter(Q(user=user) | Q(group__user=user)).distinct()
+
+
+def beyond(user: Any) -> QuerySet[Permission]:
+    """What they do not hold."""
+    return Permission.objects.exclude(pk__in=held(user).values("pk"))
+
+
+class WithinOwnRights(ModelAdmin):
+    """`rights_of`: the permissions that a row gives or holds."""
+
+    def rights_of(self, row: Any) -> QuerySet[Permission]:
+        raise NotImplementedError
+
+    def may_touch(self, request: HttpRequest, row: Any) -> bool:
+        if request.user.is_superuser or row is None:
+            return True
+        mine = held(request.user).values("pk")
+        return not getattr(row, "is_superuser", False) and not self.rights_of(row).exclude(pk__in=mine).exists()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and self.may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and self.may_touch(request, obj)
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """To choose from: what one holds oneself."""
+        made: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if made is not None and made.queryset is not None and not request.user.is_superuser:
+            if made.queryset.model is Permission:
+                made.queryset = made.queryset.filter(pk__in=held(request.user).values("pk"))
+            elif made.queryset.model is Group:
+                made.queryset = made.queryset.exclude(permissions__in=beyond(request.user))
+        return made
+
+
+admin.site.unregister([User, Group])
+
+
+@admin.register(User)
+class PeopleAdmin(WithinOwnRights, StockUserAdmin):
+    list_display = ("username", "first_name", "last_name", "role", "is_active", "last_login")
+    list_filter = ("is_active", "is_superuser", "groups")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        people: QuerySet[User] = super().get_queryset(request)
+        return people.prefetch_related("groups")
+
+    def rights_of(self, row: User) -> QuerySet[Permission]:
+        return held(row)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return fields if request.user.is_superuser else (*fields, "is_superuser")
+
+    @admin.display(description="may do")
+    def role(self, user: User) -> str:
+        names = ["everything"] if user.is_superuser else [each.name for each in user.groups.all()]
+        return ", ".join(names) if user.is_staff else "nothing: no staff"
+
+
+@admin.register(Group)
+class RightsAdmin(WithinOwnRights, GroupAdmin):  # type: ignore[misc]
+    def rights_of(self, row: Group) -> QuerySet[Permission]:
+        return row.permissions.all()

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrators', '0010_operate'),
+        ('orchestrators', '0011_offer_ignored_until'),
     ]
 
     operations = [

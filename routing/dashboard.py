@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from orchestrators.display.moments import rough
 from orchestrators.models import ConfigRevision, Offer, Orchestrator
+from orchestrators.models.fields import WeiSum
 from orchestrators.standing import TROUBLED, Standing, with_standing
 from routing import table as tables
 from routing.core.selection import Why
@@ -30,7 +31,7 @@ from routing.table import RoutingTable
 HOURS = 24
 LATEST = 500  # calls that the 95th percentile is taken from
 PROBES_LATE = 180.0  # seconds
-_SUMS = ("requests", "failures", "milliseconds", "wei")
+_COUNTS = ("requests", "failures", "milliseconds")
 _READY = (Standing.READY, Standing.DEGRADED)
 
 
@@ -117,7 +118,7 @@ def traffic(now: datetime) -> tuple[Traffic, dict[str, Traffic]]:
     first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
     rows = UsageHour.objects.filter(hour__gte=first).order_by().values_list("hour", "capability")
     total, by_slug = Traffic(), defaultdict[str, Traffic](Traffic)
-    for hour, slug, *sums in rows.annotate(*(Sum(name) for name in _SUMS)):
+    for hour, slug, *sums in rows.annotate(*(Sum(name) for name in _COUNTS), WeiSum("wei")):
         place = min(int((hour - first).total_seconds() // 3600), HOURS - 1)
         total.add(place, *sums)
         by_slug[slug].add(place, *sums)

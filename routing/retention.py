@@ -3,7 +3,7 @@
     jobs, attempts   partitions that ended before the limit are dropped (routing/partitions.py)
     all the rest     and everything on SQLite: five hundred rows a transaction, so that nobody waits long
 
-UsageHour is kept for ever: it has a row per hour, client and capability, however many calls there are.
+UsageHour and OfferDay are kept for ever: their rows grow with hours, clients, days and offers, not with calls.
 """
 
 from __future__ import annotations

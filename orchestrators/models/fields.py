@@ -45,18 +45,37 @@ def exact_wei(wei: int, vendor: str) -> int | bytes:
 
 
 def teach_sqlite_wei(connection: BaseDatabaseWrapper, **_: object) -> None:
-    """The SQL function `wei_sum(a, b)`, exact for whatever a WeiField holds."""
+    """The SQL functions `wei_sum(a, b)` and `wei_total(column)`, exact for whatever a WeiField holds."""
     if connection.vendor == "sqlite":
         connection.connection.create_function("wei_sum", 2, _wei_sum, deterministic=True)
+        connection.connection.create_aggregate("wei_total", 1, _WeiTotal)
 
 
 def _wei_sum(one: int | bytes, other: int | bytes) -> int | bytes:
     return exact_wei(int(one) + int(other), "sqlite")
 
 
+class _WeiTotal:
+    def __init__(self) -> None:
+        self._wei = 0
+
+    def step(self, wei: int | bytes | None) -> None:
+        self._wei += int(wei or 0)
+
+    def finalize(self) -> int | bytes:
+        return exact_wei(self._wei, "sqlite")
+
+
+class WeiSum(models.Sum):
+    """Of a WeiField: exact on SQLite too, where SUM ends at 2**63; 0 of no rows there."""
+
+    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        return super().as_sql(compiler, connection, function="wei_total", **more)
+
+
 class WeiField(models.Field):  # type: ignore[type-arg]
     """A whole number of wei, not negative, as `int`. Exact to 40 digits; Django's DecimalField would round
-    what it reads from SQLite to 15. Sums in SQL are exact on PostgreSQL; on SQLite below 2**63."""
+    what it reads from SQLite to 15. Sums in SQL: by `WeiSum`."""
 
     description = "an amount of wei"
 

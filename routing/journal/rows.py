@@ -1,4 +1,4 @@
-"""Records -> rows of Job and Attempt, and the sums of UsageHour.
+"""Records -> rows of Job and Attempt, and the sums of UsageHour and OfferDay.
 
 The statements are written here, not left to the ORM: this runs beside the event loop, and building model
 objects for every line would take the interpreter from it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -16,14 +16,15 @@ import msgspec
 from django.db import connection
 from django.db.models import Model
 
+from orchestrators.core.outcome import OutcomeClass
 from orchestrators.models.fields import exact_wei
 from routing.journal.records import JobRecord
 from routing.journal.sample import Sample
-from routing.models import Attempt, Job, UsageHour
+from routing.models import Attempt, Job, OfferDay, UsageHour
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
-Hours = defaultdict[tuple[int, str, str], list[int]]
+Sums = defaultdict[tuple[int, str, str], list[int]]  # the key begins with wall seconds
 
 AT_A_TIME = 64  # lines: under half a millisecond
 
@@ -37,6 +38,15 @@ _ATTEMPT = (
 )
 _HOUR = ("hour", "client", "capability")
 _SUMS = ("requests", "failures", "milliseconds", "bytes_in", "bytes_out", "wei")
+_DAY = ("day", "orchestrator", "capability")
+_SPENT = ("attempts", "failures", "milliseconds", "wei")
+# An attempt that ended like this was not in vain: an answer came, or nobody waited for it any more.
+_ANSWERED = frozenset(
+    {
+        *(OutcomeClass.OK, OutcomeClass.SLOW, OutcomeClass.COLD_START),
+        *(OutcomeClass.CLIENT_ERROR, OutcomeClass.CANCELLED),
+    }
+)
 # Texts that others write; all other columns of text hold names and words of ours.
 _PATH = Job._meta.get_field("worker_path").max_length
 _MODEL_ID = Job._meta.get_field("model_id").max_length
@@ -60,23 +70,26 @@ def store(records: Iterable[JobRecord], sample: Sample) -> None:
     vendor = connection.vendor
     jobs: list[Row] = []
     attempts: list[Row] = []
-    hours: Hours = defaultdict(lambda: [0] * len(_SUMS))
+    hours: Sums = defaultdict(lambda: [0] * len(_SUMS))
+    days: Sums = defaultdict(lambda: [0] * len(_SPENT))
     for record in patiently(records):
         _count(record, hours[int(record.at) // 3600 * 3600, record.client, record.capability])
+        _count_offers(record, days)
         if sample.keeps(record):
             jobs.append(_job(record, vendor))
             attempts.extend(_attempts(record, vendor))
     with connection.cursor() as cursor:
         _insert(cursor, Job, _JOB, jobs)
         _insert(cursor, Attempt, _ATTEMPT, attempts)
-        cursor.executemany(_add_up(), _totals(hours, vendor))
+        cursor.executemany(_add_up(UsageHour, _HOUR, _SUMS), _totals(hours, _moment, vendor))
+        cursor.executemany(_add_up(OfferDay, _DAY, _SPENT), _totals(days, _date, vendor))
 
 
-def _totals(hours: Hours, vendor: str) -> list[Row]:
+def _totals(sums: Sums, when: Callable[[float, str], str], vendor: str) -> list[Row]:
     """Sorted, so that two workers cannot deadlock on the rows."""
     return [
-        (_moment(hour, vendor), client, capability, *sums[:-1], exact_wei(sums[-1], vendor))
-        for (hour, client, capability), sums in sorted(hours.items())
+        (when(at, vendor), *names, *amounts[:-1], exact_wei(amounts[-1], vendor))
+        for (at, *names), amounts in sorted(sums.items())
     ]
 
 
@@ -87,6 +100,17 @@ def _count(record: JobRecord, sums: list[int]) -> None:
     sums[3] += record.bytes_in
     sums[4] += record.bytes_out
     sums[5] += record.wei
+
+
+def _count_offers(record: JobRecord, days: Sums) -> None:
+    day = int(record.at) // 86400 * 86400
+    for each in record.attempts:
+        sums = days[day, each.orchestrator, record.capability]
+        sums[0] += 1
+        sums[1] += each.outcome not in _ANSWERED
+        sums[2] += each.ms
+    if record.wei:
+        days[day, record.orchestrator, record.capability][3] += record.wei
 
 
 def _job(record: JobRecord, vendor: str) -> Row:
@@ -120,6 +144,10 @@ def _moment(at: float, vendor: str) -> str:
     return text[:-6] if vendor == "sqlite" else text
 
 
+def _date(at: float, vendor: str) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
 def _insert(cursor: Any, model: type[Model], columns: Sequence[str], rows: Sequence[Row]) -> None:
     names = ", ".join(map(connection.ops.quote_name, columns))
     table = f"{connection.ops.quote_name(model._meta.db_table)} ({names})"
@@ -131,16 +159,16 @@ def _insert(cursor: Any, model: type[Model], columns: Sequence[str], rows: Seque
             copy.write_row(row)
 
 
-def _add_up() -> str:
+def _add_up(model: type[Model], key: Sequence[str], sums: Sequence[str]) -> str:
     quote = connection.ops.quote_name
-    table = quote(UsageHour._meta.db_table)
-    plus = {column: f"{table}.{quote(column)} + excluded.{quote(column)}" for column in _SUMS}
+    table = quote(model._meta.db_table)
+    plus = {column: f"{table}.{quote(column)} + excluded.{quote(column)}" for column in sums}
     if connection.vendor == "sqlite":
         plus["wei"] = f"wei_sum({table}.wei, excluded.wei)"
-    columns = (*_HOUR, *_SUMS)
+    columns = (*key, *sums)
     return (
         f"INSERT INTO {table} ({', '.join(map(quote, columns))}) VALUES ({_places(columns)}) "
-        f"ON CONFLICT ({', '.join(map(quote, _HOUR))}) "
+        f"ON CONFLICT ({', '.join(map(quote, key))}) "
         f"DO UPDATE SET {', '.join(f'{quote(column)} = {term}' for column, term in plus.items())}"
     )
 

@@ -1,5 +1,5 @@
-"""Demand, as rows. Decided: PriceCeiling, Pipeline, Rate, Tier, Client, ApiKey. Observed: Job, Attempt,
-UsageHour.
+"""Demand, as rows. Decided: PriceCeiling, Pipeline, Rate, Tier, Client, ApiKey. Observed: Job, Attempt, and
+the sums UsageHour and OfferDay.
 
 JournalMark is the journal's own bookkeeping (see routing/journal.py).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from routing.models.ceiling import PriceCeiling
 from routing.models.client import ApiKey, Client, Tier
-from routing.models.job import Attempt, Chore, Job, JournalMark, UsageHour
+from routing.models.job import Attempt, Chore, Job, JournalMark, OfferDay, UsageHour
 from routing.models.pipeline import Pipeline
 from routing.models.rate import Rate
 
@@ -19,6 +19,7 @@ __all__ = [
     "Client",
     "Job",
     "JournalMark",
+    "OfferDay",
     "Pipeline",
     "PriceCeiling",
     "Rate",

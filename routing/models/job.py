@@ -1,4 +1,4 @@
-"""What was asked and what came of it: Job, its Attempts, and UsageHour, the exact sums.
+"""What was asked and what came of it: Job, its Attempts, and the exact sums: UsageHour, OfferDay.
 
 Names are stored as text, not as foreign keys: history outlives what it tells of, and a row can be
 written without looking anything up. Bodies are never stored (R16).
@@ -110,6 +110,30 @@ class UsageHour(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}h {self.client} {self.capability}"
+
+
+class OfferDay(models.Model):
+    """Exact sums per day (UTC), orchestrator and capability: what was asked there, in vain or not, and what it
+    cost. The wei of a day add up to those of its hours."""
+
+    day = models.DateField()
+    orchestrator = models.CharField(max_length=63)
+    capability = models.CharField(max_length=63)
+    attempts = models.BigIntegerField(default=0)
+    failures = models.BigIntegerField(default=0, help_text="Attempts from which no answer came.")
+    milliseconds = models.BigIntegerField(default=0, help_text="Of all attempts.")
+    wei = WeiField(default=0)
+
+    class Meta:
+        ordering = ["-day"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day", "orchestrator", "capability"], name="one_row_per_offer_and_day"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.orchestrator} {self.capability}"
 
 
 class JournalMark(models.Model):

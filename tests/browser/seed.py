@@ -167,12 +167,13 @@ def snapshots(offers: list[Any], now: datetime, number: int) -> None:
 
 def jobs(offers: list[Any], now: datetime, number: int) -> None:
     """The latest seven days, busier at noon; usage holds exactly what the jobs add up to."""
-    from routing.models import Attempt, Job, UsageHour
+    from routing.models import Attempt, Job, OfferDay, UsageHour
 
     by_slug = defaultdict(list)
     for row in offers:
         by_slug[row.capability.slug].append(row.orchestrator.name)
     usage: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0, 0])
+    days: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     attempts: list[Any] = []
 
     def made() -> Iterator[Any]:
@@ -206,6 +207,9 @@ def jobs(offers: list[Any], now: datetime, number: int) -> None:
             for turn in range(job.attempts_made):
                 is_last = turn + 1 == job.attempts_made
                 went_well = is_last and code == "ok"
+                of_day = days[at.date(), name if is_last else dice.choice(by_slug[slug]), slug]
+                fell = not went_well and code != "client_error"
+                of_day[:3] = [of_day[0] + 1, of_day[1] + fell, of_day[2] + ms // job.attempts_made]
                 attempts.append(
                     Attempt(
                         job_id=job.pk,
@@ -219,6 +223,8 @@ def jobs(offers: list[Any], now: datetime, number: int) -> None:
                         detail="" if went_well else "no answer within 5.0 s",
                     )
                 )
+            if wei:
+                days[at.date(), name, slug][3] += wei
             sums = usage[at.replace(minute=0, second=0, microsecond=0), client, slug]
             more = (1, int(job.status >= 500), ms, job.bytes_in, job.bytes_out, wei)
             sums[:] = [old + new for old, new in zip(sums, more, strict=True)]
@@ -226,6 +232,14 @@ def jobs(offers: list[Any], now: datetime, number: int) -> None:
 
     stored(Job, made())
     stored(Attempt, iter(attempts))
+    sums_of_day = ("attempts", "failures", "milliseconds", "wei")
+    stored(
+        OfferDay,
+        (
+            OfferDay(day=day, orchestrator=name, capability=slug, **dict(zip(sums_of_day, sums, strict=True)))
+            for (day, name, slug), sums in days.items()
+        ),
+    )
     names = ("requests", "failures", "milliseconds", "bytes_in", "bytes_out", "wei")
     stored(
         UsageHour,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from orchestrators.models.fields import WeiSum
 from routing.journal import JobRecord
 from routing.journal.records import line_of
 from routing.journal.store import BATCH
-from routing.models import Attempt, Job, JournalMark, UsageHour
+from routing.models import Attempt, Job, JournalMark, OfferDay, UsageHour
 from tests.routing.journal.cast import (
     NOON,
     MakeJournal,
@@ -171,6 +172,36 @@ def test_it_drains_in_bounded_batches(open_journal: MakeJournal) -> None:
     assert BATCH // size - 1 <= len(stored()) <= BATCH // size
     assert not journal.drain()
     assert len(stored()) == counted() == number
+
+
+def test_it_keeps_what_was_asked_of_each_offer_and_what_it_cost(open_journal: MakeJournal) -> None:
+    """By day (UTC); the wei of a day are those of its hours, also above 2**63."""
+    journal = open_journal()
+    midnight = NOON + 12 * 3600
+    failed = attempt(orchestrator="cedar", outcome="timeout", ms=5000)
+    for number, changes in enumerate(
+        [
+            {"attempts": (failed, attempt(ms=300))},
+            {"attempts": (failed, failed), "orchestrator": "", "wei": 0, "status": 502, "code": "exhausted"},
+            {"attempts": (attempt(outcome="client_error", ms=10),), "wei": 2**63},
+            {"at": midnight - 0.001, "attempts": (attempt(ms=1),), "wei": 2**63},
+            {"at": midnight, "attempts": (attempt(ms=1),)},
+            {"attempts": (), "orchestrator": "", "wei": 0, "status": 503, "code": "none_available"},
+        ]
+    ):
+        journal.append(job(f"job-{number}", **changes))
+    drain(journal)
+    told = OfferDay.objects.order_by("day", "orchestrator").values_list(
+        "day", "orchestrator", "capability", "attempts", "failures", "milliseconds", "wei"
+    )
+    first, second = date(2026, 3, 1), date(2026, 3, 2)
+    assert list(told) == [
+        (first, "alder", "sketch", 3, 0, 311, 2**64 + 70),
+        (first, "cedar", "sketch", 3, 3, 15000, 0),
+        (second, "alder", "sketch", 1, 0, 1, 70),
+    ]
+    sums = [model.objects.aggregate(wei=WeiSum("wei"))["wei"] for model in (OfferDay, UsageHour)]
+    assert sums == [2**64 + 140, 2**64 + 140]
 
 
 def test_it_asks_no_database_when_there_is_nothing_to_drain(

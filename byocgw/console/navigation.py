@@ -50,6 +50,7 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
         _("Policy"),
         (
             ("orchestrators.Capability", _("Capabilities"), "capability"),
+            ("admin:prices", _("Prices"), "coin"),
             ("routing.PriceCeiling", _("Price ceilings"), "ceiling"),
             ("routing.Pipeline", _("Pipeline routes"), "arrow"),
             ("orchestrators.RoutingProfile", _("Routing profiles"), "sliders"),
@@ -60,6 +61,7 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
         _("Evidence"),
         (
             ("routing.Job", _("Jobs"), "jobs"),
+            ("admin:spend", _("Spend"), "spend"),
             ("orchestrators.HealthSnapshot", _("Probes"), "pulse"),
             ("orchestrators.Trial", _("Trials"), "trial"),
             ("routing.UsageHour", _("Usage"), "usage"),
@@ -77,6 +79,13 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
         ),
     ),
 )
+# What a person must be allowed to view before they see a page of its own; what it tells of.
+NEEDED: dict[str, tuple[str, ...]] = {
+    "admin:index": (),
+    "admin:spend": ("routing.view_usagehour",),
+    "admin:spend_csv": ("routing.view_usagehour",),
+    "admin:prices": ("orchestrators.view_offer", "routing.view_priceceiling"),
+}
 BADGES: dict[str, Callable[[], int]] = {"orchestrators.Offer": troubled}
 
 
@@ -97,7 +106,8 @@ def navigation(request: HttpRequest, available: list[dict[str, Any]]) -> list[Gr
 def _items(request: HttpRequest, entries: Any, urls: dict[str, tuple[str, Text]]) -> Iterator[Item]:
     for name, label, icon in entries:
         is_page = ":" in name
-        url = reverse(name) if is_page else urls.get(name, ("", ""))[0]
+        is_ours = is_page and request.user.has_perms(NEEDED[name])
+        url = reverse(name) if is_ours else urls.get(name, ("", ""))[0]
         if url:
             current = request.path == url or (not is_page and request.path.startswith(url))
             yield Item(label, url, icon, current, BADGES[name]() if name in BADGES else 0)

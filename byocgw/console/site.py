@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -12,9 +13,13 @@ from django.urls import URLPattern, URLResolver, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from byocgw.console.navigation import navigation
+from byocgw.console.navigation import NEEDED, navigation
 from byocgw.console.search import search
 from routing.dashboard import dashboard
+from routing.pages.prices import prices
+from routing.pages.spend import spend, spend_csv
+
+Page = Callable[..., HttpResponse]
 
 # Who may see these sees the dashboard; it tells of nothing else.
 TOLD = (
@@ -35,6 +40,9 @@ class ConsoleSite(AdminSite):
         own = [
             path("dashboard/", self.admin_view(self.dashboard), name="dashboard"),
             path("search/", self.admin_view(self.search), name="search"),
+            path("spend/", self.admin_view(self.page(spend)), name="spend"),
+            path("spend/<slug:of>.csv", self.admin_view(self.page(spend_csv)), name="spend_csv"),
+            path("prices/", self.admin_view(self.page(prices)), name="prices"),
         ]
         return [*own, *super().get_urls()]
 
@@ -50,6 +58,17 @@ class ConsoleSite(AdminSite):
 
     def search(self, request: HttpRequest) -> HttpResponse:
         return search(self, request)
+
+    def page(self, view: Page) -> Callable[..., HttpResponse]:
+        """A page that belongs to no model, for those who may see what it tells (`navigation.NEEDED`)."""
+
+        def shown(request: HttpRequest, **parts: Any) -> HttpResponse:
+            name = request.resolver_match.view_name if request.resolver_match else ""
+            if not request.user.has_perms(NEEDED[name]):
+                raise PermissionDenied
+            return view(self, request, **parts)
+
+        return shown
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from itertools import groupby
 
 from django.utils.html import format_html, format_html_join
@@ -84,6 +85,29 @@ def span(start: float, length: float, whole: float, title: str, colour: str = "i
     )
     head = '<svg class="span" viewBox="0 0 100 14" preserveAspectRatio="none" role="img" aria-label="{}">'
     return format_html(head + "<title>{}</title>{}</svg>", title, title, body)
+
+
+def strip(
+    points: Sequence[tuple[Fraction, str]], lines: Sequence[tuple[Fraction, str]], title: str
+) -> SafeString:
+    """Values on a line from 0, each in its colour, and limits across it. As wide as its place."""
+    width, height, middle = 1000, 44, 22
+    top = max((value for value, _kind in (*points, *lines)), default=Fraction(0)) * Fraction(105, 100) or 1
+
+    def at(value: Fraction) -> str:
+        return f"{float(value / top) * (width - 16) + 8:.1f}"
+
+    body = format_html('<path class="track" d="M0 {}H{}"/>', middle, width)
+    body += format_html_join(
+        "", '<path class="{}" d="M{} 2V{}"/>', ((kind, at(value), height - 2) for value, kind in lines)
+    )
+    body += format_html_join(
+        "",
+        '<path class="mark {}" d="M{} {}h0"/>',
+        ((kind, at(value), middle) for value, kind in points),
+    )
+    head = '<svg class="strip" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">'
+    return format_html(head + "<title>{}</title>{}</svg>", width, height, title, title, body)
 
 
 def _drawing(kind: str, width: int, height: int, title: str, body: SafeString) -> SafeString:

@@ -27,6 +27,7 @@ register.simple_tag(charts.bars, name="bars")
 register.simple_tag(charts.beats, name="beats")
 register.simple_tag(charts.meter, name="meter")
 register.simple_tag(charts.span, name="span")
+register.simple_tag(charts.strip, name="strip")
 
 
 @register.filter

@@ -5,7 +5,6 @@ capability  a capability's page
 pipelines   paths of the stock AI gateway
 callers     who may call: tiers, clients, keys
 jobs        what came of it: the log of calls, one call's trace, attempts, usage
-trace       the parts of a trace, which the playground shows too
 """
 
 from __future__ import annotations

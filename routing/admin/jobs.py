@@ -18,10 +18,10 @@ from orchestrators.admin.columns import milliseconds, moment, money, number, sta
 from orchestrators.display import moments
 from orchestrators.models import Capability, Orchestrator
 from routing import history, joblog
-from routing.admin.trace import trace
 from routing.joblog import Asked, BadQuestion, Page
 from routing.journal import JobRecord
 from routing.models import Attempt, Chore, Client, Job, JournalMark, UsageHour
+from routing.pages.trace import trace
 from routing.runtime import Runtime
 
 

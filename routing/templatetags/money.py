@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 
 from django import template
 from django.utils.translation import gettext as _
 
+from orchestrators.display import amounts
+from orchestrators.display.moments import NONE
 from routing.core.rate import EthRate, age, dollars, worth
 
 register = template.Library()
@@ -20,3 +23,8 @@ def usd(wei: int, rate: EthRate | None) -> str:
 @register.simple_tag
 def rate_of(rate: EthRate | None) -> str:
     return "" if rate is None else f"1 ETH = {dollars(rate.usd)}, {age(rate, time.time())}"
+
+
+@register.simple_tag
+def average(wei: int, calls: int) -> str:
+    return amounts.amount(Fraction(wei, calls)) if calls else NONE

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0008_rate'),
+        ('routing', '0009_pipelines'),
     ]
 
     operations = [

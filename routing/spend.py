@@ -93,10 +93,14 @@ def _by_time(span: Span) -> list[Row]:
     for hour, *sums in _summed(_hours(span), "hour", "requests"):
         place = places[(hour - span.begins) // step]
         place[:] = [old + more for old, more in zip(place, sums, strict=True)]
-    return [
-        Row(f"{begins:%Y-%m-%d %H:00}" if hourly else f"{begins:%Y-%m-%d}", *sums, begins=begins)
-        for sums, begins in ((sums, span.begins + number * step) for number, sums in enumerate(places))
-    ]
+    moments = (span.begins + number * step for number in range(len(places)))
+    form = "%Y-%m-%d %H:00" if hourly else "%Y-%m-%d"
+    return [Row(f"{at:{form}}", *_four(sums), begins=at) for at, sums in zip(moments, places, strict=True)]
+
+
+def _four(sums: list[int]) -> tuple[int, int, int, int]:
+    calls, failures, milliseconds, wei = sums
+    return calls, failures, milliseconds, wei
 
 
 def _summed(source: QuerySet[Any], key: str, calls: str) -> QuerySet[Any, tuple[Any, ...]]:

@@ -18,6 +18,8 @@ from django.utils.translation import gettext as _
 from routing.models.rate import eth_rate
 from routing.spend import BREAKDOWNS, COLUMNS, DAY, BadSpan, Row, Span, breakdown, total
 
+COLUMNS_OF_CARDS = (("capability", "client"), ("orchestrator",))
+
 
 def spend(site: AdminSite, request: HttpRequest) -> HttpResponse:
     today = timezone.now().date()
@@ -27,17 +29,19 @@ def spend(site: AdminSite, request: HttpRequest) -> HttpResponse:
     except BadSpan as exc:
         span, wrong = Span.read({}, today), str(exc)
     rows = {of: breakdown(of, span) for of in BREAKDOWNS}
-    everything = total(rows["time"])
     context = site.each_context(request) | {
         "title": _("Spend"),
         "span": span,
         "wrong": wrong,
         "presets": list(presets(span, today)),
-        "total": everything,
+        "total": total(rows["time"]),
         "time": rows["time"],
         "by_time": [row.wei for row in rows["time"]],
         "most": max((row.wei for row in rows["time"]), default=0),
-        "tables": [table(of, rows[of], span, everything) for of in BREAKDOWNS[1:]],
+        "columns": [
+            [table(of, rows[of], span) for of in column]
+            for column in (("capability", "client"), ("orchestrator",))
+        ],
         "csv": csv_link("time", span),
         "chips": [(name, value, link(span, **{name: ""})) for name, value in _named(span)],
         "rate": eth_rate(),
@@ -75,8 +79,8 @@ def presets(span: Span, today: date) -> Any:
         yield label, link(span, first=first, last=last), (span.first, span.last) == (first, last)
 
 
-def table(of: str, rows: list[Row], span: Span, everything: Row) -> dict[str, Any]:
-    """A card of the page. `whole`: what its bars are parts of."""
+def table(of: str, rows: list[Row], span: Span) -> dict[str, Any]:
+    """A card of the page. `most`: what its bars are beside."""
     title, calls = {
         "capability": (_("By capability"), _("Calls")),
         "client": (_("By client"), _("Calls")),
@@ -88,18 +92,23 @@ def table(of: str, rows: list[Row], span: Span, everything: Row) -> dict[str, An
         "title": title,
         "calls": calls,
         "rows": [] if unknown else [(row, narrowed(of, row, span), jobs_link(of, row, span)) for row in rows],
-        "whole": everything.wei,
+        "most": max((row.wei for row in rows), default=0),
         "why_empty": _("Not known for one client.") if unknown else _("Nothing in this time."),
         "csv": csv_link(of, span),
     }
 
 
 def narrowed(of: str, row: Row, span: Span) -> str:
-    return "" if of == "orchestrator" else link(span, **{of: row.name})
+    """This page for that row alone; an orchestrator's are the calls that it served."""
+    if of == "orchestrator":
+        return f"{reverse('admin:routing_job_changelist')}?{urlencode({of: row.name})}"
+    return link(span, **{of: row.name})
 
 
 def jobs_link(of: str, row: Row, span: Span) -> str:
-    """The calls behind a row."""
+    """The calls behind a row; of an orchestrator its attempts."""
+    if of == "orchestrator":
+        return f"{reverse('admin:routing_attempt_changelist')}?{urlencode({of: row.name})}"
     asked = dict(_named(span)) | {of: row.name}
     since, until = (f"{at:%Y-%m-%dT%H:%M}" for at in (span.begins, span.ends))
     return f"{reverse('admin:routing_job_changelist')}?{urlencode(asked | {'since': since, 'until': until})}"
@@ -114,9 +123,9 @@ def csv_link(of: str, span: Span) -> str:
 
 
 def _query(span: Span, changes: dict[str, Any]) -> str:
-    values = {"first": span.first, "last": span.last, **dict(_named(span))} | changes
-    told = {"from": values.pop("first"), "to": values.pop("last"), **values}
-    return urlencode({name: value for name, value in told.items() if value})
+    values: dict[str, Any] = {"first": span.first, "last": span.last, **dict(_named(span)), **changes}
+    values = {"from": values.pop("first"), "to": values.pop("last"), **values}
+    return urlencode({name: str(value) for name, value in values.items() if value})
 
 
 def _named(span: Span) -> list[tuple[str, str]]:

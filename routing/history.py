@@ -6,10 +6,11 @@ that served it; both are told alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from routing.decisions import unpack
 from routing.journal import AttemptRecord, JobRecord
@@ -28,19 +29,36 @@ def find(request_id: str) -> JobRecord | None:
 LATEST = 5_000  # calls that a 95th percentile is taken of, at most
 
 
-def lately(capability: str, since: datetime) -> tuple[float | None, float | None]:
-    """(error rate from 0 to 1, p95 in ms) since then; None where nothing was asked, or no good answer is kept.
+def lately(capability: str, windows: Sequence[datetime]) -> list[tuple[float | None, float | None]]:
+    """(error rate from 0 to 1, p95 in ms) since each of these; None where nothing was asked, or no good answer
+    is kept. Two queries.
 
-    The rate is exact and counts whole hours; the percentile is of the good answers kept as jobs (R72).
+    The rate is exact and counts whole hours; the percentile is of the latest good answers kept as jobs (R72).
     """
-    hours = UsageHour.objects.filter(
-        capability=capability, hour__gte=since.replace(minute=0, second=0, microsecond=0)
-    )
-    told = hours.aggregate(requests=Sum("requests"), failures=Sum("failures"))
-    good = Job.objects.filter(capability=capability, at__gte=since, code="ok").order_by("-at")
-    took = sorted(good.values_list("ms", flat=True)[:LATEST])
-    rate = told["failures"] / told["requests"] if told["requests"] else None
-    return rate, took[-(-95 * len(took) // 100) - 1] if took else None
+    whole = [since.replace(minute=0, second=0, microsecond=0) for since in windows]
+    sums = {
+        f"{name}_{place}": Sum(name, filter=Q(hour__gte=hour))
+        for place, hour in enumerate(whole)
+        for name in ("requests", "failures")
+    }
+    told = UsageHour.objects.filter(capability=capability, hour__gte=min(whole)).aggregate(**sums)
+    good = Job.objects.filter(capability=capability, at__gte=min(windows), code="ok").order_by("-at")
+    latest = list(good.values_list("at", "ms")[:LATEST])
+    return [
+        (
+            _part(told[f"failures_{place}"], told[f"requests_{place}"]),
+            _p95([ms for at, ms in latest if at >= since]),
+        )
+        for place, since in enumerate(windows)
+    ]
+
+
+def _part(part: int | None, whole: int | None) -> float | None:
+    return (part or 0) / whole if whole else None
+
+
+def _p95(took: list[int]) -> int | None:
+    return sorted(took)[-(-95 * len(took) // 100) - 1] if took else None
 
 
 def record_of(job: Job) -> JobRecord:

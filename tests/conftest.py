@@ -16,6 +16,7 @@ from django.conf import settings as django_settings
 from django.db import connection, connections
 
 from orchestrators.models import RoutingProfile
+from routing import dashboard
 from tests.support.gateway import Gateway
 
 SHIPPING = ("0002_shipped_profiles_and_capabilities", "0004_shipped_signatures")
@@ -25,6 +26,12 @@ def pytest_unconfigure() -> None:
     """Django removes the test database, but not what SQLite keeps beside it while a thread has it open."""
     for left in django_settings.LOCAL_DIR.glob(f"test-{os.getpid()}.*"):
         left.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def no_table_is_kept() -> None:
+    """The console keeps the table of a policy number; each test's database counts from the start."""
+    dashboard._kept.clear()
 
 
 @pytest.fixture

@@ -102,7 +102,6 @@ class CapabilityAdmin(CountsMixin, ProbeAction, PolicyAdmin):
     list_filter = ("profile", "stateful")
     list_select_related = ("profile",)
     search_fields = ("slug", "description")
-    filter_horizontal = ("parts",)
     inlines: ClassVar[tuple[type[PolicyInline], ...]] = (OfferInline,)
     actions = ("probe_now",)
     fieldsets = (

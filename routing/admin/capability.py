@@ -1,25 +1,46 @@
-"""A capability's page: the supply side's, with what demand decides of it and how it fared."""
+"""A capability's page: the supply side's, with what demand decides of it, how it fared, and what the form as it
+stands would do before it is saved.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.forms import all_valid
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext as _
 
 from orchestrators.admin import CapabilityAdmin, warn
-from orchestrators.models import Capability
+from orchestrators.models import Capability, Revision, RoutingProfile
 from routing import history
 from routing import table as tables
 from routing.admin.prices import PriceCeilingInline, in_dollars
+from routing.dashboard import current_table
+from routing.explain import stored_board
 from routing.models import Client
 from routing.models.ceiling import about_ceilings
 from routing.models.rate import rate_beside, with_rate
+from routing.preview import preview
+from routing.table import RoutingTable
+
+INHERITED = (
+    *("retry_timeout", "attempt_timeout", "cold_grace", "max_attempts", "max_in_flight", "value_of_second"),
+)
+WINDOWS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+TEMPLATES = "admin/orchestrators/capability"
+LEFT_OUT = ("csrfmiddlewaretoken", "_preview")
 
 admin.site.unregister(Capability)
 
@@ -29,16 +50,19 @@ class PricedCapabilityAdmin(CapabilityAdmin):
     """The supply side's, with what demand decides of a capability."""
 
     list_display = (*CapabilityAdmin.list_display, "ceiling")
-    readonly_fields = ("excluded", "lately")
-    fieldsets: ClassVar[Any] = (
-        *CapabilityAdmin.fieldsets,
-        ("The price", {"fields": ("excluded",)}),
-        ("Lately", {"fields": ("lately",)}),
-    )
+    readonly_fields = ("lately",)
+    fieldsets: ClassVar[Any] = (*CapabilityAdmin.fieldsets, ("Lately", {"fields": ("lately",)}))
     inlines = (PriceCeilingInline, *CapabilityAdmin.inlines)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Capability]:
-        return with_rate(super().get_queryset(request).prefetch_related("ceilings__tier"))
+        rows = super().get_queryset(request)
+        if request.resolver_match is not None and request.resolver_match.kwargs:
+            return rows.select_related("profile")  # one is opened; its lines bring the ceilings
+        return with_rate(rows.prefetch_related("ceilings__tier"))
+
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The offers of one that is there have pages of their own, and the preview beside the form."""
+        return self.inlines if obj is None else (PriceCeilingInline,)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -61,22 +85,87 @@ class PricedCapabilityAdmin(CapabilityAdmin):
     @admin.display(description="p95 and errors")
     def lately(self, capability: Capability) -> str:
         """For the last hour, day and week (R72)."""
-        told = []
-        for name, window in (
-            ("hour", timedelta(hours=1)),
-            ("day", timedelta(days=1)),
-            ("week", timedelta(days=7)),
-        ):
-            rate, p95 = history.lately(capability.slug, timezone.now() - window)
-            errors = "no calls" if rate is None else f"{rate:.1%} errors"
-            told.append(f"{name}: {errors}" + ("" if p95 is None else f", p95 {p95:.0f} ms"))
-        return "; ".join(told)
+        now = timezone.now()
+        found = history.lately(capability.slug, [now - window for window in WINDOWS.values()])
+        return "; ".join(
+            f"{name}: "
+            + ("no calls" if rate is None else f"{rate:.1%} errors")
+            + ("" if p95 is None else f", p95 {p95:.0f} ms")
+            for name, (rate, p95) in zip(WINDOWS, found, strict=True)
+        )
 
-    @admin.display(description="ceiling excludes")
-    def excluded(self, capability: Capability) -> str:
-        """Of the offers that are active and have a price; as a gateway that started now would see them."""
-        lanes = tables.build(settings.WEB_CONCURRENCY).lanes
-        mine = [
-            (tier, each.ceiling_excluded) for (slug, tier), each in lanes.items() if slug == capability.slug
+    # --- the form as it stands ---------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.preview_view)
+        own = path("<int:pk>/change/preview/", view, name="orchestrators_capability_preview")
+        return [own, *super().get_urls()]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """An empty field shows what its profile says instead."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if obj is None:
+            return form
+        profiles = list(RoutingProfile.objects.all())
+        if "profile" in form.base_fields:
+            choice: Any = form.base_fields["profile"]
+            choice.choices = [(each.pk, str(each)) for each in profiles]
+        for name in INHERITED:
+            if name in form.base_fields:
+                values = {str(each.pk): f"{getattr(each, name):.12g}" for each in profiles}
+                attrs = form.base_fields[name].widget.attrs
+                attrs["data-inherited"] = json.dumps(values)
+                attrs["placeholder"] = values.get(str(obj.profile_id), "")
+        return form
+
+    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST of the page's own form: what it would do. Nothing stays written.
+
+        With `X-Requested-With: fetch` the answer is the part of the page alone.
+        """
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        capability = self.get_object(request, str(pk))
+        if capability is None:
+            raise Http404
+        if not self.has_change_permission(request, capability):
+            raise PermissionDenied
+        before = current_table()
+        errors, after = self._tried(request, capability)
+        told = preview(pk, before, after or before, stored_board(), timezone.now())
+        context = {"p": told, "errors": errors, "tried": True, "original": capability}
+        if request.headers.get("X-Requested-With") == "fetch":
+            return TemplateResponse(request, f"{TEMPLATES}/preview.html", context)
+        fields = [
+            (name, value) for name, values in request.POST.lists() for value in values if name not in LEFT_OUT
         ]
-        return ", ".join(f"{tier or 'all'}: {above} of {offers} offers" for tier, (above, offers) in mine)
+        whole = self.admin_site.each_context(request) | context
+        shown = {"opts": self.opts, "title": _("Preview"), "fields": fields}
+        return TemplateResponse(request, f"{TEMPLATES}/previewed.html", whole | shown)
+
+    def _tried(self, request: HttpRequest, capability: Capability) -> tuple[list[str], RoutingTable | None]:
+        """(what is wrong with the form, the routing table with it saved). Undone at the end: no gateway and no
+        reader sees it. The lock is the one of a change set, for as long as a table takes to build.
+        """
+        with transaction.atomic():
+            Revision.objects.select_for_update().get(pk=1)
+            form = self.get_form(request, capability, change=True)(request.POST, instance=capability)
+            formsets, _inlines = self._create_formsets(request, capability, change=True)  # type: ignore[attr-defined]
+            if not (all_valid(formsets) & form.is_valid()):
+                return list(_told(form, formsets)), None
+            form.save()
+            for formset in formsets:
+                formset.save()
+            table = tables.build(settings.WEB_CONCURRENCY)
+            transaction.set_rollback(True)
+        return [], table
+
+
+def _told(form: Any, formsets: Any) -> Iterator[str]:
+    forms = [form, *(each for formset in formsets for each in formset.forms)]
+    for each in forms:
+        for name, errors in each.errors.items():
+            label = each.fields[name].label if name in each.fields else ""
+            yield from (f"{label}: {error}" if label else str(error) for error in errors)
+    for formset in formsets:
+        yield from map(str, formset.non_form_errors())

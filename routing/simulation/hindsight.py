@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrators.core.health import State
 from orchestrators.core.price import Price
@@ -45,8 +45,18 @@ class Replayed:
     candidates: int
 
 
+class Judge(Protocol):
+    """A configuration, as far as it bears on a choice. Candidates as `unpack` tells them."""
+
+    def policy(self, capability: str) -> CapabilityPolicy | None: ...
+
+    def allows(self, candidate: Mapping[str, Any], job: Job) -> bool: ...
+
+    def share(self, candidate: Mapping[str, Any], job: Job) -> float: ...
+
+
 class Draft:
-    """A configuration document, as far as it bears on a choice."""
+    """A configuration document as a judge."""
 
     def __init__(self, document: Mapping[str, list[Mapping[str, Any]]]) -> None:
         def by(section: str, key: str) -> dict[str, Mapping[str, Any]]:
@@ -62,28 +72,17 @@ class Draft:
         return f"<Draft of {', '.join(self._capabilities)}>"
 
     def replay(self, job: Job) -> Replayed | None:
-        """None where the job keeps no decision, or the draft does not know its capability."""
-        capability = self._capabilities.get(job.capability)
-        if capability is None or not job.decision:
-            return None
-        record = unpack(job.decision)
-        before = record["candidates"]
-        policy = self._numbers.numbers(str(capability["profile"]), job.capability).policy
-        kept = [
-            self._candidate(number, each, policy)
-            for number, each in enumerate(before)
-            if self._allows(each, job)
-        ]
-        return Replayed(
-            request_id=job.request_id,
-            capability=job.capability,
-            before=_recorded(before[0]) if before else None,
-            after=_choice(kept, policy, record),
-            refused=len(before) - len(kept),
-            candidates=len(before),
-        )
+        return replay(job, self)
 
-    def _allows(self, candidate: Mapping[str, Any], job: Job) -> bool:
+    def policy(self, capability: str) -> CapabilityPolicy | None:
+        own = self._capabilities.get(capability)
+        return None if own is None else self._numbers.numbers(str(own["profile"]), capability).policy
+
+    def share(self, candidate: Mapping[str, Any], job: Job) -> float:
+        offer = self._offer(candidate["orchestrator"], job.capability)
+        return float(offer.get("share", candidate["terms"]["share"]))
+
+    def allows(self, candidate: Mapping[str, Any], job: Job) -> bool:
         home = self._orchestrators.get(candidate["orchestrator"], {})
         offer = self._offer(candidate["orchestrator"], job.capability)
         if home.get("mode", _ACTIVE) != _ACTIVE or offer.get("mode", _ACTIVE) != _ACTIVE:
@@ -103,33 +102,55 @@ class Draft:
         if job.capability in own:
             yield read_ceiling(own[job.capability])
 
-    def _candidate(self, number: int, recorded: Mapping[str, Any], policy: CapabilityPolicy) -> Candidate:
-        terms, against = recorded["terms"], recorded["terms"]["against"]
-        offer = self._offer(recorded["orchestrator"], policy.slug)
-        price = Price.parse(terms["price"])
-        return Candidate(
-            offer_id=number,
-            orchestrator=recorded["orchestrator"],
-            service_uri="",
-            price=price,
-            units=units_of(price.unit, policy.typical_seconds),
-            state=State(terms["state"]),
-            warm=terms["warm"],
-            stale="stale" in against,
-            slow_start="slow_start" in against,
-            latency=terms["latency_ms"] / 1000,
-            failure=terms["failure"],
-            in_flight=terms["in_flight"],
-            seats=terms["seats"],
-            share=float(offer.get("share", terms["share"])),
-            claimed=True,
-            busy_until=0.0,
-            down_until=None,
-            cause=None,
-            poor_fit="poor_fit" in against,
-            doubted="doubted" in against,
-            falling="falling" in against,
-        )
+
+def replay(job: Job, judge: Judge) -> Replayed | None:
+    """None where the job keeps no decision, or the configuration does not know its capability."""
+    policy = judge.policy(job.capability) if job.decision else None
+    if policy is None:
+        return None
+    record = unpack(job.decision)
+    before = record["candidates"]
+    kept = [
+        _candidate(number, each, policy, judge.share(each, job))
+        for number, each in enumerate(before)
+        if judge.allows(each, job)
+    ]
+    return Replayed(
+        request_id=job.request_id,
+        capability=job.capability,
+        before=_recorded(before[0]) if before else None,
+        after=_choice(kept, policy, record),
+        refused=len(before) - len(kept),
+        candidates=len(before),
+    )
+
+
+def _candidate(number: int, recorded: Mapping[str, Any], policy: CapabilityPolicy, share: float) -> Candidate:
+    terms, against = recorded["terms"], recorded["terms"]["against"]
+    price = Price.parse(terms["price"])
+    return Candidate(
+        offer_id=number,
+        orchestrator=recorded["orchestrator"],
+        service_uri="",
+        price=price,
+        units=units_of(price.unit, policy.typical_seconds),
+        state=State(terms["state"]),
+        warm=terms["warm"],
+        stale="stale" in against,
+        slow_start="slow_start" in against,
+        latency=terms["latency_ms"] / 1000,
+        failure=terms["failure"],
+        in_flight=terms["in_flight"],
+        seats=terms["seats"],
+        share=share,
+        claimed=True,
+        busy_until=0.0,
+        down_until=None,
+        cause=None,
+        poor_fit="poor_fit" in against,
+        doubted="doubted" in against,
+        falling="falling" in against,
+    )
 
 
 def _choice(kept: list[Candidate], policy: CapabilityPolicy, record: Mapping[str, Any]) -> Choice | None:

@@ -34,6 +34,6 @@ def test_it_tells_p95_and_error_rate_of_the_window() -> None:
     hour = now.replace(minute=0, second=0, microsecond=0)
     UsageHour.objects.create(hour=hour, client="acme", capability="depth", requests=10, failures=3)
     UsageHour.objects.create(hour=hour - timedelta(days=2), client="acme", capability="depth", requests=10)
-    assert lately("depth", now - timedelta(hours=1)) == (0.3, 95)
-    assert lately("depth", now - timedelta(days=7)) == (0.15, 95)
-    assert lately("echo", now - timedelta(days=7)) == (None, None)
+    hour_ago, week_ago = now - timedelta(hours=1), now - timedelta(days=7)
+    assert lately("depth", [hour_ago, week_ago]) == [(0.3, 95), (0.15, 95)]
+    assert lately("echo", [week_ago]) == [(None, None)]

@@ -1,0 +1,275 @@
+"""Who would serve a capability now, and with a change that nobody has saved: two routing tables side by side.
+
+Shares come from the function that live traffic draws by, over an even spread of dice. The last day is told by
+deciding its recorded calls again (`simulation.hindsight`), once by each table. Plain values; nothing is blocked
+here, and of a million calls a bounded sample is read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from orchestrators.core.price import Price
+from orchestrators.scoreboard import Scoreboard
+from routing.candidates import view
+from routing.core.selection import Rank, Refused, Terms, choose
+from routing.explain import CHEAPEST
+from routing.models import Job
+from routing.simulation.hindsight import Choice, Replayed, replay
+from routing.table import CapabilityPolicy, Lane, RoutingTable
+
+DRAWS = 160
+# Multiples of these, less their whole part, fill a cube evenly (the R3 sequence of M. Roberts).
+_STEPS = (0.8191725134, 0.6710436067, 0.5497004779)
+DAY = timedelta(hours=24)
+LATEST = 5_000  # calls looked through for recorded decisions
+REPLAYED = 300  # of these, decided again
+FEW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An offer that may be asked now, or with the change. `now`, `then`: its share of first attempts, from 0 to
+    1; None: not asked. `against`: why not, with the change.
+    """
+
+    orchestrator: str
+    terms: Terms
+    second_class: bool
+    now: float | None
+    then: float | None
+    against: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """Asked neither now nor then. `detail`: the reason with the change."""
+
+    orchestrator: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """`calls`: decided again. `cost` (wei a call) and `p95` (seconds) of those somebody served, `unserved`: now
+    and with the change."""
+
+    calls: int
+    looked_at: int
+    cost: tuple[float, float] | None
+    p95: tuple[float, float] | None
+    unserved: tuple[int, int]
+    moved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """`above`: offers above the ceiling, of how many; for clients without a tier's own, with the change.
+    `tiers`: of each tier with a ceiling of its own, how many may be asked now and then."""
+
+    slug: str
+    above: tuple[int, int]
+    turns: list[Turn]
+    excluded: list[Excluded]
+    tiers: list[tuple[str, int, int]]
+    warnings: list[str]
+    replay: Replay | None
+
+
+class Judging:
+    """A routing table as a judge of recorded decisions."""
+
+    def __init__(self, table: RoutingTable) -> None:
+        self._table = table
+        self._tiers = {key.client.name: key.client.tier for key in table.keys.values()}
+        self._offers: dict[tuple[str, str | None], dict[str, float]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Judging by {self._table!r}>"
+
+    def policy(self, capability: str) -> CapabilityPolicy | None:
+        return self._table.policies.get(capability)
+
+    def allows(self, candidate: Mapping[str, Any], job: Job) -> bool:
+        lane = self._lane(job)
+        if lane is None or candidate["orchestrator"] not in self._shares(job, lane):
+            return False
+        price, ceiling = Price.parse(candidate["terms"]["price"]), lane.ceiling
+        if ceiling is None:
+            return lane.ceiling_decided or price.wei == 0
+        return price.wei == 0 or (price.unit is ceiling.unit and price <= ceiling)
+
+    def share(self, candidate: Mapping[str, Any], job: Job) -> float:
+        lane = self._lane(job)
+        recorded = float(candidate["terms"]["share"])
+        return recorded if lane is None else self._shares(job, lane).get(candidate["orchestrator"], recorded)
+
+    def _lane(self, job: Job) -> Lane | None:
+        return self._table.lane(job.capability, self._tiers.get(job.client))
+
+    def _shares(self, job: Job, lane: Lane) -> dict[str, float]:
+        """Of the offers that are active, before any ceiling: prices are judged as they were then."""
+        key = (job.capability, self._tiers.get(job.client))
+        if key not in self._offers:
+            self._offers[key] = {
+                each.orchestrator: each.share for each in self._table.offers_of(job.capability)
+            }
+        return self._offers[key]
+
+
+def preview(
+    capability: int, before: RoutingTable, after: RoutingTable, board: Scoreboard, now: datetime
+) -> Preview | None:
+    """Of the capability with this id; None if either table does not know it. Raises django.db.Error."""
+    old, new = _slug(before, capability), _slug(after, capability)
+    if old is None or new is None:
+        return None
+    first, second = _Side(before, old, None, board, now), _Side(after, new, None, board, now)
+    return Preview(
+        slug=new,
+        above=second.above,
+        turns=sorted(_turns(first, second), key=_order),
+        excluded=[
+            Excluded(each.orchestrator, each.detail)
+            for each in second.refused
+            if each.offer_id not in first.asked and each.offer_id not in second.asked
+        ],
+        tiers=list(_tiers(before, after, old, new, board, now)),
+        warnings=list(_warnings(new, first, second)),
+        replay=None if before is after else _replayed(old, new, before, after, now),
+    )
+
+
+class _Side:
+    """A lane as it is now: who may be asked, how often first, and who may not."""
+
+    def __init__(
+        self, table: RoutingTable, slug: str, tier: str | None, board: Scoreboard, now: datetime
+    ) -> None:
+        lane = table.lane(slug, tier)
+        assert lane is not None  # every policy has one
+        moment, policy = now.timestamp(), lane.policy
+        candidates = view(lane, board, policy_number=table.revision, now=moment)
+
+        def chosen(draws: tuple[float, float, float]) -> tuple[list[Any], list[Refused]]:
+            return choose(
+                candidates,
+                now=moment,
+                value_of_second=policy.value_of_second,
+                stateful=policy.stateful,
+                draws=draws,
+            )
+
+        ranked, refused = chosen(CHEAPEST)
+        self.asked = {each.offer_id: each for each in ranked}
+        self.refused = [*lane.refused, *(each for each in refused if each.offer_id not in self.asked)]
+        self.above = lane.ceiling_excluded
+        self.is_resort = any(each.rank is Rank.LAST_RESORT for each in ranked)
+        self._first = Counter(_firsts(chosen)) if ranked else Counter[int]()
+
+    @property
+    def eligible(self) -> int:
+        return 0 if self.is_resort else len(self.asked)
+
+    def share(self, offer_id: int) -> float | None:
+        return self._first[offer_id] / DRAWS if offer_id in self.asked else None
+
+
+def _firsts(chosen: Callable[[tuple[float, float, float]], tuple[list[Any], Any]]) -> Iterator[int]:
+    for place in range(1, DRAWS + 1):
+        one, two, three = (place * step % 1 for step in _STEPS)
+        yield chosen((one, two, three))[0][0].offer_id
+
+
+def _order(turn: Turn) -> tuple[float, float, str]:
+    return -(turn.then or 0.0), -(turn.now or 0.0), turn.orchestrator
+
+
+def _turns(first: _Side, second: _Side) -> Iterator[Turn]:
+    against = {each.offer_id: each.detail for each in second.refused}
+    for offer_id in {**first.asked, **second.asked}:
+        shown = second.asked.get(offer_id) or first.asked[offer_id]
+        yield Turn(
+            orchestrator=shown.candidate.orchestrator,
+            terms=shown.terms,
+            second_class=shown.rank is not Rank.READY,
+            now=first.share(offer_id),
+            then=second.share(offer_id),
+            against=against.get(offer_id, ""),
+        )
+
+
+def _tiers(
+    before: RoutingTable, after: RoutingTable, old: str, new: str, board: Scoreboard, now: datetime
+) -> Iterator[tuple[str, int, int]]:
+    tiers = {
+        tier for table, slug in ((before, old), (after, new)) for each, tier in table.lanes if each == slug
+    }
+    for tier in sorted(each for each in tiers if each is not None):
+        sides = [_Side(table, slug, tier, board, now) for table, slug in ((before, old), (after, new))]
+        yield tier, sides[0].eligible, sides[1].eligible
+
+
+def _warnings(slug: str, first: _Side, second: _Side) -> Iterator[str]:
+    if second.eligible == 0 < first.eligible:
+        yield _("With this change nobody can serve %(slug)s: its callers get 503.") % {"slug": slug}
+    elif second.eligible < min(FEW, first.eligible):
+        yield _("With this change only one orchestrator can serve %(slug)s.") % {"slug": slug}
+    gone = len(first.asked.keys() - second.asked.keys())
+    if gone and second.eligible:
+        said = ngettext(
+            "%(gone)s offer would not be asked any more.", "%(gone)s offers would not be asked any more.", gone
+        )
+        yield said % {"gone": gone}
+
+
+def _replayed(old: str, new: str, before: RoutingTable, after: RoutingTable, now: datetime) -> Replay | None:
+    """None where no decision is on record."""
+    latest = Job.objects.filter(capability=old, at__gte=now - DAY).order_by("-at").values("pk")[:LATEST]
+    jobs = list(Job.objects.filter(pk__in=latest).exclude(decision={}).order_by("-at")[:REPLAYED])
+    then = _decided(jobs, Judging(before), old)
+    changed = _decided(jobs, Judging(after), new)
+    pairs = list(zip(then, changed, strict=True))
+    if not pairs:
+        return None
+    both = [(one.after, other.after) for one, other in pairs if one.after and other.after]
+    return Replay(
+        calls=len(pairs),
+        looked_at=LATEST,
+        cost=_both(both, lambda choices: sum(each.wei for each in choices) / len(choices)),
+        p95=_both(both, _p95),
+        unserved=(sum(each.after is None for each in then), sum(each.after is None for each in changed)),
+        moved=sum(one.orchestrator != other.orchestrator for one, other in both),
+    )
+
+
+def _decided(jobs: Iterable[Job], judge: Judging, slug: str) -> list[Replayed]:
+    """By the capability's name in that table; those nobody could be asked for then stay so."""
+    found = []
+    for job in jobs:
+        job.capability = slug
+        replayed = replay(job, judge)
+        if replayed is not None and replayed.before is not None:
+            found.append(replayed)
+    return found
+
+
+def _both(
+    pairs: Sequence[tuple[Choice, Choice]], of: Callable[[list[Choice]], float]
+) -> tuple[float, float] | None:
+    return (of([one for one, _ in pairs]), of([other for _, other in pairs])) if pairs else None
+
+
+def _p95(choices: list[Choice]) -> float:
+    return sorted(each.seconds for each in choices)[int(0.95 * (len(choices) - 1))]
+
+
+def _slug(table: RoutingTable, capability: int) -> str | None:
+    return next((slug for slug, policy in table.policies.items() if policy.id == capability), None)

@@ -12,9 +12,10 @@ from typing import Any
 
 from django.db.models import Q, Sum
 
+from routing.core.kept import UNDER_WAY, State, on_result, state_after
 from routing.decisions import unpack
 from routing.journal import AttemptRecord, JobRecord
-from routing.models import Job, UsageHour
+from routing.models import Job, KeptCall, UsageHour
 
 # Of a candidate's terms, those that tell nothing of its price or of other clients' calls.
 FOR_CLIENTS = ("state", "warm", "latency_ms", "failure")
@@ -133,7 +134,10 @@ def for_staff(record: JobRecord) -> dict[str, Any]:
 
 
 def for_client(record: JobRecord) -> dict[str, Any]:
-    """No name, host, price or model. Offers are numbered: the candidates in their order, then the refused."""
+    """No name, host, price or model. Offers are numbered: the candidates in their order, then the refused.
+
+    `state`: as of a kept call. `result`: none, but of one that is kept.
+    """
     decision = unpack(record.decision) if record.decision else None
     offers = [*decision["candidates"], *decision["refused"]] if decision else []
     # The last resort is both: refused, and asked all the same.
@@ -143,8 +147,10 @@ def for_client(record: JobRecord) -> dict[str, Any]:
         "request_id": record.request_id,
         "at": _moment(record.at),
         "capability": record.capability,
+        "state": state_after(record.code).value,
         "code": record.code,
         "status": record.status,
+        "result": None,
         "ms": record.ms,
         "revision": record.policy,
         "trace": record.trace or None,
@@ -159,6 +165,29 @@ def for_client(record: JobRecord) -> dict[str, Any]:
         ],
         "decision": None if decision is None else _without_names(decision, numbers),
     }
+
+
+def of_kept(call: KeptCall, state: State, record: JobRecord | None) -> dict[str, Any]:
+    """A kept call for its client: of one under way, or whose line is still in a journal, what is known."""
+    told: dict[str, Any] = {
+        "request_id": call.request_id,
+        "at": _moment(call.at.timestamp()),
+        "capability": call.capability,
+        "code": call.code or None,
+        "status": call.status,
+        **dict.fromkeys(("ms", "revision", "trace"), None),
+        "attempts": [],
+        "decision": None,
+    }
+    ended = state not in UNDER_WAY
+    if record is not None and ended:
+        told = for_client(record) | {"code": call.code}
+    has_result = ended and on_result(call.facts) is None
+    return told | {"state": state.value, "result": result_path(call.request_id) if has_result else None}
+
+
+def result_path(request_id: str) -> str:
+    return f"/v1/jobs/{request_id}/result"
 
 
 def _without_names(decision: dict[str, Any], numbers: dict[str, int]) -> dict[str, Any]:

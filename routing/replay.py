@@ -53,7 +53,10 @@ class ReplayBody:
     has been passed on. The first piece is kept in any case; the server has read it unasked.
 
     `length`: of the Content-Length header, None without one. `limit`: bytes.
+    `wanted`: an attempt has begun that sends it.
     """
+
+    wanted = False
 
     def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
         self._receive = receive
@@ -113,7 +116,13 @@ class ReplayBody:
 
     async def first(self) -> None:
         """Wait for the first piece: of most requests that is all there is."""
+        self.wanted = True
         if not (self.complete or self._kept):
+            await self._more()
+
+    async def all(self) -> None:
+        """Wait for the end, though nobody is sent it yet."""
+        while not self.complete:
             await self._more()
 
     def whole(self) -> bytes | None:

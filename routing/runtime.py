@@ -4,6 +4,7 @@
     drain, four times         the journal's lines -> rows; our changes of health -> rows
     prune, once an hour       history that is too old goes; one worker does it for all
     notice, once a minute     what was changed by no tool of ours is recorded; again one for all
+    beat, twice a second      kept calls: which have begun, were withdrawn, lost their worker
     sync, if it is set        the journal's file -> the disk itself
 
 Database work runs in threads that own their connections, never on the event loop. If the database
@@ -30,13 +31,15 @@ from orchestrators.changes import note_outside, sqlite_file
 from orchestrators.scoreboard import Marks, News, Scoreboard, moved_since
 from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
-from routing import retention, succession
+from routing import kept, retention, succession
 from routing import table as tables
 from routing.allowances import Allowances, periods_at
 from routing.counts import Counts
 from routing.database import DatabaseThread, refuse_old_schema
 from routing.journal import Journal
+from routing.keeping import Keeper
 from routing.lag import LoopWatch
+from routing.lives import Life
 from routing.models import Chore
 from routing.models.client import note_use
 from routing.purses import Purses
@@ -57,6 +60,8 @@ BEAT_EVERY = 1.0
 TELL_USE_EVERY = 60.0  # of keys
 REBUILD_EVERY = 600.0  # reputations recover with time, which moves no number
 HANDED_OVER_WITHIN = 5.0
+KEPT_EVERY = 0.5
+DRAIN_WITHIN = 25.0  # seconds for what is under way when a stop begins (byocgw/gunicorn.py)
 LAST_DRAIN = 5.0  # seconds a stopping worker spends on its journal; whoever comes next adopts the rest
 
 
@@ -86,6 +91,7 @@ class Runtime:
     service: RoutingService
     journal: Journal
     allowances: Allowances
+    keeper: Keeper
     built_at: float
     confirmed_at: float
     capability_of: dict[int, str]  # by offer
@@ -100,13 +106,18 @@ class Runtime:
         self.board = Scoreboard(random.random)
         self.started = False
         self.draining = False  # no new calls, please: those in flight are being finished
+        self._draining_since: float | None = None  # monotonic seconds
         self.probed_at: float | None = None  # wall seconds of the latest probe of any offer
         self._tasks: list[asyncio.Task[None]] = []
         file = sqlite_file()
         self._refresher = DatabaseThread("table refresh", file)
         self._drainer = DatabaseThread("journal drain", file)
         self.reader = DatabaseThread("job reader", file)  # a client's question must not hold up the other two
+        self._keeping = DatabaseThread("kept calls", file)
         self._pruner = DatabaseThread("prune", file)
+        self._bounds = kept.Bounds(
+            settings.BYOCGW_RESULT_SECONDS, settings.BYOCGW_RESULTS_PER_CLIENT, settings.BYOCGW_RESULTS_BYTES
+        )
         self._loop_watch = LoopWatch()
         self._numbers = (-1, -1)
         self._marks: Marks = {}
@@ -137,6 +148,16 @@ class Runtime:
             decision_sample=settings.BYOCGW_DECISION_SAMPLE,
             access_sample=settings.BYOCGW_ACCESS_LOG,
         )
+        self.keeper = Keeper(
+            self.service,
+            self._keeping,
+            Life(settings.BYOCGW_JOURNAL_DIR, settings.BYOCGW_NODE),
+            self.replay_memory,
+            self._bounds,
+            largest=settings.BYOCGW_RESULT_MAX,
+            longest=settings.BYOCGW_STREAM_TOTAL_TIMEOUT,
+            busy=self._count,
+        )
         await self._first_table()
         await self._hear()
         self._loop_watch.start()
@@ -145,6 +166,7 @@ class Runtime:
         for every, step in (
             (REFRESH_EVERY, self.refresh),
             (DRAIN_EVERY, self.drain),
+            (KEPT_EVERY, self.keeper.beat),
             (PRUNE_EVERY, self.prune),
             (NOTICE_EVERY, self.notice),
             (settings.BYOCGW_JOURNAL_FSYNC, self.sync),
@@ -155,7 +177,9 @@ class Runtime:
     async def stop(self) -> None:
         """Requests are over. What the last drain does not manage, an adopter does."""
         Runtime.running = None
-        self._purses.give_up()
+        self.drain_begins()
+        began = self._draining_since or 0.0
+        await self.keeper.stop(began + DRAIN_WITHIN - time.monotonic())
         self._loop_watch.stop()
         for task in self._tasks:
             task.cancel()
@@ -168,14 +192,18 @@ class Runtime:
             log.warning("the journal is left to the next worker: the database is slow")
             self.journal.close()
         await self._pool.aclose()
-        for thread in (self._refresher, self._drainer, self._pruner, self.reader):
+        for thread in (self._refresher, self._drainer, self._keeping, self._pruner, self.reader):
             await thread.stop()
 
     def drain_begins(self) -> None:
         """The server takes no new connections; it finishes what it has."""
         self.draining = True
+        self._draining_since = self._draining_since or time.monotonic()
         if self.started:
             self._purses.give_up()
+
+    def _count(self, calls: int) -> None:
+        self.in_flight += calls
 
     async def _claim_purses(self) -> None:
         """In a rolling restart the worker that this one replaces has them until it drains."""
@@ -284,6 +312,9 @@ class Runtime:
         """Take away history that is too old, if that is up to us."""
         if await self._pruner.run(lambda: retention.is_due(timezone.now())):
             while await self._pruner.run(lambda: retention.prune(settings.BYOCGW_KEEP_DAYS, timezone.now())):
+                await asyncio.sleep(PRUNE_PAUSE)
+        if await self._pruner.run(lambda: kept.is_due(timezone.now())):
+            while await self._pruner.run(lambda: kept.sweep(self._bounds, timezone.now())):
                 await asyncio.sleep(PRUNE_PAUSE)
 
     async def notice(self) -> None:

@@ -27,6 +27,7 @@ from rest_framework.views import APIView
 
 from orchestrators.upstream.registry import KEEPS_METHOD
 from routing.api.authentication import IsClient, KeyAuthentication
+from routing.api.keeping import infer_kept, wish_of
 from routing.api.problems import document, refusal_for, refuse
 from routing.api.problems import response as problem_response
 from routing.api.request import DataPlaneRequest, client_of, from_door
@@ -192,9 +193,12 @@ class Inferring(DataPlaneView):
             query=meta["QUERY_STRING"].encode("latin-1"),
             **wishes,
         )
-        result = await self.runtime.service.infer(call)
+        wish = wish_of(meta)
+        result = await (self.runtime.service.infer(call) if wish is None else infer_kept(self, call, wish))
         if isinstance(result, Refusal):
             return self.refused(result)
+        if isinstance(result, HttpResponseBase):
+            return result
         response = self.render(result)
         if result.whole is not None:
             await result.aclose()

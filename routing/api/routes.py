@@ -15,7 +15,7 @@ from routing.api.inference import (
     ProcessRequestView,
     ProcessStreamView,
 )
-from routing.api.jobs import JobView
+from routing.api.jobs import JobView, ResultView
 from routing.api.pipelines import PATHS as PIPELINE_PATHS
 from routing.api.pipelines import PipelineView
 from routing.api.problems import refuse
@@ -25,7 +25,7 @@ from routing.core.refusal import Code
 
 PREFIXES = ("/v1/capabilities", "/v1/jobs", "/v1/usage", "/process/")
 _CAPABILITY = re.compile(rb"/v1/capabilities/([^/]+)(?:/(.*))?", re.DOTALL)
-_JOB = re.compile(rb"/v1/jobs/([0-9A-Za-z-]{1,40})/?")
+_JOB = re.compile(rb"/v1/jobs/([0-9A-Za-z-]{1,40})(/result)?/?")
 
 
 def is_data_plane(path: str) -> bool:
@@ -51,7 +51,7 @@ def resolve(raw_path: bytes) -> tuple[type[DataPlaneView], dict[str, Any]]:
     if match := _CAPABILITY.fullmatch(raw_path):
         return CapabilityView, {"slug": match[1].decode("ascii", "replace"), "path": match[2] or b""}
     if match := _JOB.fullmatch(raw_path):
-        return JobView, {"request_id": match[1].decode()}
+        return ResultView if match[2] else JobView, {"request_id": match[1].decode()}
     if raw_path in (b"/v1/usage", b"/v1/usage/"):
         return UsageView, {}
     pipeline = raw_path[1:].decode("ascii", "replace")

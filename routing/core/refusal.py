@@ -8,8 +8,10 @@ price or a model.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Code(StrEnum):
@@ -21,7 +23,11 @@ class Code(StrEnum):
     NO_SUCH_CAPABILITY = "no_such_capability"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNDER_WAY = "under_way"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    RESULT_GONE = "result_gone"
     BODY_TOO_LARGE = "body_too_large"
+    KEY_REUSED = "key_reused"
     RATE_LIMITED = "rate_limited"
     BUDGET_SPENT = "budget_spent"
     INTERNAL = "internal"
@@ -42,7 +48,11 @@ STATUS: dict[Code, int] = {
     Code.NO_SUCH_CAPABILITY: 404,
     Code.NOT_FOUND: 404,
     Code.METHOD_NOT_ALLOWED: 405,
+    Code.UNDER_WAY: 409,
+    Code.OUTCOME_UNKNOWN: 409,
+    Code.RESULT_GONE: 410,
     Code.BODY_TOO_LARGE: 413,
+    Code.KEY_REUSED: 422,
     Code.RATE_LIMITED: 429,
     Code.BUDGET_SPENT: 429,
     Code.INTERNAL: 500,
@@ -63,7 +73,11 @@ TITLE: dict[Code, str] = {
     Code.NO_SUCH_CAPABILITY: "There is no such capability",
     Code.NOT_FOUND: "There is nothing here",
     Code.METHOD_NOT_ALLOWED: "The method is not allowed here",
+    Code.UNDER_WAY: "The call is under way",
+    Code.OUTCOME_UNKNOWN: "What became of the call is not known",
+    Code.RESULT_GONE: "The answer is not kept",
     Code.BODY_TOO_LARGE: "The request body is too large",
+    Code.KEY_REUSED: "The idempotency key belongs to another request",
     Code.RATE_LIMITED: "Too many requests",
     Code.BUDGET_SPENT: "The budget does not cover this call",
     Code.INTERNAL: "The gateway failed",
@@ -71,7 +85,7 @@ TITLE: dict[Code, str] = {
     Code.EXHAUSTED: "Every attempt failed",
     Code.OVERLOADED: "The gateway is at its limit",
     Code.NONE_AVAILABLE: "No orchestrator is available",
-    Code.BOOKS_CLOSED: "Past jobs cannot be looked up now",
+    Code.BOOKS_CLOSED: "The books cannot be opened now",
     Code.DEADLINE: "Time ran out",
 }
 
@@ -117,6 +131,14 @@ def problem(refusal: Refusal, request_id: str) -> dict[str, object]:
     if refusal.attempts:
         members["attempts"] = [{"class": attempt.cls, "ms": attempt.ms} for attempt in refusal.attempts]
     return members
+
+
+def refusal_of(problem: Mapping[str, Any]) -> Refusal:
+    """The refusal that a problem document tells of: what `problem` makes, read back."""
+    attempts = tuple(AttemptSummary(each["class"], each["ms"]) for each in problem.get("attempts", ()))
+    return Refusal(
+        Code(problem["code"]), problem["detail"], dict(problem.get("reasons", {})), attempts=attempts
+    )
 
 
 def retry_after_header(refusal: Refusal) -> str | None:

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from routing.core.refusal import STATUS, TITLE, AttemptSummary, Code, Refusal, problem, retry_after_header
+from routing.core.refusal import (
+    STATUS,
+    TITLE,
+    AttemptSummary,
+    Code,
+    Refusal,
+    problem,
+    refusal_of,
+    retry_after_header,
+)
 
 
 def test_it_knows_a_status_and_a_title_for_every_code() -> None:
@@ -39,6 +48,18 @@ def test_it_names_classes_and_attempts() -> None:
         "reasons": {"price_ceiling": 3},
         "attempts": [{"class": "timeout", "ms": 5000}, {"class": "gpu_oom", "ms": 80}],
     }
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal(Code.UNAUTHENTICATED, "No key."),
+        Refusal(Code.NONE_AVAILABLE, "no orchestrators available: x", reasons={"no_seat": 2}),
+        Refusal(Code.EXHAUSTED, "Both failed.", attempts=(AttemptSummary("timeout", 5000),)),
+    ],
+)
+def test_it_can_be_read_back(refusal: Refusal) -> None:
+    assert refusal_of(problem(refusal, "r-1")) == refusal
 
 
 def test_it_leaves_out_what_is_empty() -> None:

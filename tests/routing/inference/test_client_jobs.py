@@ -48,7 +48,8 @@ async def test_it_tells_attempts_and_decision_by_number(gateway: Gateway) -> Non
     assert found.status_code == 200
     assert found.headers["content-type"] == "application/json"
     assert set(told) == {
-        *("request_id", "at", "capability", "code", "status", "ms", "revision", "trace", "attempts", "decision")
+        *("request_id", "at", "capability", "state", "code", "status", "result", "ms", "revision", "trace"),
+        *("attempts", "decision"),
     }
     assert (told["request_id"], told["capability"]) == (answer.headers["x-request-id"], "depth")
     assert (told["code"], told["status"]) == ("ok", 200)
@@ -130,7 +131,7 @@ async def test_it_wants_a_key_and_takes_no_post(gateway: Gateway) -> None:
     path = f"/v1/jobs/{answer.headers['x-request-id']}"
     assert (await gateway.http.get(path)).status_code == 401
     posted = await gateway.post(path)
-    assert (posted.status_code, posted.headers["allow"]) == (405, "GET")
+    assert (posted.status_code, posted.headers["allow"]) == (405, "GET, DELETE")
 
 
 async def test_it_says_when_the_database_is_away(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

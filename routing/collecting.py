@@ -1,0 +1,147 @@
+"""An answer that is kept as it comes, and that a client may read along.
+
+While it is small enough it is read as fast as it comes, whether anybody waits for it or not. One that has grown
+too large to keep goes on at the pace of the client that reads along; without one it is not worth reading on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from orchestrators.core.outcome import Fault
+from orchestrators.upstream.base import PartlyAnswered
+from routing.delivery import Delivery, Ending, Opening
+from routing.opening import JUDGED
+from routing.replay import ReplayMemory
+
+# Of the answer's fields, those that a client gets with it (and with each repetition).
+TOLD = ("content-type", "content-encoding", "content-disposition", "x-byocgw-attempts")
+
+
+class TooLarge(Exception):
+    """To be kept; and nobody reads along."""
+
+
+class Collected:
+    """The pieces of one answer, and a `Reply` made of them.
+
+    `limit`: bytes of an answer that are kept; `memory`: of all that this worker keeps, from JUDGED on.
+    `is_read`: a client reads along, or is about to; `left` is called when it does not any more.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        *,
+        length: int | None = None,
+        limit: int,
+        memory: ReplayMemory,
+        is_read: bool,
+        left: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.length = length
+        self.is_read = is_read
+        self._left = left
+        self.size = 0
+        self._limit, self._memory, self._taken = limit, memory, 0
+        self._pieces: list[bytes] = []
+        self._kept = True
+        self._done = self._broken = False
+        self._moved = asyncio.Event()  # whatever the one side does, the other looks again
+
+    def __repr__(self) -> str:
+        return f"<Collected {self.size} bytes, {'kept' if self._kept else 'not kept'}>"
+
+    @classmethod
+    def stored(cls, status: int, headers: Mapping[str, str], body: bytes) -> Collected:
+        """An answer that was kept, to be told again."""
+        answer = cls(status, headers, limit=len(body), memory=ReplayMemory(0), is_read=True)
+        answer._pieces, answer._done = [body], True
+        return answer
+
+    # --- as it comes -----------------------------------------------------------------------------
+
+    async def add(self, piece: bytes) -> None:
+        """Raises TooLarge when it can neither be kept nor passed on."""
+        self._pieces.append(piece)
+        self.size += len(piece)
+        if self._kept and not self._has_room(len(piece)):
+            self._kept = False
+            self.let_go()
+        self._tell()
+        while not self._kept and self._pieces:
+            if not self.is_read:
+                raise TooLarge
+            await self._moved.wait()
+
+    def end(self, *, broken: bool = False) -> None:
+        self._done, self._broken = True, broken
+        self._tell()
+
+    def let_go(self) -> None:
+        """Of the memory that others may use: its row has it."""
+        self._memory.give(self._taken)
+        self._taken = 0
+
+    @property
+    def body(self) -> bytes | None:
+        """All that came, where it was kept."""
+        return b"".join(self._pieces) if self._kept else None
+
+    # --- a Reply, for the client's own delivery --------------------------------------------------
+
+    @property
+    def complete(self) -> bool:
+        return False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        at = 0
+        while True:
+            while at < len(self._pieces):
+                at += 1
+                yield self._pieces[at - 1]
+                if not self._kept:
+                    del self._pieces[:at]
+                    at = 0
+                    self._tell()
+            if self._broken:
+                raise PartlyAnswered(Fault.CUT_OFF)
+            if self._done:
+                return
+            await self._moved.wait()
+
+    async def aclose(self) -> None:
+        self.is_read = False
+        self._left()
+        self._tell()
+
+    def delivery(self, patience: float) -> Delivery:
+        """To a client that is waited for `patience` seconds: all at once if all is here, else as it comes."""
+        opening = Opening(self, self.chunks())
+        if self._done and not self._broken and self._kept:
+            opening.pieces, opening.whole = self._pieces, True
+        headers = {name: self.headers[name] for name in TOLD if name in self.headers}
+        if opening.is_event_stream:
+            headers |= {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        return Delivery(opening, status=self.status, headers=headers, settle=_nothing, patience=patience)
+
+    def _has_room(self, size: int) -> bool:
+        if self.size > self._limit:
+            return False
+        if self.size <= JUDGED:
+            return True
+        taken = self._memory.take(size)
+        self._taken += size if taken else 0
+        return taken
+
+    def _tell(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+
+def _nothing(ending: Ending, sent: int, fault: Fault | None) -> None:
+    """The books were closed with the collecting."""

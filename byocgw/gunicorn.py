@@ -5,7 +5,7 @@ only watches over the workers: Django and its settings are not loaded there, so 
 master needs are read here, from the same places as in `settings.py`. A wrong one stops the start with
 a sentence that names it (gunicorn prints the ValueError as `Error: ...`).
 
-Times, each inside the next: a drain has 25 s to finish its answers, then 5 s remain to stop the
+Times, each inside the next: a drain has 25 s to finish its answers and jobs, then 5 s remain to stop the
 background tasks, then the master kills.
 """
 

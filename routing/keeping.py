@@ -38,7 +38,7 @@ PATIENCE = 5.0  # seconds for the database to take a claim
 STORED_WITHIN = 2.0  # seconds for which the last of an answer waits for its row
 STORE_AGAIN = 1.0
 BURY_EVERY = 2.0
-LAST = 2.0  # seconds for the rows of calls that a stop has interrupted
+LAST = 1.0  # seconds for the rows of calls that a stop has interrupted
 SLACK = 60.0  # between the clocks of nodes
 REPLAY_PATIENCE = 60.0  # with a client that takes a stored answer
 

@@ -54,10 +54,15 @@ def wish_of(meta: Mapping[str, Any]) -> Wish | None:
 async def infer_kept(
     view: DataPlaneView, call: InferenceCall, wish: Wish
 ) -> Delivery | Refusal | HttpResponseBase:
-    fingerprint = _fingerprint(from_door(view.request), await _gathered(call))
-    found = await view.runtime.keeper.begin(
-        call, key=wish.key, fingerprint=fingerprint, asynchronous=wish.preference.asynchronous
-    )
+    found: Run | KeptCall | Refusal | None = None
+    try:
+        fingerprint = _fingerprint(from_door(view.request), await _gathered(call))
+        found = await view.runtime.keeper.begin(
+            call, key=wish.key, fingerprint=fingerprint, asynchronous=wish.preference.asynchronous
+        )
+    finally:
+        if not isinstance(found, Run):
+            call.body.forget()  # nobody will be sent it
     if isinstance(found, Refusal):
         raise RefusedError(found)
     if isinstance(found, KeptCall):

@@ -73,6 +73,7 @@ _ALL = (
     Family("byocgw_failovers_total", C, BY_CAPABILITY, "Attempts after the first of a request."),
     Family("byocgw_admission_rejected_total", C, (), "Requests turned away because the worker was full."),
     Family("byocgw_requests_in_flight", G, (), "Requests inside the gateway."),
+    Family("byocgw_kept_in_flight", G, (), "Those whose outcome is kept: asynchronous, or with a key."),
     Family("byocgw_attempts_in_flight", G, BY_CAPABILITY, "Calls under way at orchestrators."),
     Family("byocgw_waiting", G, BY_CAPABILITY, "Requests waiting for a seat at an orchestrator."),
     Family(

@@ -29,6 +29,7 @@ def of_worker(runtime: Runtime, now: float, wall: float) -> Iterator[Sample]:
     yield "byocgw_workers", (), 1
     yield "byocgw_admission_rejected_total", (), runtime.turned_away
     yield "byocgw_requests_in_flight", (), runtime.in_flight
+    yield "byocgw_kept_in_flight", (), len(runtime.keeper.runs)
     yield "byocgw_loop_lag_seconds", (), runtime.lag
     yield "byocgw_journal_backlog_bytes", (), journal.backlog
     yield "byocgw_journal_lag_seconds", (), journal.lag

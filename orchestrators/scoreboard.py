@@ -38,6 +38,7 @@ from orchestrators.models import Advert, HealthSnapshot, Offer, OfferHealth, Orc
 SERVED_PATHS = 64
 ROLL_UP_AT = 3
 ROLL_UP_WITHIN = 10.0
+_WARM = (OutcomeClass.OK, OutcomeClass.SLOW)
 
 
 @dataclass(slots=True)
@@ -135,6 +136,13 @@ class Scoreboard:
         if found is None:
             found = self._offers[offer_id] = Live()
         return found
+
+    def glimpse(self, offers: Iterable[int]) -> Scoreboard:
+        """How these fare now, as a board of its own: for a thread that must not touch this one."""
+        seen = Scoreboard(self._draw)
+        known = self._offers
+        seen._offers = {each: replace(known[each], seen=None) for each in offers if each in known}
+        return seen
 
     def know(self, homes: Mapping[int, int]) -> None:
         """The offers a table has, each with its orchestrator; all others are forgotten."""
@@ -338,7 +346,7 @@ def _seconds(milliseconds: float | None) -> float | None:
 
 def _warm_at(row: OfferHealth) -> float | None:
     """When its latest success was, if that was a warm one."""
-    if row.last_outcome != OutcomeClass.OK or row.last_outcome_at is None:
+    if row.last_outcome not in _WARM or row.last_outcome_at is None:
         return None
     return row.last_outcome_at.timestamp()
 

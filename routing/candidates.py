@@ -15,7 +15,7 @@ from orchestrators.core import latency as latencies
 from orchestrators.core.hardware import LIGHT
 from orchestrators.core.health import Health, State
 from orchestrators.core.latency import Latency
-from orchestrators.core.reputation import trust
+from orchestrators.core.reputation import BEST, trust
 from orchestrators.scoreboard import Live, Scoreboard
 from routing.core.selection import Candidate, units_of
 from routing.table import CapabilityPolicy, Lane, OfferEntry
@@ -112,8 +112,31 @@ def _candidate(offer: OfferEntry, policy: CapabilityPolicy, live: Live, revoked:
         falling=offer.falling,
         heavy=policy.profile == REAL_TIME and offer.precision not in LIGHT,
         reputation=offer.reputation,
+        flags=flags,
         doubted=live.doubts > 0 or (health.streak > 0 and live.in_flight > 0),
     )
+
+
+def evidence(offer: OfferEntry, policy: CapabilityPolicy, live: Live, now: float) -> list[str]:
+    """What ranks this offer lower, and what that rests on: sentences for the operator."""
+    health, heard_at = healths.at(live.health, now), live.heard_at
+    told = [health.reason] if health.reason else []
+    told += latencies.evidence(live.latency, policy.latency_target).values()
+    if heard_at is not None and now - heard_at > policy.fresh_for:
+        told.append(
+            f"stale: nothing was heard of it for {now - heard_at:.0f} s, fresh is {policy.fresh_for:.0f} s"
+        )
+    if health.streak and live.in_flight:
+        told.append("its latest answer was a fault, and a call in flight is finding out what that means")
+    if offer.falling:
+        told.append("its free slots fell to half of the most it claimed, and have not risen")
+    if offer.poor_fit:
+        told.append("its orchestrator also does long or stateful work, which slows every other job there")
+    if policy.profile == REAL_TIME and offer.precision and offer.precision not in LIGHT:
+        told.append(f"its model computes in {offer.precision}: between equals a lighter one goes first")
+    if offer.reputation < BEST:
+        told.append(f"its orchestrator's reputation is {offer.reputation:.0f} of {BEST:.0f}")
+    return told
 
 
 def _until(live: Live, policy: CapabilityPolicy, now: float) -> float:

@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 
 from orchestrators.core.health import State
 from orchestrators.core.price import Price, Unit
-from routing.core.selection import Rank, Ranked, Refused, Why
+from routing.core.selection import Candidate, Rank, Ranked, Refused, Why
 
 RANKS = ("ready", "second", "probation", "last_resort")
 STATES = ("unknown", "healthy", "degraded", "down", "probation")
 UNITS = ("second", "pixel", "request")
-MARKS = ("stale", "slow_start", "poor_fit", "doubted", "falling")  # what ranks a candidate lower; a bit each
+# What ranks a candidate lower, a bit each.
+MARKS = ("stale", "slow_start", "poor_fit", "doubted", "falling", "slow", "contention", "eviction")
 
 # Most of what is said of a refused offer. The words in the gaps are kept; the first that fits is taken.
 SENTENCES: tuple[tuple[str, str], ...] = (
@@ -122,10 +123,14 @@ def _ranking(ranked: Ranked) -> tuple[Any, ...]:
         units=terms.price.units,
         unit=_UNIT[terms.price.unit],
         share=candidate.share,
-        marks=sum(getattr(candidate, mark) << place for place, mark in enumerate(MARKS)),
+        marks=sum(_has(candidate, mark) << place for place, mark in enumerate(MARKS)),
         reputation=round(candidate.reputation),
     )
     return row[:_ALWAYS] if row[_ALWAYS:] == _USUAL else row
+
+
+def _has(candidate: Candidate, mark: str) -> bool:
+    return mark in candidate.flags or getattr(candidate, mark, False)
 
 
 def _candidate(row: Ranking, value_of_second: int) -> dict[str, Any]:

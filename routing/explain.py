@@ -10,7 +10,7 @@ from django.conf import settings
 from orchestrators.models import OfferHealth
 from orchestrators.scoreboard import Scoreboard
 from routing import table as tables
-from routing.candidates import view
+from routing.candidates import evidence, view
 from routing.core.rate import with_dollars
 from routing.core.selection import choose
 from routing.decisions import pack, unpack
@@ -25,10 +25,11 @@ class NotConfigured(LookupError):
     """There is no such capability, or no such tier. The text is a sentence for a person."""
 
 
-def explain_now(slug: str, tier: str | None = None) -> dict[str, Any]:
+def explain_now(slug: str, tier: str | None = None, board: Scoreboard | None = None) -> dict[str, Any]:
     """The decision for a request that came now, from a client of this tier (None: of none).
 
-    Built from the database, as a gateway starting now would. Raises NotConfigured, django.db.Error.
+    Built from the database, as a gateway starting now would; `board`: what one that runs has seen, and nobody
+    changes any more. Raises NotConfigured, django.db.Error.
     """
     table = tables.build(settings.WEB_CONCURRENCY)
     lane = table.lane(slug, tier)
@@ -38,7 +39,7 @@ def explain_now(slug: str, tier: str | None = None) -> dict[str, Any]:
     if tier is not None and not Tier.objects.filter(slug=tier).exists():
         raise NotConfigured(f"There is no tier {tier!r}.")
     now = time.time()
-    found = explain(lane, stored_board(), revision=table.revision, now=now)
+    found = explain(lane, board or stored_board(), revision=table.revision, now=now)
     shown = with_dollars(lane.ceiling, eth_rate(), now) if lane.ceiling else found["ceiling"]
     return found | {"ceiling_shown": shown}
 
@@ -64,6 +65,10 @@ def explain(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> dict
         stateful=policy.stateful,
         draws=CHEAPEST,
     )
+    told = unpack(pack(ranked, [*lane.refused, *refused], CHEAPEST))
+    offers = {offer.id: offer for offer in lane.offers}
+    for each, shown in zip(ranked, told["candidates"], strict=True):
+        shown["evidence"] = evidence(offers[each.offer_id], policy, board.live(each.offer_id), now)
     return {
         "capability": policy.slug,
         "revision": revision,
@@ -74,5 +79,5 @@ def explain(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> dict
         else "free offers only",
         "ceiling_excludes": dict(zip(("offers", "of"), lane.ceiling_excluded, strict=True)),
         "chosen": ranked[0].candidate.orchestrator if ranked else None,
-        **unpack(pack(ranked, [*lane.refused, *refused], CHEAPEST)),
+        **told,
     }

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import exp, sqrt
 
-from orchestrators.core.outcome import Outcome
+from orchestrators.core.outcome import Outcome, OutcomeClass
 
 _TAU = 10.0
 _LEAST_WEIGHT = 1 / 8  # as TCP weighs its round trips
@@ -106,6 +106,30 @@ def flags(latency: Latency, target: float) -> frozenset[str]:
     return frozenset(raised) if raised else _NO_FLAGS
 
 
+def evidence(latency: Latency, target: float) -> dict[str, str]:
+    """What each raised flag rests on, as a sentence for the operator."""
+    mean, p95, apart = (_ms(each) for each in (_mean(latency), _p95(latency), latency.deviation))
+    sentences = {
+        "slow": f"slow for its profile: p95 of its warm answers about {p95}, the target is {_ms(target)}",
+        "contention": f"GPU contention suspected: its warm answers deviate by {apart} from {mean}",
+        "eviction": f"model eviction suspected: its latest answer took as long as loading, usual is {mean}",
+        "cold_over_10s": f"its latest cold start took {_ms(latency.cold or 0.0)}, over {_ms(_LONG_START)}",
+    }
+    raised = flags(latency, target)
+    return {flag: sentence for flag, sentence in sentences.items() if flag in raised}
+
+
+def against_target(outcome: Outcome, latency: Latency, target: float) -> Outcome:
+    """A warm answer to a sample request is slow where it and those before it are slow for the profile (R32).
+
+    `latency`: with this one in it. Of traffic each gateway keeps its own averages, and `flags` says it.
+    """
+    slow = evidence(latency, target).get("slow")
+    if slow is None or outcome.cls is not OutcomeClass.OK:
+        return outcome
+    return replace(outcome, cls=OutcomeClass.SLOW, detail=slow)
+
+
 def cold_threshold(latency: Latency, target: float) -> float:
     """A success slower than this, by an offer not known warm, was a cold start."""
     return target if latency.mean is None else max(target, _COLD_TIMES * latency.mean)
@@ -155,3 +179,7 @@ def _mean(latency: Latency) -> float:
 
 def _p95(latency: Latency) -> float:
     return _mean(latency) + _P95 * latency.deviation
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms"

@@ -42,8 +42,8 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """`lease`: the mark of our writes. `health`, `epoch`: the row we build on. `sample`: None if not due.
-    `price`: what people decided (direct) or what it last quoted. `seen`: the latest fingerprint on record,
-    "" for none.
+    `target_latency`: seconds, of its profile. `price`: what people decided (direct) or what it last quoted.
+    `seen`: the latest fingerprint on record, "" for none.
     """
 
     offer_id: int
@@ -56,6 +56,7 @@ class Assignment:
     health: Health
     epoch: int
     latency: Latency
+    target_latency: float
     claim: Claim
     price: Price | None
     model: str
@@ -105,6 +106,7 @@ def assign(
         health=health,
         epoch=row.epoch,
         latency=latency,
+        target_latency=target_seconds,
         claim=Claim(
             advert.claimed, advert.capacity, advert.largest_capacity, advert.empty_streak, advert.falling
         ),

@@ -80,8 +80,9 @@ def judge(finding: Finding, *, interval: float, draw: Callable[[], float]) -> Ju
     claim, price, model = _claimed(finding)
     latency = assignment.latency
     if sample is not None:
-        health = healths.step(health, sample, source=Source.PROBE, now=now, draw=draw())
         latency = latencies.observe(latency, sample, now)
+        sample = latencies.against_target(sample, latency, assignment.target_latency)
+        health = healths.step(health, sample, source=Source.PROBE, now=now, draw=draw())
         claim = _by_work(claim, sample)
     judgement = Judgement(
         finding=finding,

@@ -21,9 +21,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 from orchestrators.models import Capability, Offer, Orchestrator
+from orchestrators.scoreboard import Scoreboard
 from routing import history, usage
 from routing.explain import NotConfigured, explain_now
 from routing.models import Attempt, Job, PriceCeiling, UsageHour
+from routing.runtime import Runtime
 from routing.usage import BadSpan, Span
 
 
@@ -69,9 +71,15 @@ class ExplainView(StaffView):
 
     def get(self, request: Request, slug: str) -> Response:
         try:
-            return Response(explain_now(slug, request.query_params.get("tier") or None))
+            return Response(explain_now(slug, request.query_params.get("tier") or None, _seen_here()))
         except NotConfigured as exc:
             raise NotFound(str(exc)) from exc
+
+
+def _seen_here() -> Scoreboard | None:
+    """What this worker knows of everybody's health; None where no worker asks, as in a development server."""
+    running = Runtime.running
+    return None if running is None else running.board.glimpse(list(running.board.homes))
 
 
 class UsageView(StaffView):

@@ -102,6 +102,7 @@ class Candidate:
     number format is not known to be a light one; it breaks ties (R55).
     `reputation`: of its orchestrator, 0 to 100; it is part of `failure` already.
     `doubted`: its latest answer was a fault, and another call is already finding out what that means.
+    `flags`: what its latencies say against it (see `core.latency.flags`); they are part of `state` already.
 
     Derived, once for all the requests that meet it: `rank`, its class. `cost`: wei of a usual call, and
     `success`: the probability that divides it; floats, because they only order. `weight`: in the drawing.
@@ -130,6 +131,7 @@ class Candidate:
     reputation: float = 100.0
     falling: bool = False
     heavy: bool = False
+    flags: frozenset[str] = frozenset()
     rank: Rank = field(init=False)
     cost: float = field(init=False)
     success: float = field(init=False)

@@ -111,8 +111,9 @@ class Prober:
         """Judge a sample request's answer."""
         live, now = self._board.live(row.box.id), self._stage.now
         outcome = self._judged(row, reply)
-        self._step(row, outcome, Source.PROBE)
         row.latency = latencies.observe(row.latency, outcome, now)
+        outcome = latencies.against_target(outcome, row.latency, self._policy.latency_target)
+        self._step(row, outcome, Source.PROBE)
         if outcome.is_success:
             row.claim = adverts.affirmed(row.claim)
         elif outcome.cls is OutcomeClass.NOT_CLAIMED:
@@ -121,7 +122,7 @@ class Prober:
             live.latency,
             mean=row.latency.mean,
             cold=row.latency.cold,
-            warm_at=now if outcome.cls is OutcomeClass.OK else None,
+            warm_at=now if outcome.is_success and not outcome.cold else None,
         )
 
     def _judged(self, row: _Row, reply: Reply) -> Outcome:

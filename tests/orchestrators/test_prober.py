@@ -124,6 +124,19 @@ async def test_it_looks_every_time_and_sends_a_sample_only_when_one_is_due() -> 
         assert alder.calls["depth"] == 2
 
 
+async def test_a_sample_slow_for_its_profile_degrades_it_with_the_evidence() -> None:
+    """R32: by the p95 of its probes; the words are stored, so that everybody who looks finds them."""
+    async with simulator(ALDER) as alder:
+        await in_thread(register, alder)
+        await in_thread(probe)
+        await OfferHealth.objects.aupdate(warm_ms=20_000, sampled_at=None)
+        await in_thread(probe)
+    row, seen = await in_thread(health, ALDER), await in_thread(snapshot, ALDER)
+    assert (row.state, row.last_outcome, seen.outcome) == ("degraded", "slow", "slow")
+    assert row.reason.startswith("slow for its profile: p95 of its warm answers about ")
+    assert row.reason in seen.detail
+
+
 async def test_it_leaves_disabled_and_retired_offers_alone() -> None:
     async with simulator(ALDER, Container("depth"), Container("echo")) as alder, simulator(BIRCH) as birch:
         await in_thread(register, alder, birch)

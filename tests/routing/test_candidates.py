@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price
 from orchestrators.scoreboard import Scoreboard, Seat
 from orchestrators.upstream.base import Target
-from routing.candidates import candidate
+from routing.candidates import candidate, evidence
 from routing.core.selection import Candidate
 from routing.table import CapabilityPolicy, OfferEntry
 from tests.support.outcomes import BOUNDED
@@ -87,6 +88,44 @@ def test_a_neighbour_that_fits_poorly_comes_along() -> None:
     assert candidate(replace(OFFER, poor_fit=True), WARM, board.live(1), 1, NOW).poor_fit
 
 
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"falling": True}, "its free slots fell to half"),
+        ({"poor_fit": True}, "its orchestrator also does long or stateful work"),
+        ({"reputation": 80.0}, "its orchestrator's reputation is 80 of 100"),
+        ({"precision": "fp32"}, "its model computes in fp32"),
+    ],
+)
+def test_what_its_orchestrator_tells_against_it_is_said(changed: dict[str, Any], sentence: str) -> None:
+    """R22, R54, R55, R57"""
+    told = evidence(replace(OFFER, **changed), WARM, Scoreboard(lambda: 0.0).live(1), NOW)
+    assert [each[: len(sentence)] for each in told] == [sentence]
+
+
+def test_what_was_seen_of_it_is_said() -> None:
+    """R32, R42, R50: each with its numbers."""
+    board = Scoreboard(lambda: 0.0)
+    assert evidence(OFFER, WARM, board.live(1), NOW) == []
+    for outcome in (COLD, *[Outcome(OutcomeClass.OK, status=200, latency=1.1)] * 5, OUTCOMES["timeout"]):
+        board.observe(1, outcome, now=NOW)
+    seat = board.seat(1, 2)
+    told = evidence(OFFER, WARM, board.live(1), NOW + 130)
+    assert seat is not None
+    assert told == [
+        "slow for its profile: p95 of its warm answers about 1,100 ms, the target is 1,000 ms",
+        "its latest cold start took 12,000 ms, over 10,000 ms",
+        "stale: nothing was heard of it for 130 s, fresh is 120 s",
+        "its latest answer was a fault, and a call in flight is finding out what that means",
+    ]
+
+
+def test_what_took_it_down_is_said() -> None:
+    board = Scoreboard(lambda: 0.0)
+    board.observe(1, OUTCOMES["wrong"], now=NOW)
+    assert evidence(OFFER, WARM, board.live(1), NOW) == ["api_mismatch"]
+
+
 class Board:
     """A scoreboard with one offer, a clock, and what may happen to them."""
 
@@ -114,9 +153,10 @@ class Board:
             self.policy = replace(WARM, latency_target=0.2)
 
 
+COLD = Outcome(OutcomeClass.COLD_START, status=200, latency=12.0, cold=True)
 OUTCOMES = {
     "ok": Outcome(OutcomeClass.OK, status=200, latency=0.4),
-    "cold": Outcome(OutcomeClass.COLD_START, status=200, latency=12.0, cold=True),
+    "cold": COLD,
     "busy": Outcome(OutcomeClass.BUSY, status=429, retry_after=3.0),
     "timeout": Outcome(OutcomeClass.TIMEOUT),
     "wrong": Outcome(OutcomeClass.API_MISMATCH, status=200),

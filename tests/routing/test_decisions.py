@@ -57,6 +57,7 @@ def test_it_tells_every_term_of_every_candidate() -> None:
         share=0.25,
         stale=True,
         poor_fit=True,
+        flags=frozenset({"contention", "cold_over_10s"}),
     )
     choice = ranked(known)
     assert unpack(stored(choice, [])) == {
@@ -77,7 +78,7 @@ def test_it_tells_every_term_of_every_candidate() -> None:
                     "in_flight": 2,
                     "seats": 4,
                     "share": 0.25,
-                    "against": ["stale", "poor_fit"],
+                    "against": ["stale", "poor_fit", "contention"],
                 },
             }
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 from django.utils import timezone
 
+from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price
 from orchestrators.models import Advert, Capability, Offer, Orchestrator
 from routing.models import Attempt, Job, PriceCeiling, Tier
+from tests.support.gateway import Gateway, in_thread
 
 pytestmark = pytest.mark.django_db
 JOB = "/api/jobs/request-1/"
@@ -96,6 +99,22 @@ def test_it_explains_a_capability_as_the_command_does(admin_client: Browser) -> 
     told = admin_client.get(EXPLAIN).json()
     assert (told["capability"], told["ceiling"], told["chosen"]) == ("depth", "1000 wei/second", "alder")
     assert told["candidates"][0]["terms"]["price"] == "700 wei/second"
+
+
+async def test_it_explains_by_what_this_worker_has_seen(gateway: Gateway, admin_client: Browser) -> None:
+    """Calls in flight and averages are in memory alone; looking at them leaves them as they are."""
+    alder = await Offer.objects.aget()
+    board = gateway.runtime.board
+    seat = board.seat(alder.pk, 2)
+    for _ in range(5):
+        board.observe(alder.pk, Outcome(OutcomeClass.OK, status=200, latency=0.5), now=time.time())
+    [told] = (await in_thread(admin_client.get, EXPLAIN)).json()["candidates"]
+    assert seat is not None
+    assert (told["terms"]["in_flight"], told["terms"]["against"]) == (1, ["slow"])
+    assert told["evidence"] == [
+        "slow for its profile: p95 of its warm answers about 500 ms, the target is 50 ms"
+    ]
+    assert board.live(alder.pk).seen is None
 
 
 def test_it_explains_for_a_tier(admin_client: Browser) -> None:

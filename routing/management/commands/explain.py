@@ -73,6 +73,7 @@ def in_words(decision: dict[str, Any]) -> list[str]:
             f"failure {terms['failure']:.1%}, adjusted price {terms['adjusted_wei']} wei, "
             f"{terms['in_flight']} of {terms['seats']} seats taken"
         )
+        lines += [f"     {sentence}" for sentence in each.get("evidence", ())]
     lines += [f"-  {each['orchestrator']}: {each['reason']} ({each['detail']})" for each in decision["refused"]]
     if any(decision["draws"]):
         lines.append("drawn with " + ", ".join(map(str, decision["draws"])))

@@ -7,7 +7,17 @@ from math import exp
 
 import pytest
 
-from orchestrators.core.latency import Latency, cold_threshold, expected, flags, heard, is_warm, observe
+from orchestrators.core.latency import (
+    Latency,
+    against_target,
+    cold_threshold,
+    evidence,
+    expected,
+    flags,
+    heard,
+    is_warm,
+    observe,
+)
 from orchestrators.core.outcome import Outcome, OutcomeClass
 
 
@@ -92,6 +102,29 @@ def test_a_p95_at_the_target_is_slow() -> None:
     assert "slow" not in flags(after([1.0] * 4), target=1.0)
     assert "slow" not in flags(after([0.9] * 20), target=1.0)
     assert "slow" in flags(after([0.6, 1.0] * 10), target=1.0)
+
+
+def test_each_flag_tells_what_it_rests_on() -> None:
+    """R32, R35, R42, R50: numbers that an operator can check."""
+    assert evidence(after([0.5] * 20), target=1.0) == {}
+    assert evidence(after([1.2] * 5), target=1.0) == {
+        "slow": "slow for its profile: p95 of its warm answers about 1,200 ms, the target is 1,000 ms"
+    }
+    assert "deviate by " in evidence(after([0.1, 0.9] * 10), target=5.0)["contention"]
+    assert evidence(after([0.3] * 10 + [6.0]), target=5.0)["eviction"].endswith("usual is 356 ms")
+    long_start = Latency(cold=10.1)
+    assert evidence(long_start, target=1.0) == {
+        "cold_over_10s": "its latest cold start took 10,100 ms, over 10,000 ms"
+    }
+
+
+def test_a_sample_request_is_slow_where_those_before_it_were() -> None:
+    """R32: by p95 of what the prober saw; one slow answer is none, and a failure stays what it is."""
+    ok, crash = Outcome(OutcomeClass.OK, latency=1.2), Outcome(OutcomeClass.CONTAINER_CRASH)
+    slow = against_target(ok, after([1.2] * 5), target=1.0)
+    assert (slow.cls, slow.detail[:21]) == (OutcomeClass.SLOW, "slow for its profile:")
+    assert against_target(ok, after([0.2] * 19 + [1.2]), target=1.0) is ok
+    assert against_target(crash, after([1.2] * 5), target=1.0) is crash
 
 
 def test_uneven_answers_with_the_same_mean_suggest_contention() -> None:

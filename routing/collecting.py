@@ -19,6 +19,10 @@ from routing.replay import ReplayMemory
 TOLD = ("content-type", "content-encoding", "content-disposition", "x-byocgw-attempts")
 
 
+def _nobody() -> None:
+    """To be told that the client has left."""
+
+
 class TooLarge(Exception):
     """To be kept; and nobody reads along."""
 
@@ -39,7 +43,7 @@ class Collected:
         limit: int,
         memory: ReplayMemory,
         is_read: bool,
-        left: Callable[[], None] = lambda: None,
+        left: Callable[[], None] = _nobody,
     ) -> None:
         self.status = status
         self.headers = headers
@@ -80,10 +84,11 @@ class Collected:
 
     def end(self, *, broken: bool = False) -> None:
         self._done, self._broken = True, broken
+        self._left = _nobody  # who is told knows of us in turn
         self._tell()
 
     def let_go(self) -> None:
-        """Of the memory that others may use: its row has it."""
+        """Of the memory that others may use: its row has it, or it is not kept."""
         self._memory.give(self._taken)
         self._taken = 0
 

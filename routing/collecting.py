@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import PartlyAnswered
@@ -15,8 +16,8 @@ from routing.delivery import Delivery, Ending, Opening
 from routing.opening import JUDGED
 from routing.replay import ReplayMemory
 
-# Of the answer's fields, those that a client gets with it (and with each repetition).
-TOLD = ("content-type", "content-encoding", "content-disposition", "x-byocgw-attempts")
+# Of the fields that go to the client, those that go with a repetition too.
+_LASTING = ("content-type", "content-encoding", "content-disposition", "x-byocgw-attempts")
 
 
 def _nobody() -> None:
@@ -30,13 +31,15 @@ class TooLarge(Exception):
 class Collected:
     """The pieces of one answer, and a `Reply` made of them.
 
-    `limit`: bytes of an answer that are kept; `memory`: of all that this worker keeps, from JUDGED on.
-    `is_read`: a client reads along, or is about to; `left` is called when it does not any more.
+    `told`: the fields for the client; `headers`: those of a reply. `limit`: bytes of an answer that are kept;
+    `memory`: of all that this worker keeps, from JUDGED on. `is_read`: a client reads along, or is about to;
+    `left` is called when it does not any more.
     """
 
     def __init__(
         self,
         status: int,
+        told: Mapping[str, str],
         headers: Mapping[str, str],
         *,
         length: int | None = None,
@@ -46,6 +49,7 @@ class Collected:
         left: Callable[[], None] = _nobody,
     ) -> None:
         self.status = status
+        self.told = told
         self.headers = headers
         self.length = length
         self.is_read = is_read
@@ -61,9 +65,17 @@ class Collected:
         return f"<Collected {self.size} bytes, {'kept' if self._kept else 'not kept'}>"
 
     @classmethod
+    def of(cls, delivery: Delivery, **settings: Any) -> Collected:
+        """What is about to be delivered."""
+        headers = {name: delivery.headers[name] for name in _LASTING if name in delivery.headers}
+        headers |= {"livepeer-balance": delivery.balance, "x-metadata": delivery.metadata}
+        return cls(delivery.status, delivery.headers, headers, length=delivery.length, **settings)
+
+    @classmethod
     def stored(cls, status: int, headers: Mapping[str, str], body: bytes) -> Collected:
-        """An answer that was kept, to be told again."""
-        answer = cls(status, headers, limit=len(body), memory=ReplayMemory(0), is_read=True)
+        """An answer that was kept, to be told again. `headers`: as they were of the first one."""
+        told = {name: value for name, value in headers.items() if name in _LASTING}
+        answer = cls(status, told, headers, limit=len(body), memory=ReplayMemory(0), is_read=True)
         answer._pieces, answer._done = [body], True
         return answer
 
@@ -120,8 +132,12 @@ class Collected:
             await self._moved.wait()
 
     async def aclose(self) -> None:
-        self.is_read = False
         self._left()
+        self.leave()
+
+    def leave(self) -> None:
+        """Nobody reads along any more."""
+        self.is_read = False
         self._tell()
 
     def delivery(self, patience: float) -> Delivery:
@@ -129,10 +145,7 @@ class Collected:
         opening = Opening(self, self.chunks())
         if self._done and not self._broken and self._kept:
             opening.pieces, opening.whole = self._pieces, True
-        headers = {name: self.headers[name] for name in TOLD if name in self.headers}
-        if opening.is_event_stream:
-            headers |= {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        return Delivery(opening, status=self.status, headers=headers, settle=_nothing, patience=patience)
+        return Delivery(opening, status=self.status, headers=self.told, settle=_nothing, patience=patience)
 
     def _has_room(self, size: int) -> bool:
         if self.size > self._limit:

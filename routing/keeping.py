@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from routing import kept
-from routing.collecting import TOLD, Collected, TooLarge
+from routing.collecting import Collected, TooLarge
 from routing.core.kept import INTERRUPTED, TOO_LARGE, UNDER_WAY, State, is_worth_keeping, on_result, state_after
 from routing.core.refusal import STATUS, Code, Refusal, problem, refusal_of
 from routing.database import DatabaseThread
@@ -61,6 +61,7 @@ class Run:
         self.answer: Collected | None = None
         self.refusal: Refusal | None = None
         self.accepted = False  # the client was told 202
+        self.is_read = not row.asynchronous  # a client waits to read along
         self.left = False  # no request waits for it
         self.begun = False  # the row says that it runs
         self.code_if_cancelled = "cancelled"
@@ -91,7 +92,7 @@ class Run:
         """What the client gets that waits. Once it is opened."""
         if self.refusal is not None:
             return self.refusal
-        if self.answer is None:
+        if self.answer is None or (self.ended.is_set() and self.row.state != State.DONE):
             return outcome_of(self.row)
         return self.answer.delivery(self.call.lane.policy.attempt_timeout)
 
@@ -148,7 +149,7 @@ class Keeper:
         if claimed is not row:
             return claimed
         run = self.runs[row.request_id] = Run(row, call)
-        run.task = asyncio.create_task(self._run(run, is_read=not asynchronous))
+        run.task = asyncio.create_task(self._run(run))
         return run
 
     async def _claim(self, row: KeptCall, now: datetime) -> KeptCall | Refusal:
@@ -174,13 +175,13 @@ class Keeper:
         self._undoing.add(task)
         task.add_done_callback(self._undoing.discard)
 
-    async def _run(self, run: Run, *, is_read: bool) -> None:
+    async def _run(self, run: Run) -> None:
         try:
             result = await self._service.infer(run.call)
             if isinstance(result, Refusal):
                 self._refused(run, result)
             else:
-                await self._collect(run, result, is_read)
+                await self._collect(run, result)
         except asyncio.CancelledError:
             run.row.code = run.code_if_cancelled
             run.row.state = State.CANCELLED if run.row.code == "cancelled" else State.FAILED
@@ -189,15 +190,12 @@ class Keeper:
             self._refused(run, FAILED)
         await self._settle(run)
 
-    async def _collect(self, run: Run, delivery: Delivery, is_read: bool) -> None:
-        headers = {name: delivery.headers[name] for name in TOLD if name in delivery.headers}
-        run.answer = answer = Collected(
-            delivery.status,
-            headers | {"livepeer-balance": delivery.balance, "x-metadata": delivery.metadata},
-            length=delivery.length,
+    async def _collect(self, run: Run, delivery: Delivery) -> None:
+        run.answer = answer = Collected.of(
+            delivery,
             limit=self._largest,
             memory=self._memory,
-            is_read=is_read,
+            is_read=run.is_read,
             left=partial(self.leave, run),
         )
         if delivery.whole is None:
@@ -259,6 +257,9 @@ class Keeper:
 
     def leave(self, run: Run) -> None:
         """No request waits for it any more: it counts for itself until it ends."""
+        run.is_read = False
+        if run.answer is not None:
+            run.answer.leave()
         if run.task is not None and not run.task.done() and not run.left:
             run.left = True
             self._busy(+1)

@@ -116,10 +116,12 @@ async def _in_background(view: DataPlaneView, run: Run, wish: Wish) -> Delivery 
         with suppress(TimeoutError):
             async with asyncio.timeout(wish.preference.wait):
                 await run.ended.wait()
+        if run.refusal is not None:
+            await run.ended.wait()  # by then its key is free again
     except asyncio.CancelledError:
         view.runtime.keeper.leave(run)
         raise
-    if run.ended.is_set() or run.refusal is not None:
+    if run.ended.is_set():
         return run.delivery()
     run.accepted = True
     view.runtime.keeper.leave(run)

@@ -231,8 +231,9 @@ async def test_a_result_too_large_to_keep_is_given_up(gateway: Gateway) -> None:
         job = (await ask(gateway, headers=LATER)).headers["location"]
         await settled("failed")
         found, result = await gateway.get(job), await gateway.get(f"{job}/result")
+        waited = await ask(gateway, headers={"prefer": "respond-async, wait=20"})
     assert (found.json()["code"], found.json()["result"]) == ("too_large", None)
-    assert told(result) == (410, "result_gone")
+    assert told(result) == told(waited) == (410, "result_gone")
 
 
 async def test_a_stop_waits_for_jobs_and_then_interrupts_them(gateway: Gateway) -> None:

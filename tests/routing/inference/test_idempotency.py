@@ -34,6 +34,7 @@ async def test_a_repetition_gets_the_answer_and_costs_nothing(gateway: Gateway) 
     assert first.content == again.content == plain.content
     for name in ("content-type", "x-request-id", "x-byocgw-attempts"):
         assert first.headers[name] == again.headers[name]
+    assert "server-timing" in first.headers
     assert "idempotent-replayed" not in first.headers
     assert again.headers["idempotent-replayed"] == "true"
     assert await in_thread(Job.objects.count) == 2
@@ -111,6 +112,25 @@ async def test_a_client_that_hung_up_finds_its_answer(gateway: Gateway) -> None:
         assert (again.status_code, again.json(), held.calls) == (200, {"depth": 3.5}, 1)
         assert again.headers["x-request-id"] == row.request_id
         assert gateway.runtime.in_flight == 0
+
+
+async def test_an_answer_too_large_that_nobody_waits_for_is_given_up(gateway: Gateway) -> None:
+    gateway.runtime.keeper._largest = 100_000
+    head = OK + b"content-type: image/png\r\ncontent-length: %d\r\n\r\n" % 1_000_000
+    async with Held(head + b"x" * 1_000_000) as held:
+        await held.offered(gateway)
+        first = asyncio.create_task(ask(gateway, headers=KEY))
+        await held.asked.wait()
+        first.cancel()
+        async with asyncio.timeout(10):
+            while not next(iter(gateway.runtime.keeper.runs.values())).left:
+                await asyncio.sleep(0.01)
+        held.go.set()
+        (row,) = await settled("failed")
+        again = await ask(gateway, headers=KEY)
+
+    assert (row.code, told(again)) == ("too_large", (410, "result_gone"))
+    assert gateway.runtime.in_flight == 0
 
 
 async def test_on_the_stock_route_a_repetition_has_its_fields_too(gateway: Gateway) -> None:

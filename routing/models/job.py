@@ -55,6 +55,8 @@ class Job(models.Model):
                 fields=["orchestrator", "-at", "client", "capability", "code"], name="job_of_orchestrator"
             ),
             models.Index(fields=["code", "-at", "client", "capability", "orchestrator"], name="job_of_code"),
+            # The pair that is asked for most; where each client has capabilities of its own they never meet.
+            models.Index(fields=["client", "capability", "-at"], name="job_of_client_capability"),
         ]
 
     def __str__(self) -> str:

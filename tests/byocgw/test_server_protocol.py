@@ -312,10 +312,11 @@ async def test_it_closes_idle_connections_a_moment_after_draining_began(impatien
     client = await impatient.connect()
     await client.send(GET)
     await client.answer()
+    (connection,) = impatient.server.server_state.connections
     began = drain(impatient)
+    assert not connection.transport.is_closing()  # how much later depends on how busy the loop is
     assert await client.rest() == b""
-    # not at once, and not only at the end of the keep-alive time (5 s)
-    assert 0.9 * Impatient.LINGER <= time.monotonic() - began < 4
+    assert time.monotonic() - began < 4  # not only at the end of the keep-alive time (5 s)
 
 
 async def test_it_describes_itself(edge: Edge) -> None:

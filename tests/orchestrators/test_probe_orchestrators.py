@@ -139,9 +139,11 @@ async def test_it_shows_progress_on_a_terminal_only(monkeypatch: pytest.MonkeyPa
 
 ROOT = Path(settings.BASE_DIR)
 SCENE = """
+from orchestrators.models import OfferHealth
 from tests.orchestrators.scenes import offer, orchestrator
 alder = orchestrator("alder", {uri!r})
-offer(alder, "depth"), offer(alder, "echo")
+for each in (offer(alder, "depth"), offer(alder, "echo")):
+    OfferHealth.objects.create(offer=each)
 """
 
 
@@ -165,7 +167,7 @@ def environment(alder_process: SimulatorProcess, tmp_path_factory: pytest.TempPa
 @pytest.mark.parametrize(
     ("number", "output", "said"),
     [
-        (signal.SIGTERM, ["--json"], '"capability": "depth", "before": "unknown", "after": "healthy"'),
+        (signal.SIGTERM, ["--json"], '"capability": "depth", "before": "down", "after": "healthy"'),
         (signal.SIGINT, [], "alder  depth  down  healthy"),
     ],
 )

@@ -22,6 +22,21 @@ from tests.support.gateway import Gateway
 SHIPPING = ("0002_shipped_profiles_and_capabilities", "0004_shipped_signatures")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL only what touches the database: the rest would prove the same once more."""
+    if connection.vendor != "sqlite":
+        config.hook.pytest_deselected(items=[item for item in items if not _touches_database(item)])
+        items[:] = filter(_touches_database, items)
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    """Ours, or one that the test's own processes are given."""
+    names = set(getattr(item, "fixturenames", ()))
+    return item.get_closest_marker("django_db") is not None or bool(
+        names & {"db", "transactional_db", "database"}
+    )
+
+
 def pytest_unconfigure() -> None:
     """Django removes the test database, but not what SQLite keeps beside it while a thread has it open."""
     for left in django_settings.LOCAL_DIR.glob(f"test-{os.getpid()}.*"):

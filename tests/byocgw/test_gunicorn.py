@@ -199,7 +199,9 @@ async def test_it_restarts_without_losing_a_call(home: Path) -> None:
         await asyncio.sleep(0.3)
         server.send(signal.SIGHUP)
         async with asyncio.timeout(PATIENCE):
-            while not (list(home.glob("stopped.*")) and len(seen) == 2) and not any(each.done() for each in clients):
+            while not (list(home.glob("stopped.*")) and len(seen) == 2) and not any(
+                each.done() for each in clients
+            ):
                 await asyncio.sleep(0.05)
         done.set()
         await asyncio.gather(*clients)

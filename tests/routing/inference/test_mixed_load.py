@@ -52,7 +52,7 @@ POLICY = {
     "cold_grace": 0,
     "value_of_second": 0,
 }
-# Seconds for an attempt: a busy machine must not make a sound orchestrator time out. Whoever hangs takes all of it.
+# Seconds for an attempt: a busy machine must not make a sound orchestrator time out; who hangs takes all of it.
 PATIENT, WAITING = 15.0, 1.5
 CAPABILITIES: list[dict[str, Any]] = [
     {

@@ -13,6 +13,7 @@ from orchestrators.simulator import SimulatorProcess
 from tests.support.served import Served
 
 ENDPOINTS = 5
+SEATS = 256  # of each, half of them for each worker: three have more than the load has calls under way
 HERE = Path(__file__).parent
 
 
@@ -33,16 +34,16 @@ DEPTH = {
     "slug": "depth",
     "profile": "per-frame",
     "price_ceiling": "none",
-    "max_in_flight": 64,
+    "max_in_flight": SEATS,
     "response": {"content_types": ["application/json"], "schema": {"type": "object", "required": ["depth"]}},
 }
-STREAM = {"slug": "text-reversal", "profile": "warm", "price_ceiling": "none", "max_in_flight": 64}
+STREAM = {"slug": "text-reversal", "profile": "warm", "price_ceiling": "none", "max_in_flight": SEATS}
 
 
 def fleet_arguments() -> list[str]:
     arguments = ["--name", "alder", "--no-leaks", "--keep-jobs", "1", "--endpoints", str(ENDPOINTS)]
     for slug in (DEPTH["slug"], STREAM["slug"]):
-        arguments += ["--capability", f"{slug}:price=10,capacity=128,latency=0.02"]
+        arguments += ["--capability", f"{slug}:price=10,capacity={SEATS},latency=0.02"]
     return arguments
 
 

@@ -20,6 +20,10 @@ import httpx
 from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
+JUST_PROBED = """
+    UPDATE orchestrators_offerhealth SET probed_at = at, last_outcome_at = at, last_success_at = at
+    FROM (SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') AS at)
+"""
 
 
 class Served:
@@ -66,9 +70,13 @@ class Served:
         self.key = self.manage("create_api_key", "acme", "--quiet").strip()
 
     def copy(self, folder: Path, **environment: str) -> Served:
-        """As this one was prepared, on a copy of its database; it has to be started."""
+        """As this one was prepared, on a copy of its database, as if it had been probed just now: nobody's health
+        is stale. It has to be started."""
         copied = Served(folder, self.document, **self.given | environment)
         shutil.copyfile(self.database, copied.database)
+        with sqlite3.connect(copied.database) as rows:
+            rows.execute(JUST_PROBED)
+        rows.close()
         copied.key = self.key
         return copied
 

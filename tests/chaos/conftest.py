@@ -35,6 +35,7 @@ DEPTH = {
     "profile": "per-frame",
     "price_ceiling": "none",
     "max_in_flight": SEATS,
+    "cold_grace": 0,  # its model is always loaded, however slow a busy machine makes it look
     "response": {"content_types": ["application/json"], "schema": {"type": "object", "required": ["depth"]}},
 }
 STREAM = {"slug": "text-reversal", "profile": "warm", "price_ceiling": "none", "max_in_flight": SEATS}

@@ -70,8 +70,8 @@ class Served:
         self.key = self.manage("create_api_key", "acme", "--quiet").strip()
 
     def copy(self, folder: Path, **environment: str) -> Served:
-        """As this one was prepared, on a copy of its database, as if it had been probed just now: nobody's health
-        is stale. It has to be started."""
+        """As this one was prepared, on a copy of its database, as if probed just now: nobody's health is stale.
+        It has to be started."""
         copied = Served(folder, self.document, **self.given | environment)
         shutil.copyfile(self.database, copied.database)
         with sqlite3.connect(copied.database) as rows:

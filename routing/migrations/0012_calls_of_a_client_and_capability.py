@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0009_pipelines'),
+        ('routing', '0011_kept_calls'),
     ]
 
     operations = [

@@ -15,6 +15,7 @@ import re
 import secrets
 import socket
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -36,6 +37,14 @@ def read(name: str, default: str = "") -> str:
     """The text of a variable; an empty one counts as not set, as gunicorn.py takes it too."""
     text: str = env.str(name, default="")
     return text.strip() or default
+
+
+def one_of(name: str, *words: str) -> str:
+    """One of these words; the first is the default."""
+    word = read(name, words[0]).lower()
+    if word not in words:
+        raise ImproperlyConfigured(f"{name}: {word!r} is none of {', '.join(words)}.")
+    return word
 
 
 def listed(name: str, default: str = "") -> list[str]:
@@ -189,7 +198,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BYOCGW_HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BYOCGW_HTTPS else None
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^discovery/"]  # neighbours come without TLS
 X_FRAME_OPTIONS = "DENY"
-SESSION_COOKIE_AGE = 12 * 3600  # a shift
+SESSION_COOKIE_AGE = whole("BYOCGW_SESSION_HOURS", 12, 1) * 3600  # a shift
 SESSION_COOKIE_NAME = "__Host-session" if BYOCGW_HTTPS else "session"  # __Host-: no other host may set it
 CSRF_COOKIE_NAME = "__Host-csrf" if BYOCGW_HTTPS else "csrf"
 CSRF_COOKIE_HTTPONLY = True  # forms carry the token; no script of ours reads the cookie
@@ -200,6 +209,20 @@ SECURE_CSP = {
     "frame-ancestors": ["'none'"],
     "object-src": ["'none'"],
 }
+
+# Who guesses is held up by name and address together: else anybody could lock out anybody.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = whole("BYOCGW_LOGIN_ATTEMPTS", 5, 1)
+AXES_COOLOFF_TIME = timedelta(seconds=whole("BYOCGW_LOGIN_PAUSE", 900, 1))
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "byocgw.console.people.caller"
+AXES_LOCKOUT_TEMPLATE = "admin/locked.html"
+AXES_DISABLE_ACCESS_LOG = True  # a row for each log-in, for ever
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+BYOCGW_SECOND_FACTOR = one_of("BYOCGW_SECOND_FACTOR", "optional", "required")
+OTP_TOTP_ISSUER = "byocgw"
 
 # --- the data plane ------------------------------------------------------------------------------
 
@@ -245,6 +268,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "rest_framework",
     "orchestrators",
     "routing",
@@ -258,8 +285,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "byocgw.console.second_factor.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 TEMPLATES = [
     {
@@ -280,9 +310,17 @@ ROOT_URLCONF = "byocgw.urls"
 ASGI_APPLICATION = "byocgw.asgi.application"
 DATABASES = {"default": database(read("DATABASE_URL", f"sqlite:///{LOCAL_DIR / 'byocgw.sqlite3'}"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # refuses who is locked out, before the password is looked at
+    "django.contrib.auth.backends.ModelBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in (
+        ("UserAttributeSimilarityValidator", {}),
+        ("MinimumLengthValidator", {"min_length": 12}),
+        ("CommonPasswordValidator", {}),
+    )
 ]
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -7,17 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from axes.utils import reset as axes_reset
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from byocgw.console.second_factor import take_away
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
     StockUserAdmin = UserAdmin[User]
 else:
     ModelAdmin, StockUserAdmin = object, UserAdmin
+
+
+def caller(request: HttpRequest) -> str | None:
+    """Whose address failed log-ins are counted for: the server has made it that of the proxy's client."""
+    return request.META.get("REMOTE_ADDR") or None
 
 
 def held(user: Any) -> QuerySet[Permission]:
@@ -68,6 +79,25 @@ admin.site.unregister([User, Group])
 class PeopleAdmin(WithinOwnRights, StockUserAdmin):
     list_display = ("username", "first_name", "last_name", "role", "is_active", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
+
+    actions = ("let_in_again", "take_away_second_factor")
+
+    @admin.action(
+        description=_("Let them log in again, after too many wrong passwords"), permissions=["change"]
+    )
+    def let_in_again(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        number = sum(axes_reset(username=user.get_username()) for user in queryset)
+        self.message_user(request, gettext("%(n)s failed log-ins are forgotten.") % {"n": number})
+
+    @admin.action(description=_("Take away the second factor"), permissions=["change"])
+    def take_away_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """For who has lost the app and the recovery codes."""
+        for user in queryset:
+            if not self.may_touch(request, user):
+                raise PermissionDenied
+            take_away(user)
+            self.log_change(request, user, "second factor taken away")
+        self.message_user(request, gettext("Done; at the next log-in they can set up a new one."))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people: QuerySet[User] = super().get_queryset(request)

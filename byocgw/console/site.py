@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from byocgw.console.navigation import NEEDED, navigation
 from byocgw.console.search import search
+from byocgw.console.second_factor import second_factor_page, verify_page
 from routing.dashboard import dashboard
 from routing.pages.prices import prices
 from routing.pages.spend import spend, spend_csv
@@ -39,6 +41,8 @@ class ConsoleSite(AdminSite):
     def get_urls(self) -> list[URLResolver | URLPattern]:
         own = [
             path("dashboard/", self.admin_view(self.dashboard), name="dashboard"),
+            path("verify/", self.admin_view(partial(verify_page, self)), name="verify"),
+            path("second-factor/", self.admin_view(partial(second_factor_page, self)), name="second_factor"),
             path("search/", self.admin_view(self.search), name="search"),
             path("spend/", self.admin_view(self.page(spend)), name="spend"),
             path("spend/<slug:of>.csv", self.admin_view(self.page(spend_csv)), name="spend_csv"),

@@ -129,10 +129,26 @@ def secret_key(bind: str) -> str:
             f"SECRET_KEY: required when BIND ({bind}) is not a loopback address. "
             "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(64))'"
         )
-    file = LOCAL_DIR / "secret_key"
+    return kept_key("secret_key")
+
+
+def field_keys(bind: str) -> list[str]:
+    """From the environment; on a loopback address one is made, as SECRET_KEY is; elsewhere it may be none."""
+    given = listed("BYOCGW_FIELD_KEYS")
+    if any(len(key) < 32 for key in given):
+        raise ImproperlyConfigured(
+            "BYOCGW_FIELD_KEYS: a key is shorter than 32 characters. "
+            "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(64))'"
+        )
+    return given or ([kept_key("field_key")] if loopback(bind) else [])
+
+
+def kept_key(name: str) -> str:
+    """Made once, and kept in `.local/`."""
+    file = LOCAL_DIR / name
     if not file.exists():
         LOCAL_DIR.mkdir(parents=True, exist_ok=True)
-        made = file.with_name(f"secret_key.{secrets.token_hex(4)}")
+        made = file.with_name(f"{name}.{secrets.token_hex(4)}")
         made.touch(mode=0o600)
         made.write_text(secrets.token_urlsafe(64))
         # link, not rename: of two processes starting together the first wins and both read its key
@@ -221,6 +237,7 @@ AXES_LOCKOUT_TEMPLATE = "admin/locked.html"
 AXES_DISABLE_ACCESS_LOG = True  # a row for each log-in, for ever
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+BYOCGW_FIELD_KEYS = field_keys(BIND)  # the first seals, each of them opens
 BYOCGW_SECOND_FACTOR = one_of("BYOCGW_SECOND_FACTOR", "optional", "required")
 OTP_TOTP_ISSUER = "byocgw"
 

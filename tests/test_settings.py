@@ -85,6 +85,9 @@ def test_a_wrong_value_stops_the_start_and_is_named(name: str) -> None:
         ("WEB_CONCURRENCY", "1.5"),
         ("BYOCGW_ALLOWED_NETWORKS", "10.0.0.1/8"),
         ("BYOCGW_ALLOWED_NETWORKS", "all"),
+        ("BYOCGW_FIELD_KEYS", "short"),
+        ("BYOCGW_SECOND_FACTOR", "sometimes"),
+        ("BYOCGW_LOGIN_ATTEMPTS", "0"),
     ],
 )
 def test_a_value_that_only_looks_right_is_named_too(name: str, value: str) -> None:

@@ -16,6 +16,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from byocgw.console.second_factor import take_away
 
@@ -72,7 +74,8 @@ class WithinOwnRights(ModelAdmin):
         return made
 
 
-admin.site.unregister([User, Group])
+# The stock pages of devices show their secrets; a person's own are at /admin/second-factor/.
+admin.site.unregister([User, Group, TOTPDevice, StaticDevice])
 
 
 @admin.register(User)

@@ -45,7 +45,7 @@ class DiscoverySourceAdmin(PolicyAdmin):
     change_list_template = "admin/orchestrators/discoverysource/change_list.html"
     fieldsets = (
         (None, {"fields": ("name", "enabled", "format")}),
-        ("Where the list is", {"fields": ("url", "verify_tls", "text", "interval")}),
+        ("Where the list is", {"fields": ("url", "verify_tls", "headers", "text", "interval")}),
         ("What becomes of it", {"fields": ("trusted", "names", "exclude")}),
     )
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from orchestrators.core.discovery import LARGEST, Format
 from orchestrators.models import DiscoverySource
+from orchestrators.models.secret import NoKey
 from orchestrators.upstream.base import Target, UpstreamError
 from orchestrators.upstream.transport import Answer, Limits, Pool
 
@@ -51,7 +52,7 @@ async def _fetch(pool: Pool, seats: asyncio.Semaphore, source: DiscoverySource, 
     try:
         async with seats:
             return await _ask(pool, source, limits)
-    except (UpstreamError, Refused, ValueError) as exc:
+    except (UpstreamError, Refused, ValueError, NoKey) as exc:
         return str(exc)
 
 
@@ -60,9 +61,9 @@ async def _ask(pool: Pool, source: DiscoverySource, limits: Limits) -> bytes:
     tls = "verify" if source.verify_tls else "insecure"
     origin = pool.origin(Target(f"{parts.scheme}://{parts.netloc}", "", "", tls=tls))
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    method, fields, body = b"GET", _FIELDS, b""
+    method, fields, body = b"GET", [*_FIELDS, *source.header_fields()], b""
     if source.format == Format.SUBGRAPH:
-        method, fields, body = b"POST", [*_FIELDS, (b"content-type", b"application/json")], _QUERY
+        method, fields, body = b"POST", [*fields, (b"content-type", b"application/json")], _QUERY
     within = min(HEAD_WITHIN, limits.total)
     answer = await origin.send(method, path.encode(), fields, body, timeout=within, total=limits.total)
     try:

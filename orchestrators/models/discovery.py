@@ -4,6 +4,7 @@ how that went, and the last good word of each source on each endpoint (R69).
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from math import inf
 from typing import Any
@@ -18,6 +19,7 @@ from orchestrators.core.discovery.entry import MOST_NAMES
 from orchestrators.core.discovery.merging import Claim, key_of
 from orchestrators.core.slug import check_slug
 from orchestrators.models.fields import validate_allowed
+from orchestrators.models.secret import NoKey, SecretField
 
 LONGEST_TEXT = 256 * 1024  # bytes; every change set keeps a copy
 
@@ -50,6 +52,9 @@ class DiscoverySource(models.Model):
         "verify TLS",
         default=True,
         help_text="Off for an orchestrator's own list behind a self-signed certificate.",
+    )
+    headers = SecretField(
+        help_text="Sent with the question, one name: value a line, such as Authorization: Bearer ..."
     )
     text = models.TextField(blank=True, help_text="The list itself, instead of a URL.")
     trusted = models.BooleanField(
@@ -84,12 +89,13 @@ class DiscoverySource(models.Model):
         for field, check in (
             *(("url", self._check_url), ("text", self._check_text)),
             *(("names", self._check_names), ("exclude", self._check_exclude)),
+            ("headers", self.header_fields),
         ):
             try:
                 check()
             except ValidationError as exc:
                 errors[field] = " ".join(exc.messages)
-            except ValueError as exc:
+            except (ValueError, NoKey) as exc:
                 errors[field] = str(exc)
         if errors:
             raise ValidationError(errors)
@@ -122,11 +128,27 @@ class DiscoverySource(models.Model):
         if not isinstance(self.exclude, list) or not all(isinstance(each, str) for each in self.exclude):
             raise ValueError('Must be a list of texts: ["0x...", "o9.example", "https://o8.example:8935"].')
 
+    def header_fields(self) -> list[tuple[bytes, bytes]]:
+        """As the transport takes them. Raises ValueError for what is no header, NoKey."""
+        return [_header(line) for line in self.headers.reveal().splitlines() if line.strip()]
+
     def leaves_out(self, entry: Entry) -> bool:
         """`-orchBlocklist` knows ETH addresses alone; here a host or a whole address will do as well."""
         scheme, host, port = key_of(entry.service_uri)
         named = {text.lower().rstrip("/") for text in self.exclude}
         return bool(named & {entry.service_uri, f"{scheme}://{host}:{port}", host, entry.eth_address or host})
+
+
+_NOT_TO_SET = {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept"}
+
+
+def _header(line: str) -> tuple[bytes, bytes]:
+    name, colon, value = (part.strip() for part in line.partition(":"))
+    if not colon or not re.fullmatch(r"[A-Za-z0-9-]+", name) or not (value.isascii() and value.isprintable()):
+        raise ValueError("One of them is no header; write one name: value a line.")  # never the value itself
+    if name.lower() in _NOT_TO_SET:
+        raise ValueError(f"{name} is said by the gateway itself.")
+    return name.lower().encode(), value.encode()
 
 
 class DiscoveryRun(models.Model):

@@ -1,8 +1,8 @@
 """What may stand in each section: the fields of its model, by their names, and a few keys of its own.
 
 The models decide: a field added there is at once part of the document, with its default, its type and
-its validation. What a person writes for a field, and how it is stored, differs for two kinds only: a
-relation is the other's name, a price is its text.
+its validation; secrets alone are left out. What a person writes for a field, and how it is stored,
+differs for two kinds only: a relation is the other's name, a price is its text.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from orchestrators.models import (
     RoutingProfile,
 )
 from orchestrators.models.fields import AmountField, PriceField
+from orchestrators.models.secret import SecretField
 from routing.models import Client, Pipeline, Rate, Tier
 
 NO_CEILING = "none"
@@ -55,7 +56,7 @@ class Section:
         return [
             each
             for each in (*meta.local_concrete_fields, *meta.local_many_to_many)
-            if not each.primary_key and each.name not in self.left_out
+            if not (each.primary_key or each.name in self.left_out or isinstance(each, SecretField))
         ]
 
     @property

@@ -8,6 +8,8 @@ from django.contrib.messages import get_messages
 from django.forms import BaseForm
 from django.test import Client
 
+from orchestrators.models.secret import Secret
+
 
 def shown(client: Client, url: str) -> dict[str, Any]:
     """Every field of the page's form and of its inlines, by name, with the value it shows."""
@@ -53,6 +55,6 @@ def _values(form: BaseForm) -> dict[str, Any]:
     values = {}
     for field in form:
         value = field.value()
-        if value is not None and value is not False:
+        if value is not None and value is not False and not isinstance(value, Secret):
             values[field.html_name] = "on" if value is True else value
     return values

@@ -21,6 +21,7 @@ class ListServer:
     say: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    headers: list[bytes] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
     def drip(self, write: Say) -> None:
@@ -52,7 +53,9 @@ def listing() -> Iterator[ListServer]:
         def handle(self) -> None:
             line = self.rfile.readline().decode().strip()
             length = 0
-            while (header := self.rfile.readline().strip().lower()) != b"":
+            while (plain := self.rfile.readline().strip()) != b"":
+                server.headers.append(plain)
+                header = plain.lower()
                 if header.startswith(b"content-length:"):
                     length = int(header.split(b":")[1])
             server.asked.append(line)

@@ -190,6 +190,12 @@ def database(url: str) -> dict[str, Any]:
     return found
 
 
+def version() -> str:
+    """Of the code: the topmost of CHANGELOG.md."""
+    found = re.search(r"^## (\S+)", (BASE_DIR / "CHANGELOG.md").read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
 def address(name: str) -> str:
     text = read(name, "0x" + "0" * 40)
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
@@ -199,6 +205,7 @@ def address(name: str) -> str:
 
 # --- what is served, and where -------------------------------------------------------------------
 
+VERSION = version()
 BIND = read("BIND", "127.0.0.1:8000")
 DEBUG = flag("DEBUG")
 SECRET_KEY = secret_key(BIND)

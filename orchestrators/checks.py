@@ -10,7 +10,7 @@ from django.db import Error as DatabaseError
 from orchestrators.changes import missing_triggers
 
 
-@register
+@register("byocgw")
 def triggers_are_there(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A gateway would not notice what these tell. Says nothing while there is no database to ask."""
     try:

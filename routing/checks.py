@@ -32,3 +32,16 @@ def orchestrators_stay_hidden(app_configs: Any, **kwargs: Any) -> list[CheckMess
             id="byocgw.W102",
         )
     ]
+
+
+@register(Tags.security, deploy=True)
+def secrets_can_be_kept(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.BYOCGW_FIELD_KEYS:
+        return []
+    return [
+        Warning(
+            "No secret can be stored: headers of discovery sources, webhooks of alerts.",
+            hint="Set BYOCGW_FIELD_KEYS to a long random text.",
+            id="byocgw.W103",
+        )
+    ]

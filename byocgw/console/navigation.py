@@ -66,6 +66,7 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
             ("orchestrators.Trial", _("Trials"), "trial"),
             ("routing.UsageHour", _("Usage"), "usage"),
             ("orchestrators.ConfigRevision", _("Changes"), "history"),
+            ("admin:system", _("System"), "system"),
         ),
     ),
     (
@@ -84,6 +85,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "admin:index": (),
     "admin:spend": ("routing.view_usagehour",),
     "admin:spend_csv": ("routing.view_usagehour",),
+    "admin:system": ("orchestrators.view_revision", "routing.view_chore"),
     "admin:prices": ("orchestrators.view_offer", "routing.view_priceceiling"),
 }
 BADGES: dict[str, Callable[[], int]] = {"orchestrators.Offer": troubled}

@@ -20,6 +20,7 @@ from byocgw.console.second_factor import second_factor_page, verify_page
 from routing.dashboard import dashboard
 from routing.pages.prices import prices
 from routing.pages.spend import spend, spend_csv
+from routing.pages.system import system
 
 Page = Callable[..., HttpResponse]
 
@@ -46,6 +47,7 @@ class ConsoleSite(AdminSite):
             path("search/", self.admin_view(self.search), name="search"),
             path("spend/", self.admin_view(self.page(spend)), name="spend"),
             path("spend/<slug:of>.csv", self.admin_view(self.page(spend_csv)), name="spend_csv"),
+            path("system/", self.admin_view(self.page(system)), name="system"),
             path("prices/", self.admin_view(self.page(prices)), name="prices"),
         ]
         return [*own, *super().get_urls()]

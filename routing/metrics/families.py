@@ -102,6 +102,7 @@ _ALL = (
     ),
     Family("byocgw_probe_age_seconds", G, (), "Since any offer was last probed.", OWN),
     Family("byocgw_check", G, ("check",), "A check of /readyz: 1 ok, 0.5 degraded, 0 not ready.", MIN),
+    Family("byocgw_build_info", G, ("version",), "1, with the version of the code.", MAX),
     Family("byocgw_workers", G, (), "Workers that serve."),
     Family("byocgw_offers", G, ("capability", "state"), "Offers that may get traffic, by state.", OWN),
     Family(

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 
+from django.conf import settings
 from prometheus_client import ProcessCollector
 
 from orchestrators.core import health as healths
@@ -27,6 +28,7 @@ def of_worker(runtime: Runtime, now: float, wall: float) -> Iterator[Sample]:
     """What each worker has of its own. `now`: monotonic seconds; `wall`: since the epoch."""
     journal = runtime.journal
     yield "byocgw_workers", (), 1
+    yield "byocgw_build_info", (settings.VERSION,), 1
     yield "byocgw_admission_rejected_total", (), runtime.turned_away
     yield "byocgw_requests_in_flight", (), runtime.in_flight
     yield "byocgw_kept_in_flight", (), len(runtime.keeper.runs)

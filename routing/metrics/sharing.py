@@ -86,6 +86,14 @@ def of_others(wall: float) -> list[list[Sample]]:
     ]
 
 
+def workers(wall: float) -> dict[str, Snapshot]:
+    """By file name `<pid>-<random>`, what each worker of this machine left last; the asked one's too."""
+    paths = _folder.glob("*-*.json") if _folder is not None else ()
+    found = {path.stem: snapshot for path in paths if (snapshot := _read(path)) is not None}
+    gone = (_read(_folder / GONE) if _folder is not None else None) or Snapshot(0.0, [])
+    return {name: each for name, each in found.items() if f"{name}.json" not in gone.buried}
+
+
 def merged(workers: Iterable[Iterable[Sample]]) -> list[Sample]:
     """One value for each family and labels."""
     found: dict[tuple[str, tuple[str, ...]], Value] = {}

@@ -2,5 +2,6 @@
 
 spend       what was spent, by capability, orchestrator, client and day
 prices      ceilings against the offers' prices
+system      processes, chores, settings
 trace       the parts of one call's page
 """

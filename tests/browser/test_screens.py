@@ -27,6 +27,8 @@ SCREENS = (
     "/admin/orchestrators/healthsnapshot/",
     "/admin/orchestrators/configrevision/",
     "/admin/orchestrators/configrevision/3/change/",
+    "/admin/system/",
+    "/admin/second-factor/",
     "/admin/routing/job/",
     "/admin/routing/job/?code=failed",
     "/admin/spend/",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import httpx
 import pytest
@@ -92,6 +94,25 @@ async def test_a_key_that_cannot_be_read_is_refused(gateway: Gateway) -> None:
             assert told(answer) == (400, "bad_request"), key
             assert "Idempotency-Key must be" in answer.json()["detail"]
         assert held.calls == 0
+
+
+async def test_nothing_of_a_call_stays_in_memory(gateway: Gateway) -> None:
+    """Once its row has it, at once: not when the collector comes by."""
+    gc.disable()
+    try:
+        async with Held() as held:
+            await held.offered(gateway)
+            first = asyncio.create_task(ask(gateway, headers=KEY))
+            await held.asked.wait()
+            run = weakref.ref(next(iter(gateway.runtime.keeper.runs.values())))
+            held.go.set()
+            await first
+            await settled("done")
+            async with asyncio.timeout(10):
+                while run() is not None:
+                    await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_a_client_that_hung_up_finds_its_answer(gateway: Gateway) -> None:

@@ -53,6 +53,8 @@ _TONES: dict[str, Tone] = {
     "valid": "good",
     "revoked": "idle",
     "expired": "idle",
+    "expires soon": "warn",
+    "unused": "idle",
     # a class of candidates
     "second": "warn",
     "last_resort": "bad",

@@ -3,12 +3,13 @@
 prices      ceilings and the rate that shows them in dollars
 capability  a capability's page
 pipelines   paths of the stock AI gateway
-callers     who may call: tiers, clients, keys
+callers     who may call: tiers, clients, and how much of their limits they use
+keys        API keys: shown once, rotated, revoked
 jobs        what came of it: the log of calls, one call's trace, attempts, usage
 """
 
 from __future__ import annotations
 
-from routing.admin import callers, capability, jobs, pipelines, prices
+from routing.admin import callers, capability, jobs, keys, pipelines, prices
 
-__all__ = ["callers", "capability", "jobs", "pipelines", "prices"]
+__all__ = ["callers", "capability", "jobs", "keys", "pipelines", "prices"]

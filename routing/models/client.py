@@ -125,12 +125,23 @@ class ApiKey(models.Model):
         null=True, blank=True, editable=False, help_text="To the minute, as far as the gateways have told."
     )
 
+    SOON = timedelta(days=7)  # from here on the console warns that it expires
+    UNUSED = timedelta(days=90)
+
     class Meta:
         ordering = ["client", "-created_at"]
         verbose_name = "API key"
 
     def __str__(self) -> str:
         return f"{self.hint}… of {self.client}"
+
+    def standing(self, now: datetime) -> str:
+        """In a word: revoked, expired, expires soon, unused, valid."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is not None and self.expires_at <= now + self.SOON:
+            return "expired" if self.expires_at <= now else "expires soon"
+        return "unused" if (self.last_used or self.created_at) <= now - self.UNUSED else "valid"
 
     @staticmethod
     def digests_of(key: str) -> list[str]:

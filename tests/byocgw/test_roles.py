@@ -152,7 +152,8 @@ def test_a_policy_editor_edits_policy_and_issues_no_key(client: Client, fleet: O
 
 def test_a_key_manager_issues_keys_and_leaves_policy_alone(client: Client, fleet: Offer) -> None:
     manager = person(client, "Key manager")
-    submit(manager, reverse("admin:routing_apikey_add"), client=ApiClient.objects.get().pk, label="new")
+    fields = {"client": ApiClient.objects.get().pk, "label": "new", "scope": "all", "networks": ""}
+    assert manager.post(reverse("admin:routing_apikey_add"), fields).status_code == 200
     assert ApiKey.objects.filter(label="new").exists()
     capability = reverse("admin:orchestrators_capability_change", args=[fleet.capability_id])
     assert manager.post(capability, {"slug": "mallory", "_save": "Save"}).status_code == 403

@@ -17,7 +17,7 @@ from django.utils import timezone
 from orchestrators.core.price import Price
 from orchestrators.models import Capability, ConfigRevision, Offer, Orchestrator
 from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
-from tests.support.forms import act, shown, submit
+from tests.support.forms import shown, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -143,54 +143,121 @@ def test_it_warns_of_a_chain_whose_ceiling_is_below_its_parts(ada: Browser) -> N
 # --- who may call -----------------------------------------------------------------------------------
 
 
-def the_secret(said: list[str]) -> str:
-    (secret,) = re.findall(r"<code>(byoc_[\w-]+)</code>", " ".join(said))
+def issue(browser: Browser, client: Client, **fields: Any) -> tuple[ApiKey, str]:
+    """As the form of a new key does; the answer itself shows the secret."""
+    answer = browser.post(
+        page("apikey", add=True), {"client": client.pk, "scope": "all", "networks": ""} | fields
+    )
+    assert "no-store" in answer["cache-control"] and "messages" not in answer.cookies
+    return ApiKey.objects.latest("pk"), the_secret(answer)
+
+
+def the_secret(answer: Any) -> str:
+    (secret,) = re.findall(r"<code data-copy>(byoc_[\w-]+)</code>", answer.content.decode())
     return str(secret)
 
 
 def test_it_shows_a_new_key_once_and_keeps_only_its_digest(ada: Browser, acme: Client) -> None:
-    said = submit(ada, page("apikey", add=True), client=acme.pk, label="laptop")
-    secret = the_secret(said)
-    key = ApiKey.objects.get()
+    """Not even in a message, which would travel in a cookie."""
+    key, secret = issue(ada, acme, label="laptop")
     assert (key.digest, key.label, key.client) == (ApiKey.digests_of(secret)[0], "laptop", acme)
-    assert secret in ada.get(page("apikey")).content.decode(), "the page after saving"
     for again in (page("apikey"), page("apikey", key), page("client", acme), "/admin/"):
         assert secret not in ada.get(again).content.decode()
-    said = submit(ada, page("apikey", key), label="desktop")
+    submit(ada, page("apikey", key), label="desktop")
     key.refresh_from_db()
-    assert "byoc_" not in " ".join(said).replace(key.hint, "") and key.digest == ApiKey.digests_of(secret)[0]
+    assert key.label == "desktop" and key.digest == ApiKey.digests_of(secret)[0]
     assert secret not in "".join(ConfigRevision.objects.values_list("summary", flat=True))
 
 
-def test_it_makes_a_key_on_the_clients_own_page(ada: Browser, acme: Client) -> None:
-    submit(
-        ada, page("client", acme), **{"keys-TOTAL_FORMS": "1", "keys-0-label": "first", "keys-0-scope": "all"}
+def test_a_clients_page_leads_to_its_keys_and_tells_what_it_uses(ada: Browser, acme: Client) -> None:
+    tier = Tier.objects.create(
+        slug="pro", requests_per_minute=60, max_in_flight=5, daily_budget=1000, monthly_budget=10**6
     )
-    said = submit(
-        ada, page("client", acme), **{"keys-TOTAL_FORMS": "2", "keys-1-label": "second", "keys-1-scope": "all"}
-    )
-    first, second = ApiKey.objects.order_by("pk")
-    assert second.digest == ApiKey.digests_of(the_secret(said))[0] != first.digest
-    assert (first.label, second.label) == ("first", "second")
+    acme.tier = tier
+    acme.save()
+    key, _secret = issue(ada, acme, label="laptop")
+    job(0), job(1), job(120)
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    UsageHour.objects.create(hour=hour, client="acme", capability="depth", requests=40, failures=2, wei=250)
+    UsageHour.objects.create(hour=hour, client="globex", capability="depth", requests=7, wei=5)
+    with CaptureQueriesContext(connection) as queries:
+        answer = ada.get(page("client", acme))
+    assert len(queries) <= 15, [each["sql"][:120] for each in queries]
+    told = {each.title: (each.now, each.limit) for each in answer.context["used"]["limits"]}
+    assert told == {
+        "Calls in the last minute": ("2", "60"),
+        "In flight": ("0", "5"),
+        "Spent today (UTC)": ("250 wei", "1,000 wei"),
+        "Spent this month": ("250 wei", "0.001 gwei"),
+    }
+    assert (answer.context["used"]["requests"], answer.context["used"]["failures"]) == (40, 2)
+    text = answer.content.decode()
+    for way in (f"{page('apikey')}rotate/?ids={key.pk}", f"{page('apikey')}revoke/?ids={key.pk}"):
+        assert way in text and ada.get(way).status_code == 200
+    assert f"{page('apikey', add=True)}?client={acme.pk}" in text
+    assert "250 wei" in ada.get(page("client")).content.decode()
 
 
-def test_it_revokes_keys(ada: Browser, acme: Client) -> None:
-    submit(ada, page("apikey", add=True), client=acme.pk)
-    key = ApiKey.objects.get()
-    assert act(ada, page("apikey"), "revoke", key) == ["1 keys revoked: refused within a second."]
+def test_revoking_says_what_it_will_do_and_does_it_by_post_alone(ada: Browser, acme: Client) -> None:
+    key, _secret = issue(ada, acme)
+    answer = ada.post(page("apikey"), {"action": "revoke", "index": "0", "_selected_action": [str(key.pk)]})
+    assert answer.url == f"{page('apikey')}revoke/?ids={key.pk}"
+    ApiKey.objects.update(last_used=timezone.now())
+    asked = ada.get(answer.url).content.decode()
+    assert "acme has no other key that works" in asked and "1 of them was used in the last hour" in asked
     key.refresh_from_db()
-    assert key.revoked_at is not None
-    assert "revoked" in ada.get(page("apikey")).content.decode()
-    assert act(ada, page("apikey"), "revoke", key) == ["0 keys revoked: refused within a second."]
-    assert [row.why for row in ConfigRevision.objects.all()] == [
-        "admin: revoke (API key)",
-        "admin: add (API key)",
-    ]
+    assert key.revoked_at is None
+    assert ada.post(answer.url, {"reason": "leaked"}).status_code == 302
+    key.refresh_from_db()
+    assert key.revoked_at is not None and key.standing(timezone.now()) == "revoked"
+    assert ConfigRevision.objects.first().why == "admin: revoke (API key): leaked"
+    assert "there is nothing to do" in ada.get(answer.url).content.decode()
+
+
+@pytest.mark.parametrize("overlap", [0, 3600])
+def test_rotating_makes_a_successor_and_lets_the_old_key_live_on(
+    ada: Browser, acme: Client, overlap: int
+) -> None:
+    old, _secret = issue(ada, acme, label="laptop", scope="read")
+    way = f"{page('apikey')}rotate/?ids={old.pk}"
+    assert "A successor is made" in ada.get(way).content.decode() and ApiKey.objects.count() == 1
+    assert ada.post(way, {"overlap": "5"}).status_code == 200 and ApiKey.objects.count() == 1, "no such choice"
+    answer = ada.post(way, {"overlap": str(overlap)})
+    new = ApiKey.objects.latest("pk")
+    assert "no-store" in answer["cache-control"]
+    assert (new.digest, new.label, new.scope) == (ApiKey.digests_of(the_secret(answer))[0], "laptop", "read")
+    old.refresh_from_db()
+    left = old.expires_at - timezone.now()
+    assert timedelta(seconds=overlap - 60) < left <= timedelta(seconds=overlap)
+    assert (old.revoked_at is not None) == (overlap == 0)
+
+
+def test_keys_are_found_by_how_they_stand(ada: Browser, acme: Client) -> None:
+    now = timezone.now()
+    for label, fields in {
+        "fresh": {},
+        "leaving": {"expires_at": now + timedelta(days=2)},
+        "left": {"expires_at": now - timedelta(days=2)},
+        "gone": {"revoked_at": now},
+        "idle": {"created_at": now - timedelta(days=200)},
+    }.items():
+        key, _secret = ApiKey.issue(acme, now=now, label=label)
+        for name, value in fields.items():
+            setattr(key, name, value)
+        key.save()
+    words = {key.label: key.standing(now) for key in ApiKey.objects.all()}
+    assert words == {
+        "fresh": "valid", "leaving": "expires soon", "left": "expired", "gone": "revoked", "idle": "unused",
+    }  # fmt: skip
+    for chosen, labels in (
+        ("valid", {"fresh", "leaving", "idle"}), ("soon", {"leaving"}), ("over", {"left", "gone"})
+    ):  # fmt: skip
+        rows = ada.get(page("apikey"), {"state": chosen}).context["cl"].result_list
+        assert {row.label for row in rows} == labels
 
 
 def test_it_does_not_move_a_key_to_another_client(ada: Browser, acme: Client) -> None:
-    submit(ada, page("apikey", add=True), client=acme.pk)
-    assert "client" not in shown(ada, page("apikey", ApiKey.objects.get()))
+    assert "client" not in shown(ada, page("apikey", issue(ada, acme)[0]))
 
 
 def test_it_limits_a_client_to_its_capabilities(ada: Browser, acme: Client) -> None:

@@ -92,6 +92,7 @@ class Runtime:
     journal: Journal
     allowances: Allowances
     keeper: Keeper
+    loop: asyncio.AbstractEventLoop  # for threads that want something done on it
     built_at: float
     confirmed_at: float
     capability_of: dict[int, str]  # by offer
@@ -128,6 +129,7 @@ class Runtime:
     async def start(self) -> None:
         """Raises when there is no database to build the first table from (a worker that takes another's place
         waits for it), or one older than the code."""
+        self.loop = asyncio.get_running_loop()
         self.journal = Journal(
             settings.BYOCGW_JOURNAL_DIR, settings.BYOCGW_NODE, rows_a_second=settings.BYOCGW_JOBS_PER_SECOND
         )

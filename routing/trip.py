@@ -36,7 +36,8 @@ class InferenceCall:
     `worker_path`: undecoded, without a leading slash. `timeout`, `search_timeout`: seconds the client
     allows for the whole and until an attempt starts, None for no wish. `headers`: from the allow-list.
     `model_id`: what the client calls the model, written down and no more.
-    `method` and `query` reach the offers whose protocol has words for them.
+    `method` and `query` reach the offers whose protocol has words for them. `keep_decision`: also of a smooth
+    call that is not in the sample.
     """
 
     request_id: str
@@ -57,6 +58,7 @@ class InferenceCall:
     method: bytes = b"POST"
     query: bytes = b""
     model_id: str = ""
+    keep_decision: bool = False
 
 
 @dataclass(slots=True)
@@ -108,10 +110,7 @@ class Trip:
         }
 
     def most_wei(self, longest_answer: float) -> int:
-        """What the call may cost at most: the dearest offer, from the last moment to the longest answer."""
-        policy = self.call.lane.policy
-        seconds = policy.retry_timeout + policy.attempt_timeout + policy.cold_grace + longest_answer
-        return max((cost(offer.price, seconds) for offer in self.call.lane.offers), default=0)
+        return most_wei(self.call.lane, longest_answer)
 
     @property
     def max_attempts(self) -> int:
@@ -209,9 +208,16 @@ class Trip:
         if not self.draws:
             return {}  # refused before anybody was looked at
         smooth = code == "ok" and [each.outcome.cls for each in self.history] == [OutcomeClass.OK]
-        if smooth and not is_sampled(self.call.request_id, sample):
+        if smooth and not (self.call.keep_decision or is_sampled(self.call.request_id, sample)):
             return {}
         return pack(self.ranked, [*self.call.lane.refused, *self.first_refused], self.draws)
+
+
+def most_wei(lane: Lane, longest_answer: float) -> int:
+    """What a call may cost at most: the dearest offer, from the last moment to the longest answer (seconds)."""
+    policy = lane.policy
+    seconds = policy.retry_timeout + policy.attempt_timeout + policy.cold_grace + longest_answer
+    return max((cost(offer.price, seconds) for offer in lane.offers), default=0)
 
 
 def cost(price: Price, seconds: float) -> int:

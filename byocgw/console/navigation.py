@@ -44,6 +44,7 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
             ("orchestrators.Orchestrator", _("Orchestrators"), "server"),
             ("orchestrators.Offer", _("Offers"), "offer"),
             ("orchestrators.DiscoverySource", _("Sources"), "source"),
+            ("admin:playground", _("Playground"), "play"),
         ),
     ),
     (
@@ -80,12 +81,19 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
         ),
     ),
 )
+EXPLAINED = (
+    *("orchestrators.view_capability", "orchestrators.view_orchestrator", "orchestrators.view_offer"),
+    *("routing.view_priceceiling", "routing.view_apikey"),
+)
 # What a person must be allowed to view before they see a page of its own; what it tells of.
 NEEDED: dict[str, tuple[str, ...]] = {
     "admin:index": (),
     "admin:spend": ("routing.view_usagehour",),
     "admin:spend_csv": ("routing.view_usagehour",),
     "admin:system": ("orchestrators.view_revision", "routing.view_chore"),
+    "admin:playground": EXPLAINED,
+    "admin:playground_call": (*EXPLAINED, "orchestrators.operate", "routing.view_job"),
+    "admin:playground_part": (*EXPLAINED, "orchestrators.operate", "routing.view_job"),
     "admin:prices": ("orchestrators.view_offer", "routing.view_priceceiling"),
 }
 BADGES: dict[str, Callable[[], int]] = {"orchestrators.Offer": troubled}

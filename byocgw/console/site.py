@@ -18,6 +18,7 @@ from byocgw.console.navigation import NEEDED, navigation
 from byocgw.console.search import search
 from byocgw.console.second_factor import second_factor_page, verify_page
 from routing.dashboard import dashboard
+from routing.pages.playground import call, part, playground
 from routing.pages.prices import prices
 from routing.pages.spend import spend, spend_csv
 from routing.pages.system import system
@@ -49,6 +50,13 @@ class ConsoleSite(AdminSite):
             path("spend/<slug:of>.csv", self.admin_view(self.page(spend_csv)), name="spend_csv"),
             path("system/", self.admin_view(self.page(system)), name="system"),
             path("prices/", self.admin_view(self.page(prices)), name="prices"),
+            path("playground/", self.admin_view(self.page(playground)), name="playground"),
+            path("playground/<slug:request_id>/", self.admin_view(self.page(call)), name="playground_call"),
+            path(
+                "playground/<slug:request_id>/<int:number>/",
+                self.admin_view(self.page(part)),
+                name="playground_part",
+            ),
         ]
         return [*own, *super().get_urls()]
 

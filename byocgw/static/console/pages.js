@@ -12,3 +12,8 @@ for (const source of document.querySelectorAll("[data-copy]")) {
   });
   source.after(button);
 }
+
+// Whoever chooses another capability or key sees at once what that changes.
+for (const form of document.querySelectorAll("form[data-choose]")) {
+  form.addEventListener("change", () => form.requestSubmit());
+}

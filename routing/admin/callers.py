@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.db import models
 from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery, Sum
 from django.http import HttpRequest
 from django.utils import timezone
@@ -64,9 +66,8 @@ class ClientAdmin(PolicyAdmin):
     list_filter = ("is_active", "tier")
     list_select_related = ("tier",)
     search_fields = ("name", "notes")
-    autocomplete_fields = ("tier",)
-    filter_horizontal = ("capabilities",)
     inlines = (ApiKeyInline,)
+    formfield_overrides = {models.ManyToManyField: {"widget": forms.CheckboxSelectMultiple}}
     list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Client]:

@@ -116,13 +116,21 @@ class ApiKeyInline(KeyColumns, MeasuredInline):
 @admin.register(ApiKey)
 class ApiKeyAdmin(KeyColumns, PolicyAdmin):
     list_display = (
-        *("hint", "client", "label", "state", "scope", "where", moment("created_at"), moment("expires_at")),
-        *("used", "doing"),
+        *(
+            "hint",
+            "client",
+            "label",
+            "state",
+            "scope",
+            "where",
+            "used",
+            moment("expires_at", gettext_lazy("expires")),
+        ),
+        "doing",
     )
-    list_filter = (KeyStateFilter, "scope", "client")
+    list_filter = (KeyStateFilter, "client")
     list_select_related = ("client",)
     search_fields = ("client__name", "label", "hint")
-    autocomplete_fields = ("client",)
     fields = (
         *("client", "label", "scope", "networks", "expires_at", "revoked_at"),
         *("hint", "created_at", "last_used"),

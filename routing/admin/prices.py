@@ -38,7 +38,6 @@ class PriceCeilingAdmin(PolicyAdmin):
     list_filter = ("capability", "tier")
     list_select_related = ("capability", "tier")
     search_fields = ("capability__slug", "tier__slug")
-    autocomplete_fields = ("capability", "tier")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PriceCeiling]:
         return with_rate(super().get_queryset(request))

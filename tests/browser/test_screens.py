@@ -36,6 +36,10 @@ SCREENS = (
     "/admin/routing/usagehour/",
     "/admin/routing/priceceiling/",
     "/admin/routing/client/",
+    "/admin/routing/client/1/change/",
+    "/admin/routing/apikey/",
+    "/admin/playground/",
+    "/admin/playground/?capability=depth",
 )
 VIEWS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light"},

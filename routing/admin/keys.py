@@ -124,7 +124,7 @@ class ApiKeyAdmin(KeyColumns, PolicyAdmin):
             "scope",
             "where",
             "used",
-            moment("expires_at", gettext_lazy("expires")),
+            moment("expires_at", "expires"),
         ),
         "doing",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
+from routing.api.openapi import openapi, page
 from routing.api.roster import NetworkView, OrchestratorsView
 from routing.api.staff import ExplainView, JobView, NothingHere, UsageView
 
@@ -14,5 +15,7 @@ urlpatterns = [
     path("api/usage.csv", UsageView.as_view(), {"as_csv": True}, name="api-usage-csv"),
     path("discovery/orchestrators.json", OrchestratorsView.as_view(), name="roster"),
     path("discovery/network-capabilities.json", NetworkView.as_view(), name="roster-network"),
+    path("v1/openapi.json", openapi, name="openapi"),
+    path("v1/docs", page, name="api-reference"),
     re_path(r"^api/", NothingHere.as_view()),
 ]

@@ -115,7 +115,7 @@ class CapabilityAdmin(CountsMixin, ProbeAction, PolicyAdmin):
                 )
             },
         ),
-        ("The work", {"fields": ("stateful", "parts", "response", "sample_request")}),
+        ("The work", {"fields": ("stateful", "parts", "request", "response", "sample_request")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Capability]:

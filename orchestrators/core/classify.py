@@ -87,7 +87,7 @@ class Contract:
         if schema is None:
             return cls(media_types)
         if not isinstance(schema, Mapping):  # it comes from JSON that a person wrote
-            raise ValueError("The response schema is not a JSON object.")
+            raise ValueError("The schema is not a JSON object.")
         return cls(media_types, _compile(schema), _names_error(schema), _compile_fast(schema))
 
 
@@ -324,7 +324,7 @@ def _compile(schema: Mapping[str, object]) -> Validate:
         validator = Draft202012Validator(schema, registry=Registry())
         validator.is_valid({})
     except SchemaError as error:
-        raise ValueError(f"The response schema is not a JSON Schema (2020-12): {error.message}.") from error
+        raise ValueError(f"The schema is not a JSON Schema (2020-12): {error.message}.") from error
     except Unresolvable as error:
         raise ValueError(f"The response schema refers to what it does not hold: {error.ref}.") from error
     except RecursionError:

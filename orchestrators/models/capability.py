@@ -67,6 +67,11 @@ class Capability(models.Model):
     parts = models.ManyToManyField(
         "self", symmetrical=False, blank=True, related_name="part_of", help_text="What a chained one chains."
     )
+    request = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What it takes, in the same form. Told to clients and not checked: the container decides.",
+    )
     response = models.JSONField(
         default=dict,
         blank=True,
@@ -87,7 +92,11 @@ class Capability(models.Model):
 
     def clean(self) -> None:
         errors: dict[str, list[str]] = {}
-        for field, check in (("response", self.contract), ("sample_request", self.check_sample)):
+        for field, check in (
+            ("request", self.check_request),
+            ("response", self.contract),
+            ("sample_request", self.check_sample),
+        ):
             try:
                 check()
             except ValueError as exc:
@@ -102,12 +111,10 @@ class Capability(models.Model):
 
     def contract(self) -> Contract:
         """The declared response contract, compiled. Raises ValueError with a sentence."""
-        if not isinstance(self.response, dict) or set(self.response) - {"content_types", "schema"}:
-            raise ValueError("must be an object with content_types and schema, both optional.")
-        types = self.response.get("content_types", [])
-        if not isinstance(types, list) or not all(isinstance(text, str) for text in types):
-            raise ValueError("content_types must be a list of media types.")
-        return Contract.of(tuple(types), self.response.get("schema"))
+        return _compiled(self.response)
+
+    def check_request(self) -> None:
+        _compiled(self.request)
 
     def check_sample(self) -> None:
         sample = self.sample_request
@@ -125,3 +132,12 @@ class Capability(models.Model):
         """good | fair | poor: how well the work suits routing of short units (R20, R46)."""
         seconds = self.typical_seconds or self.profile.latency_target_ms / 1000
         return fit_of(stateful=self.stateful, seconds=seconds).value
+
+
+def _compiled(declared: object) -> Contract:
+    if not isinstance(declared, dict) or set(declared) - {"content_types", "schema"}:
+        raise ValueError("must be an object with content_types and schema, both optional.")
+    types = declared.get("content_types", [])
+    if not isinstance(types, list) or not all(isinstance(text, str) for text in types):
+        raise ValueError("content_types must be a list of media types.")
+    return Contract.of(tuple(types), declared.get("schema"))

@@ -175,6 +175,7 @@ async def send_response(response: HttpResponseBase, send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
         return
     body = response.content if isinstance(response, HttpResponse) else b""
-    headers.append((b"content-length", b"%d" % len(body)))
+    if response.status_code != 304:  # whose length would be that of the answer it stands for
+        headers.append((b"content-length", b"%d" % len(body)))
     await send(start)
     await send({"type": "http.response.body", "body": body})

@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -27,15 +27,14 @@ from rest_framework.views import APIView
 
 from orchestrators.upstream.registry import KEEPS_METHOD
 from routing.api.authentication import IsClient, KeyAuthentication
+from routing.api.contracts import contract, tagged
 from routing.api.keeping import infer_kept, wish_of
 from routing.api.problems import document, refusal_for, refuse
 from routing.api.problems import response as problem_response
 from routing.api.request import DataPlaneRequest, client_of, from_door
 from routing.api.throttling import TierThrottle
-from routing.candidates import view as candidates_of
 from routing.core.job_header import JobHeaderError, parse_go_duration, parse_job_header
 from routing.core.refusal import Code, Refusal
-from routing.core.selection import sift
 from routing.core.trace import trace_of
 from routing.delivery import Delivery
 from routing.runtime import Runtime
@@ -114,7 +113,8 @@ class DataPlaneView(APIView):
             self.initial(self.request, *args, **kwargs)
             self.client = client_of(self.request)
             method = request.method or ""
-            handler = getattr(self, method.lower(), None) if method in HANDLED else None
+            name = method.lower() if method in HANDLED else ""
+            handler = getattr(self, name, None) if name in self.http_method_names else None
             if handler is None:
                 raise MethodNotAllowed(method)
             response = handler(self.request, **kwargs)
@@ -270,7 +270,7 @@ class CapabilityView(Inferring):
     async def get(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
         if path:
             return await self.other(request, slug, path)
-        return JsonResponse(describe(self, slug), headers={"x-request-id": self.request_id})
+        return tagged(self, contract(self, slug))
 
 
 def keeps_method(offer: OfferEntry) -> bool:
@@ -283,8 +283,7 @@ class CapabilitiesView(DataPlaneView):
     def get(self, request: Request) -> HttpResponseBase:
         allowed = self.client.capabilities
         slugs = [slug for slug in sorted(self.table.policies) if allowed is None or slug in allowed]
-        listed = [describe(self, slug) for slug in slugs]
-        return JsonResponse({"capabilities": listed}, headers={"x-request-id": self.request_id})
+        return tagged(self, {"capabilities": [contract(self, slug) for slug in slugs]})
 
 
 class ProcessRequestView(Inferring):
@@ -346,22 +345,3 @@ def timeout_wish(request: Request) -> float | None:
     if not 0 < seconds < 1e9:  # which NaN is not
         raise refuse(Code.BAD_REQUEST, "X-Byocgw-Timeout must be a number of seconds above 0.")
     return seconds
-
-
-def describe(view: DataPlaneView, slug: str) -> dict[str, Any]:
-    """A capability as its clients see it: a contract, no orchestrator, no model."""
-    lane = view.lane(slug)
-    policy, now = lane.policy, time.time()
-    candidates = candidates_of(lane, view.runtime.board, policy_number=view.table.revision, now=now)
-    kept, _ = sift(candidates, tried=frozenset(), include=(), exclude=(), now=now)
-    return {
-        "capability": slug,
-        "description": policy.description,
-        "profile": policy.profile,
-        "available": bool(kept),
-        "content_types": list(policy.content_types),
-        "stateful": policy.stateful,
-        "attempts": 1 if policy.stateful else policy.max_attempts,
-        "timeout_seconds": policy.retry_timeout + policy.attempt_timeout + policy.cold_grace,
-        "max_body_bytes": view.runtime.max_body,
-    }

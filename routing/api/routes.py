@@ -33,10 +33,12 @@ def is_data_plane(path: str) -> bool:
 
 
 class NothingHere(DataPlaneView):
+    http_method_names = ["get", "post", "put", "patch", "delete"]
+
     def post(self, request: Request) -> HttpResponseBase:
         raise refuse(Code.NOT_FOUND, "There is nothing at this path.")
 
-    get = post
+    get = put = patch = delete = post
 
 
 def resolve(raw_path: bytes) -> tuple[type[DataPlaneView], dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Any
 
 from orchestrators.core.addresses import Address, Network
 from orchestrators.core.classify import Contract
@@ -40,8 +41,9 @@ class OfferEntry:
 class CapabilityPolicy:
     """A capability's own values where it has any, else its profile's. Times in seconds.
 
-    `profile`: its slug. `value_of_second`: wei. `typical_seconds`: compute time of a usual request.
-    `sample_path`: worker path of its sample request without a leading slash, None when it has none.
+    `request`, `response`: as declared, with content_types and schema, for clients to read. `profile`: its slug.
+    `value_of_second`: wei. `typical_seconds`: compute time of a usual request. `sample_path`: worker path of
+    its sample request without a leading slash, None when it has none.
     """
 
     id: int
@@ -61,6 +63,8 @@ class CapabilityPolicy:
     contract: Contract
     content_types: tuple[str, ...]
     sample_path: bytes | None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    response: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

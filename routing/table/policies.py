@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _OWN_OR_PROFILE = ("max_attempts", "retry_timeout", "attempt_timeout", "cold_grace", "value_of_second")
 _CAPABILITY = (
-    *("id", "slug", "description", "stateful", "typical_seconds", "response", "sample_request"),
+    *("id", "slug", "description", "stateful", "typical_seconds", "request", "response", "sample_request"),
     *_OWN_OR_PROFILE,
     *(f"profile__{name}" for name in _OWN_OR_PROFILE),
     *("max_in_flight", "profile__max_in_flight", "profile__slug", "profile__latency_target_ms"),
@@ -56,6 +56,8 @@ def _plan(row: dict[str, Any]) -> Plan:
         contract=contract,
         content_types=contract.content_types,
         sample_path=_sample_path(row["sample_request"]),
+        request=_declared(row["request"]),
+        response=_declared(row["response"]),
         **{name: _own_or_profile(row, name) for name in _OWN_OR_PROFILE},
     )
     return Plan(policy, _own_or_profile(row, "max_in_flight"), row["suggestion"])
@@ -74,6 +76,16 @@ def _contract(slug: str, response: str) -> Contract:
     except (ValueError, AttributeError, TypeError) as exc:
         log.error("capability %s: its response contract cannot be used, answers go unchecked: %s", slug, exc)
         return Contract()
+
+
+def _declared(said: object) -> dict[str, Any]:
+    """Shown to clients, so nothing is taken over unseen from a row that was written past all validation."""
+    members = said if isinstance(said, dict) else {}
+    types, schema = members.get("content_types"), members.get("schema")
+    return {
+        "content_types": types if isinstance(types, list) else [],
+        "schema": schema if isinstance(schema, dict) else None,
+    }
 
 
 def _sample_path(sample: object) -> bytes | None:

@@ -87,7 +87,11 @@ async def test_what_is_not_there_is_404(gateway: Gateway) -> None:
         refused(await gateway.post(f"/v1/capabilities/{path}"), 404, "no_such_capability")
     refused(await gateway.get("/v1/capabilities/nobodys"), 404, "no_such_capability")
     for path in ("/v1/capabilitiesx", "/process/", "/process/request2/a"):
-        refused(await gateway.post(path), 404, "not_found")
+        for method in ("POST", "DELETE"):
+            answer = await gateway.http.request(
+                method, path, headers={"authorization": f"Bearer {gateway.key}"}
+            )
+            refused(answer, 404, "not_found")
 
 
 @pytest.mark.parametrize(
@@ -97,6 +101,7 @@ async def test_what_is_not_there_is_404(gateway: Gateway) -> None:
         ("DELETE", URL, "GET, POST"),
         ("GET", URL + "/sub", "POST"),
         ("POST", "/v1/capabilities", "GET"),
+        ("DELETE", "/v1/jobs/1/result", "GET"),
         ("OPTIONS", "/process/request/", "POST"),
     ],
 )

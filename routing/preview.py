@@ -11,19 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from orchestrators.core.price import Price
+from orchestrators.display.amounts import amount, price_in_words
 from orchestrators.scoreboard import Scoreboard
 from routing.candidates import view
-from routing.core.selection import Rank, Refused, Terms, choose
+from routing.core.selection import Rank, Refused, Terms, choose, units_of
 from routing.explain import CHEAPEST
 from routing.models import Job
 from routing.simulation.hindsight import Choice, Replayed, replay
-from routing.table import CapabilityPolicy, Lane, RoutingTable
+from routing.table import CapabilityPolicy, Lane, OfferEntry, RoutingTable
 
 DRAWS = 160
 # Multiples of these, less their whole part, fill a cube evenly (the R3 sequence of M. Roberts).
@@ -72,9 +74,11 @@ class Replay:
 @dataclass(frozen=True, slots=True)
 class Preview:
     """`above`: offers above the ceiling, of how many; for clients without a tier's own, with the change.
-    `tiers`: of each tier with a ceiling of its own, how many may be asked now and then."""
+    `cheapest`: why the cheapest is first, or not, with the change. `tiers`: of each tier with a ceiling of its
+    own, how many may be asked now and then."""
 
     slug: str
+    cheapest: str
     above: tuple[int, int]
     turns: list[Turn]
     excluded: list[Excluded]
@@ -134,6 +138,7 @@ def preview(
     first, second = _Side(before, old, None, board, now), _Side(after, new, None, board, now)
     return Preview(
         slug=new,
+        cheapest=_cheapest(after.offers_of(new), second),
         above=second.above,
         turns=sorted(_turns(first, second), key=_order),
         excluded=[
@@ -156,6 +161,7 @@ class _Side:
         lane = table.lane(slug, tier)
         assert lane is not None  # every policy has one
         moment, policy = now.timestamp(), lane.policy
+        self.policy = policy
         candidates = view(lane, board, policy_number=table.revision, now=moment)
 
         def chosen(draws: tuple[float, float, float]) -> tuple[list[Any], list[Refused]]:
@@ -188,8 +194,9 @@ def _firsts(chosen: Callable[[tuple[float, float, float]], tuple[list[Any], Any]
         yield chosen((one, two, three))[0][0].offer_id
 
 
-def _order(turn: Turn) -> tuple[float, float, str]:
-    return -(turn.then or 0.0), -(turn.now or 0.0), turn.orchestrator
+def _order(turn: Turn) -> tuple[bool, float, float, str]:
+    """Who is out comes last."""
+    return turn.then is None, -(turn.then or 0.0), -(turn.now or 0.0), turn.orchestrator
 
 
 def _turns(first: _Side, second: _Side) -> Iterator[Turn]:
@@ -204,6 +211,34 @@ def _turns(first: _Side, second: _Side) -> Iterator[Turn]:
             then=second.share(offer_id),
             against=against.get(offer_id, ""),
         )
+
+
+def _cheapest(offers: Sequence[OfferEntry], side: _Side) -> str:
+    """Of the active offers with a known price, for a usual call."""
+    seconds = side.policy.typical_seconds
+
+    def cost(offer: OfferEntry) -> tuple[Fraction, int]:
+        return offer.price.per_unit * Fraction(units_of(offer.price.unit, seconds)), offer.id
+
+    best = min(offers, key=cost, default=None)
+    if best is None:
+        return ""
+    told = {"name": best.orchestrator, "price": price_in_words(best.price)}
+    mine, first = side.asked.get(best.id), next(iter(side.asked.values()), None)
+    if mine is None or first is None:
+        told["against"] = next((each.detail for each in side.refused if each.offer_id == best.id), "")
+        return _("The cheapest, %(name)s at %(price)s, is not asked: %(against)s.") % told
+    if mine is first:
+        return _("The cheapest, %(name)s at %(price)s, is asked first.") % told
+    told["first"] = first.candidate.orchestrator
+    if mine.rank is not first.rank:
+        return _("The cheapest, %(name)s at %(price)s, is asked later: %(first)s is in better health.") % told
+    told |= {"counts": amount(round(mine.adjusted)), "least": amount(round(first.adjusted))}
+    said = _(
+        "The cheapest, %(name)s at %(price)s, is asked later: with waiting and failures reckoned in, "
+        "a call there counts as %(counts)s, and %(least)s at %(first)s."
+    )
+    return said % told
 
 
 def _tiers(

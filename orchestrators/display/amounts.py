@@ -60,5 +60,10 @@ def price(value: Price | None) -> SafeString | str:
     """What a unit of work costs, with the exact price in the title."""
     if value is None:
         return NONE
+    return format_html('<span class="money" title="{}">{}</span>', value, price_in_words(value))
+
+
+def price_in_words(value: Price) -> str:
+    """For sentences."""
     unit = {Unit.SECOND: _("s"), Unit.PIXEL: _("pixel"), Unit.REQUEST: _("request")}[value.unit]
-    return format_html('<span class="money" title="{}">{}/{}</span>', value, amount(value.per_unit), unit)
+    return f"{amount(value.per_unit)}/{unit}"

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,9 +17,29 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """`environment`: of its processes."""
+
+    url: str
+    environment: dict[str, str]
+
+    def manage(self, *arguments: str) -> str:
+        """What a management command says beside it."""
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.PIPE)
+        return done.stdout.decode()
+
+
 @contextmanager
 def console(folder: Path, scale: float) -> Iterator[str]:
     """The console's address. `scale`: of the seeded history, 1.0 being a million jobs."""
+    with running(folder, scale) as product:
+        yield product.url
+
+
+@contextmanager
+def running(folder: Path, scale: float) -> Iterator[Running]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         bind = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -41,7 +62,7 @@ def console(folder: Path, scale: float) -> Iterator[str]:
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         _wait(f"http://{bind}/healthz", server)
-        yield f"http://{bind}"
+        yield Running(f"http://{bind}", environment)
     finally:
         server.terminate()
         server.wait(30)

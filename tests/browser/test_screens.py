@@ -24,6 +24,7 @@ SCREENS = (
     "/admin/orchestrators/offer/",
     "/admin/orchestrators/offer/1/change/",
     "/admin/orchestrators/capability/",
+    "/admin/orchestrators/capability/1/change/",
     "/admin/orchestrators/healthsnapshot/",
     "/admin/orchestrators/configrevision/",
     "/admin/orchestrators/configrevision/3/change/",

@@ -90,6 +90,7 @@ def _filled(route: str) -> str:
         key = getattr(apps.get_model(parts[0], parts[1])._default_manager.first(), "pk", 1)
     for name in ("path:object_id", "int:object_id", "int:pk", "str:pk", "path:pk", "int:content_type_id"):
         route = route.replace(f"<{name}>", str(key))
+    route = route.replace("<slug:step>", "drain").replace("<slug:act>", "reset")
     return route.replace("<id>", str(key)).replace("<slug:slug>", "depth").replace("(?P<url>.*)$", "nothing")
 
 
@@ -98,6 +99,7 @@ WRITES: list[dict[str, Any]] = [
     {"post": "yes", "_save": "Save", "name": "mallory", "slug": "mallory", "username": "mallory"},
     {"action": "drain", "index": "0", "_selected_action": ["1"], "reason": "x"},
     {"action": "delete_selected", "index": "0", "_selected_action": ["1"], "post": "yes"},
+    {"id": "1", "reason": "x", "hours": "1"},
     {"reason": "x", "confirm": "yes", "mode": "disabled", "send": "yes", "body": "{}", "capability": "depth"},
 ]
 

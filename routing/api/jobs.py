@@ -25,6 +25,8 @@ from routing.table import KeyEntry
 
 UNKNOWN = "No call of yours has this id. One that has just ended may take a second to be found here."
 NOT_KEPT = "This call was not kept: that is for calls with Idempotency-Key or Prefer: respond-async."
+# A container may answer with a page, and this address can be opened in a browser, beside the admin's.
+AS_DATA = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
 NO_HISTORY = "This API key is for inference alone: of calls that are not kept it is told nothing."
 
 
@@ -97,7 +99,8 @@ class ResultView(JobView):
         found = outcome_of(await self.kept_call(request_id))
         if isinstance(found, Refusal):
             raise RefusedError(found)
-        return WholeAnswer(found.whole or b"", found.status, found.headers | {"x-request-id": request_id})
+        headers = found.headers | {"x-request-id": request_id} | AS_DATA
+        return WholeAnswer(found.whole or b"", found.status, headers)
 
 
 def _scope(request: Request) -> str:

@@ -60,6 +60,7 @@ async def test_a_job_is_accepted_runs_and_is_fetched(gateway: Gateway) -> None:
     assert (result.status_code, result.json()) == (200, {"depth": 3.5})
     assert result.headers["content-type"] == "application/json"
     assert result.headers["x-request-id"] == request_id
+    assert result.headers["content-security-policy"].startswith("sandbox")
     assert await in_thread(Job.objects.count) == 1
 
 

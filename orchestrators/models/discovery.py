@@ -40,8 +40,13 @@ class DiscoverySource(models.Model):
         unique=True,
         validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "Letters, digits, '.', '_' and '-' only.")],
     )
-    enabled = models.BooleanField(default=True)
-    format = models.CharField(max_length=24, choices=FormatChoice.choices, default=FormatChoice.ADDRESSES)
+    enabled = models.BooleanField(default=True, help_text="Off: it is not asked.")
+    format = models.CharField(
+        max_length=24,
+        choices=FormatChoice.choices,
+        default=FormatChoice.ADDRESSES,
+        help_text="How its answer is read.",
+    )
     url = models.CharField(
         "URL",
         max_length=500,
@@ -155,10 +160,10 @@ class DiscoveryRun(models.Model):
     """One question to one source. `detail`: why it failed; else what was left out, and who has gone."""
 
     source = models.ForeignKey(DiscoverySource, on_delete=models.CASCADE, related_name="runs", db_index=False)
-    at = models.DateTimeField()
-    ok = models.BooleanField()
+    at = models.DateTimeField(help_text="When its answer was here.")
+    ok = models.BooleanField(help_text="The answer could be read.")
     found = models.PositiveIntegerField(default=0, help_text="Endpoints in the answer.")
-    detail = models.TextField(blank=True)
+    detail = models.TextField(blank=True, help_text="What was left out of it, or why it could not be read.")
 
     class Meta:
         indexes = [models.Index(fields=["source", "-id"], name="run_of_source")]
@@ -176,11 +181,13 @@ class DiscoveredEndpoint(models.Model):
     """
 
     source = models.ForeignKey(DiscoverySource, on_delete=models.CASCADE, related_name="endpoints")
-    service_uri = models.CharField("service URI", max_length=255)
-    first_seen = models.DateTimeField()
-    last_seen = models.DateTimeField()
+    service_uri = models.CharField("service URI", max_length=255, help_text="Where the source says it is.")
+    first_seen = models.DateTimeField(help_text="When the source first named it.")
+    last_seen = models.DateTimeField(help_text="When the source last named it.")
     listed = models.BooleanField(default=True, help_text="It stands in the source's latest answer.")
-    said = models.JSONField(default=dict)
+    said = models.JSONField(
+        default=dict, help_text="What the source says of it: capabilities, prices, regions."
+    )
 
     class Meta:
         ordering = ["service_uri", "source"]

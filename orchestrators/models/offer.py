@@ -35,7 +35,12 @@ class Offer(models.Model):
         validators=[PATH],
         help_text="Put before the client's worker path, such as v1/depth; of a Live Runner apps/depth/app.",
     )
-    mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.ACTIVE)
+    mode = models.CharField(
+        max_length=16,
+        choices=Mode.choices,
+        default=Mode.ACTIVE,
+        help_text="How far traffic may go there; of its own and its orchestrator's the stricter counts.",
+    )
     max_in_flight = models.PositiveIntegerField(
         null=True,
         blank=True,
@@ -87,10 +92,14 @@ class Advert(models.Model):
     """What the orchestrator claims. Written by the prober, and by a gateway told 'no capacity'."""
 
     offer = models.OneToOneField(Offer, on_delete=models.CASCADE, primary_key=True, related_name="advert")
-    claimed = models.BooleanField(default=False)
-    price = PriceField(null=True)
+    claimed = models.BooleanField(
+        default=False, help_text="It says that it serves this. If not, it is asked as a last resort only."
+    )
+    price = PriceField(null=True, help_text="What it last quoted; empty: nothing that could be paid.")
     capacity = models.PositiveIntegerField(null=True, help_text="Free slots, at the last look.")
-    largest_capacity = models.PositiveIntegerField(default=0)
+    largest_capacity = models.PositiveIntegerField(
+        default=0, help_text="The most free slots it ever claimed; calls at once stay within it."
+    )
     empty_streak = models.PositiveIntegerField(default=0, help_text="Looks in a row that showed no capacity.")
     model = models.CharField(max_length=200, blank=True, help_text="What it says it runs; never routed on.")
     falling = models.BooleanField(
@@ -105,8 +114,8 @@ class Advert(models.Model):
         blank=True,
         help_text="Number format of its model, such as fp16: between equals the lighter one serves real time.",
     )
-    detail = models.CharField(max_length=500, blank=True)
-    checked_at = models.DateTimeField(null=True)
+    detail = models.CharField(max_length=500, blank=True, help_text="Its own words at the last look.")
+    checked_at = models.DateTimeField(null=True, help_text="When it was last looked at.")
 
     def __str__(self) -> str:
         return f"{self.offer_id}: {'claimed' if self.claimed else 'not claimed'}"
@@ -117,24 +126,39 @@ class OfferHealth(models.Model):
 
     offer = models.OneToOneField(Offer, on_delete=models.CASCADE, primary_key=True, related_name="health")
     state = models.CharField(
-        max_length=16, choices=[(s.value, s.value) for s in State], default=State.UNKNOWN.value, db_index=True
+        max_length=16,
+        choices=[(s.value, s.value) for s in State],
+        default=State.UNKNOWN.value,
+        db_index=True,
+        help_text="unknown, healthy, degraded (ranked later), down (not asked), probation (proving itself).",
     )
-    since = models.DateTimeField(null=True)
+    since = models.DateTimeField(null=True, help_text="When this state began.")
     until = models.DateTimeField(null=True, help_text="Down until then; empty: until the next probe.")
-    cause = models.CharField(max_length=20, blank=True, choices=[(c.value, c.value) for c in OutcomeClass])
-    reason = models.CharField(max_length=500, blank=True)
-    ejections = models.PositiveIntegerField(default=0)
+    cause = models.CharField(
+        max_length=20,
+        blank=True,
+        choices=[(c.value, c.value) for c in OutcomeClass],
+        help_text="The outcome class that took it down.",
+    )
+    reason = models.CharField(max_length=500, blank=True, help_text="What the state rests on.")
+    ejections = models.PositiveIntegerField(
+        default=0, help_text="Times it went down, halved at each return: each doubles the time of the next."
+    )
     streak = models.PositiveIntegerField(default=0, help_text="Faults in a row.")
-    epoch = models.BigIntegerField(default=0)
+    epoch = models.BigIntegerField(
+        default=0, help_text="Counts the changes of state that were stored; who writes must know the latest."
+    )
     warm_ms = models.FloatField(null=True, help_text="Latency of warm calls, milliseconds.")
     cold_ms = models.FloatField(null=True, help_text="Latency of the last cold start, milliseconds.")
-    last_success_at = models.DateTimeField(null=True)
-    last_outcome = models.CharField(max_length=20, blank=True)
-    last_outcome_at = models.DateTimeField(null=True)
+    last_success_at = models.DateTimeField(null=True, help_text="When it last answered real input as promised.")
+    last_outcome = models.CharField(
+        max_length=20, blank=True, help_text="The class of the latest contact that was stored."
+    )
+    last_outcome_at = models.DateTimeField(null=True, help_text="When that was.")
     called_at = models.DateTimeField(null=True, help_text="When a gateway last had a call in flight here.")
-    probed_at = models.DateTimeField(null=True)
+    probed_at = models.DateTimeField(null=True, help_text="When a prober last looked.")
     sampled_at = models.DateTimeField(null=True, help_text="When the sample request was last sent.")
-    next_probe_at = models.DateTimeField(null=True, db_index=True)
+    next_probe_at = models.DateTimeField(null=True, db_index=True, help_text="When a prober looks next.")
     lease_until = models.DateTimeField(null=True, help_text="A prober holds this row until then.")
 
     class Meta:

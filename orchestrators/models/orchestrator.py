@@ -69,8 +69,18 @@ class Orchestrator(models.Model):
         validators=[validate_service_uri],
         help_text="Such as https://host:8935.",
     )
-    protocol = models.CharField(max_length=16, choices=ProtocolChoice.choices, default=ProtocolChoice.BYOC)
-    mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.ACTIVE)
+    protocol = models.CharField(
+        max_length=16,
+        choices=ProtocolChoice.choices,
+        default=ProtocolChoice.BYOC,
+        help_text="How it is spoken to.",
+    )
+    mode = models.CharField(
+        max_length=16,
+        choices=Mode.choices,
+        default=Mode.ACTIVE,
+        help_text="How far traffic may go there; of its own and its offers' the stricter counts.",
+    )
     tls = models.CharField(
         "TLS",
         max_length=16,
@@ -78,7 +88,9 @@ class Orchestrator(models.Model):
         default=TlsPolicy.PIN,
         help_text="Ignored for http. Orchestrators often use self-signed certificates: pin them.",
     )
-    region = models.CharField(max_length=63, blank=True)
+    region = models.CharField(
+        max_length=63, blank=True, help_text="Where it is, for people; routing goes by latency."
+    )
     notes = models.TextField(blank=True)
 
     class Meta:
@@ -116,9 +128,9 @@ class Certificate(models.Model):
     """
 
     orchestrator = models.OneToOneField(Orchestrator, on_delete=models.CASCADE, primary_key=True)
-    trusted = models.CharField(max_length=64)
-    seen = models.CharField(max_length=64)
-    seen_at = models.DateTimeField()
+    trusted = models.CharField(max_length=64, help_text="SHA-256 of the certificate that calls accept.")
+    seen = models.CharField(max_length=64, help_text="SHA-256 of the certificate that it showed last.")
+    seen_at = models.DateTimeField(help_text="When it showed that.")
 
     def __str__(self) -> str:
         return f"{self.orchestrator_id}: {self.trusted[:16]}"

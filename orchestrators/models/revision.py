@@ -9,8 +9,10 @@ from django.utils.translation import gettext_lazy as _
 class Revision(models.Model):
     """The one row (id 1). `policy` and `health` are moved by database triggers alone (see changes.py)."""
 
-    policy = models.BigIntegerField(default=0)
-    health = models.BigIntegerField(default=0)
+    policy = models.BigIntegerField(
+        default=0, help_text="Moves with every change of what people decided or orchestrators claim."
+    )
+    health = models.BigIntegerField(default=0, help_text="Moves with every change of an offer's state.")
 
     def __str__(self) -> str:
         return f"policy {self.policy}, health {self.health}"
@@ -28,10 +30,10 @@ class ConfigRevision(models.Model):
         COMMAND = "command", _("command")
         OUTSIDE = "outside", _("outside the tools")
 
-    at = models.DateTimeField()
-    who = models.CharField(max_length=150, blank=True)
-    why = models.CharField(max_length=500, blank=True)
-    via = models.CharField(max_length=16, choices=Via.choices)
+    at = models.DateTimeField(help_text="When it was made.")
+    who = models.CharField(max_length=150, blank=True, help_text="Who made it.")
+    why = models.CharField(max_length=500, blank=True, help_text="The reason that was given.")
+    via = models.CharField(max_length=16, choices=Via.choices, help_text="By which tool.")
     policy = models.BigIntegerField(help_text="The policy number after this change.")
     summary = models.TextField(blank=True, help_text="The change, line by line.")
     bundle = models.BinaryField(help_text="The exported configuration, gzip of JSON.")

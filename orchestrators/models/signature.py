@@ -33,8 +33,10 @@ class FailureSignature(models.Model):
     order = models.PositiveIntegerField(
         default=100, help_text="The first that matches counts; small ones first."
     )
-    enabled = models.BooleanField(default=True)
-    status_from = models.PositiveSmallIntegerField("from status", validators=_STATUS)
+    enabled = models.BooleanField(default=True, help_text="Off: it is not looked for.")
+    status_from = models.PositiveSmallIntegerField(
+        "from status", validators=_STATUS, help_text="The first status it applies to."
+    )
     status_to = models.PositiveSmallIntegerField(
         "to status", validators=_STATUS, help_text="The last status it applies to, this one included."
     )

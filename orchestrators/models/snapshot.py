@@ -16,17 +16,21 @@ class HealthSnapshot(models.Model):
         TRIAL = "trial"
 
     offer = models.ForeignKey(Offer, on_delete=models.CASCADE, related_name="snapshots", db_index=False)
-    at = models.DateTimeField()
-    source = models.CharField(max_length=8, choices=Source.choices)
-    outcome = models.CharField(max_length=20)
-    before = models.CharField(max_length=16)
-    after = models.CharField(max_length=16)
-    claimed = models.BooleanField(default=False)
-    latency_ms = models.FloatField(null=True)
-    cold = models.BooleanField(default=False)
-    price = models.CharField(max_length=100, blank=True)
-    capacity = models.PositiveIntegerField(null=True)
-    detail = models.CharField(max_length=500, blank=True)
+    at = models.DateTimeField(help_text="When it was seen.")
+    source = models.CharField(
+        max_length=8, choices=Source.choices, help_text="Who saw it: a probe, a client's call, a trial."
+    )
+    outcome = models.CharField(max_length=20, help_text="The class of what was seen.")
+    before = models.CharField(max_length=16, help_text="The state before.")
+    after = models.CharField(max_length=16, help_text="The state after.")
+    claimed = models.BooleanField(default=False, help_text="It said that it serves this.")
+    latency_ms = models.FloatField(
+        null=True, help_text="Until the commit point, milliseconds; empty: no such answer."
+    )
+    cold = models.BooleanField(default=False, help_text="The answer paid for loading the model.")
+    price = models.CharField(max_length=100, blank=True, help_text="What it quoted.")
+    capacity = models.PositiveIntegerField(null=True, help_text="Free slots it claimed.")
+    detail = models.CharField(max_length=500, blank=True, help_text="What the outcome rests on.")
 
     class Meta:
         # the admin's only orders: of one offer, of one outcome or source, and of all, newest first

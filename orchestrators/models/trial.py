@@ -15,16 +15,22 @@ class Trial(models.Model):
     """Append-only. `points`: [{"name", "verdict", "sentence"}], in the order of the scorecard."""
 
     offer = models.ForeignKey(Offer, on_delete=models.CASCADE, related_name="trials", db_index=False)
-    at = models.DateTimeField()
+    at = models.DateTimeField(help_text="When it was run.")
     who = models.CharField(max_length=150, help_text="Who had it run.")
-    verdict = models.CharField(max_length=8, choices=[(each.value, each.value) for each in Verdict])
-    points = models.JSONField(default=list)
+    verdict = models.CharField(
+        max_length=8,
+        choices=[(each.value, each.value) for each in Verdict],
+        help_text="The worst of its points: a warning is for people to read, a failure keeps traffic away.",
+    )
+    points = models.JSONField(
+        default=list, help_text="The scorecard: name, verdict and sentence of each point."
+    )
     cold_ms = models.FloatField(null=True, help_text="From the first call to the first good answer, if cold.")
     warm_ms = models.FloatField(null=True, help_text="Median of the warm calls, milliseconds.")
     warm_p95_ms = models.FloatField(null=True, help_text="95th percentile of the warm calls, milliseconds.")
     calls = models.PositiveIntegerField(default=0, help_text="Sample requests sent.")
     capacity = models.PositiveIntegerField(null=True, help_text="Free slots claimed when it began.")
-    price = PriceField(null=True)
+    price = PriceField(null=True, help_text="What it quoted then.")
 
     class Meta:
         # the admin's only orders: of one offer, and of all, newest first
@@ -46,10 +52,14 @@ class ReputationEvent(models.Model):
     orchestrator = models.ForeignKey(
         Orchestrator, on_delete=models.CASCADE, related_name="reputation_events", db_index=False
     )
-    at = models.DateTimeField()
-    kind = models.CharField(max_length=24, choices=[(each.value, each.value) for each in Kind])
-    points = models.FloatField()
-    detail = models.CharField(max_length=500, blank=True)
+    at = models.DateTimeField(help_text="When it happened.")
+    kind = models.CharField(
+        max_length=24,
+        choices=[(each.value, each.value) for each in Kind],
+        help_text="What happened; the same trouble counts once an hour.",
+    )
+    points = models.FloatField(help_text="Of 100, taken away then; half of it is back after three days.")
+    detail = models.CharField(max_length=500, blank=True, help_text="What it rests on.")
     offer = models.ForeignKey(
         Offer, null=True, on_delete=models.SET_NULL, related_name="reputation_events", db_index=False
     )

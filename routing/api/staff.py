@@ -26,6 +26,7 @@ from routing import history, usage
 from routing.explain import NotConfigured, explain_now
 from routing.models import Attempt, Job, PriceCeiling, UsageHour
 from routing.runtime import Runtime
+from routing.terms import terms
 from routing.usage import BadSpan, Span
 
 
@@ -105,6 +106,13 @@ def _csv(rows: list[dict[str, Any]]) -> HttpResponse:
     writer.writerows(rows)
     headers = {"content-disposition": 'attachment; filename="usage.csv"'}
     return HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+class TermsView(StaffView):
+    """`/api/terms/`: what the words of the others mean."""
+
+    def get(self, request: Request) -> Response:
+        return Response(terms())
 
 
 class NothingHere(StaffView):

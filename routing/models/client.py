@@ -24,7 +24,12 @@ class Tier(models.Model):
     """Limits that several clients share the wording of; an empty number is no limit."""
 
     slug = models.CharField(max_length=63, unique=True, validators=[validate_slug])
-    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    requests_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Calls a minute of each client; empty: no limit.",
+    )
     burst = models.PositiveIntegerField(
         null=True,
         blank=True,
@@ -117,8 +122,10 @@ class ApiKey(models.Model):
     )
     networks = NetworksField(help_text="From where it may be used, such as 10.0.0.0/8. Empty: from anywhere.")
     hint = models.CharField(max_length=16, editable=False, help_text="How the key begins.")
-    digest = models.CharField(max_length=64, unique=True, editable=False)
-    created_at = models.DateTimeField(editable=False)
+    digest = models.CharField(
+        max_length=64, unique=True, editable=False, help_text="What is stored of the key."
+    )
+    created_at = models.DateTimeField(editable=False, help_text="When it was made.")
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
     revoked_at = models.DateTimeField(null=True, blank=True, help_text="Set: refused within a second.")
     last_used = models.DateTimeField(

@@ -18,18 +18,22 @@ class KeptCall(models.Model):
     """The only place where an answer's body is stored, because its client asked for it (R16)."""
 
     request_id = models.CharField(max_length=40, primary_key=True)
-    client = models.CharField(max_length=63)
+    client = models.CharField(max_length=63, help_text="Whose call it is.")
     key = models.CharField(max_length=255, null=True, help_text="Idempotency-Key; none: asynchronous alone.")
     fingerprint = models.CharField(max_length=64, help_text="Of the request: SHA-256.")
-    capability = models.CharField(max_length=63)
+    capability = models.CharField(max_length=63, help_text="What was asked for.")
     asynchronous = models.BooleanField(help_text="The client was answered 202.")
-    at = models.DateTimeField()
+    at = models.DateTimeField(help_text="When it came.")
     worker = models.CharField(max_length=80, help_text="Who runs it (routing.lives).")
     until = models.DateTimeField(help_text="By then it is over, or its worker is gone.")
-    expires = models.DateTimeField(db_index=True)
+    expires = models.DateTimeField(db_index=True, help_text="From then on nothing of it is kept.")
     cancel = models.BooleanField(default=False, help_text="Its client withdrew it.")
-    state = models.CharField(max_length=10, choices=[(each.value, each.value) for each in State])
-    code = models.CharField(max_length=32, blank=True)
+    state = models.CharField(
+        max_length=10, choices=[(each.value, each.value) for each in State], help_text="How far it is."
+    )
+    code = models.CharField(
+        max_length=32, blank=True, help_text="ok, or why there is no good answer; empty: not over yet."
+    )
     status = models.PositiveSmallIntegerField(null=True, help_text="Of the answer.")
     headers = models.JSONField(default=dict, help_text="Of the answer, lower-case names.")
     body = models.BinaryField(null=True, help_text="Of the answer; none: not here yet, or not kept.")

@@ -29,7 +29,9 @@ class Pipeline(models.Model):
     `wire_names` says that only offers of one wire name are meant by it.
     """
 
-    path = models.CharField(max_length=32, unique=True, choices=PipelinePath.choices)
+    path = models.CharField(
+        max_length=32, unique=True, choices=PipelinePath.choices, help_text="A path of the stock gateway."
+    )
     capability = models.ForeignKey(Capability, on_delete=models.PROTECT, related_name="pipelines")
     wire_names = models.JSONField(
         default=dict,

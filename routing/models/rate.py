@@ -23,7 +23,13 @@ class Currency(models.TextChoices):
 class Rate(models.Model):
     """One row per currency."""
 
-    currency = models.CharField(max_length=3, choices=Currency.choices, default=Currency.USD, unique=True)
+    currency = models.CharField(
+        max_length=3,
+        choices=Currency.choices,
+        default=Currency.USD,
+        unique=True,
+        help_text="What one ETH is worth is told in it.",
+    )
     # 15 digits: as many as every database keeps exactly
     per_eth = models.DecimalField(
         "for one ETH",

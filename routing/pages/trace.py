@@ -21,6 +21,7 @@ from routing.decisions import unpack
 from routing.journal import AttemptRecord, JobRecord
 from routing.models import Client
 from routing.models.rate import eth_rate
+from routing.terms import terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ def trace(record: JobRecord) -> dict[str, Any]:
         "at": datetime.fromtimestamp(record.at, UTC),
         "spans": list(_spans(record, homes)),
         "decision": decision,
+        "terms": {word: said for of in ("decision", "class", "against") for word, said in terms()[of].items()},
         "rate": eth_rate(),
         "home": homes.get(record.orchestrator, ""),
         "capability_link": capability,

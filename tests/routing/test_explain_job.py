@@ -70,7 +70,7 @@ async def test_it_says_when_nothing_was_kept_and_who_was_not_to_blame(gateway: G
 def test_it_says_what_it_does_not_know() -> None:
     with pytest.raises(CommandError, match="There is no job 'nothing'"):
         explained("--job", "nothing")
-    with pytest.raises(CommandError, match="capability --job is required"):
+    with pytest.raises(CommandError, match="capability --job --terms is required"):
         explained()
     with pytest.raises(CommandError, match="not allowed with argument"):
         explained("depth", "--job", "x")

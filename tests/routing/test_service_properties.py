@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrators.core.outcome import Fault
@@ -191,6 +191,7 @@ def _offer(number: int) -> OfferEntry:
     )
 
 
+@example(["hangs", "error"], 2, ["takes it", 20])  # it holds an answer, and waits for a seat
 @settings(BOUNDED, max_examples=150)
 @given(st.lists(fates, max_size=10), st.integers(1, 3), st.lists(manners, min_size=1, max_size=5))
 def test_nothing_is_left_of_any_request(fates: list[Any], offers: int, clients: list[str | int]) -> None:

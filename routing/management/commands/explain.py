@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from routing import history
 from routing.explain import NotConfigured, explain_now
+from routing.terms import terms
 
 
 class Command(BaseCommand):
@@ -19,12 +20,18 @@ class Command(BaseCommand):
         subject = parser.add_mutually_exclusive_group(required=True)
         subject.add_argument("capability", nargs="?")
         subject.add_argument("--job", metavar="REQUEST_ID", help="a call that is over, as in X-Request-Id")
+        subject.add_argument("--terms", action="store_true", help="what the words mean that it uses")
         parser.add_argument("--tier", help="as a client of this tier; without it, of none")
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found, words = self.past(options["job"]) if options["job"] else self.present(**options)
+        found, words = self.answer(**options)
         self.stdout.write(json.dumps(found, indent=2) if options["json"] else "\n".join(words))
+
+    def answer(self, *, job: str | None, **options: Any) -> tuple[dict[str, Any], list[str]]:
+        if options["terms"]:
+            return terms(), [f"{word}: {said}" for each in terms().values() for word, said in each.items()]
+        return self.past(job) if job else self.present(**options)
 
     @staticmethod
     def present(*, capability: str, tier: str | None, **options: Any) -> tuple[dict[str, Any], list[str]]:

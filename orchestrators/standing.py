@@ -9,9 +9,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Count, F, Max, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
+from orchestrators.core.fit import GOOD_SECONDS, POOR_SECONDS, Fit
 from orchestrators.core.health import State
 from orchestrators.models import Mode, Offer
 
@@ -28,6 +31,8 @@ class Standing(StrEnum):
     DEGRADED = "ready, degraded"
     READY = "ready"
 
+
+_FITS = (Fit.GOOD, Fit.FAIR, Fit.POOR)
 
 USABLE = (Standing.READY, Standing.DEGRADED, Standing.UNTRIED)
 TROUBLED = (Standing.DOWN, Standing.PROBATION, Standing.NOT_CLAIMED)
@@ -72,6 +77,29 @@ def with_counts(rows: QuerySet[Any]) -> QuerySet[Any]:
         troubled_offers=Count("offers", filter=Q(offer_standing__in=[each.value for each in TROUBLED])),
     )
     return annotated
+
+
+def with_fit(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Orchestrators with `.worst_fit`, of the work they are used for; None: of none (R20, as `core.fit`)."""
+    work = "offers__capability__"
+    seconds = Coalesce(F(work + "typical_seconds"), F(work + "profile__latency_target_ms") / Value(1000.0))
+    worst = Max(
+        Case(
+            When(
+                Q(**{work + "stateful": True}) | GreaterThan(seconds, POOR_SECONDS), then=_FITS.index(Fit.POOR)
+            ),
+            When(GreaterThan(seconds, GOOD_SECONDS), then=_FITS.index(Fit.FAIR)),
+            default=_FITS.index(Fit.GOOD),
+        ),
+        filter=Q(offers__isnull=False) & ~Q(offers__mode=Mode.RETIRED),
+    )
+    annotated: QuerySet[Any] = rows.annotate(worst_fit=worst)
+    return annotated
+
+
+def fit_word(row: Any) -> str:
+    """Of a row of `with_fit`."""
+    return "" if row.worst_fit is None else _FITS[row.worst_fit].value
 
 
 def troubled() -> int:

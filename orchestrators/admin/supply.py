@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -31,7 +32,7 @@ from orchestrators.models import (
     RoutingProfile,
 )
 from orchestrators.models.advice import about_capability, about_profile
-from orchestrators.standing import with_counts, with_standing
+from orchestrators.standing import fit_word, with_counts, with_fit, with_standing
 
 
 @admin.register(RoutingProfile)
@@ -130,6 +131,13 @@ class CapabilityAdmin(CountsMixin, ProbeAction, PolicyAdmin):
         return capability.sample_request is not None
 
 
+class FitFirst(ChangeList):
+    """Whose work fits goes first (R20), until a column is chosen."""
+
+    def _get_default_ordering(self) -> list[Any]:
+        return [F("worst_fit").asc(nulls_last=True), "name"]
+
+
 @admin.register(Orchestrator)
 class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, TrustAction, PolicyAdmin):
     unlocked_actions = Steering.unlocked_actions | ProbeAction.unlocked_actions
@@ -139,6 +147,7 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
         state("mode"),
         "protocol_name",
         "region",
+        "fit",
         "usable",
         "troubled",
         "reputation",
@@ -158,7 +167,11 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Orchestrator]:
-        return with_events(with_counts(super().get_queryset(request).select_related("certificate")))
+        rows = super().get_queryset(request).select_related("certificate")
+        return with_events(with_fit(with_counts(rows)))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return FitFirst
 
     def _set(self, request: HttpRequest, rows: QuerySet[Orchestrator], mode: Mode) -> None:
         """Who activates what was discovered takes its discovered offers with it (R70)."""
@@ -173,6 +186,10 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
     @admin.display(description="name", ordering="name")
     def named(self, orchestrator: Orchestrator) -> SafeString:
         return format_html("{} <small>{}</small>", orchestrator.name, orchestrator.service_uri)
+
+    @admin.display(description="fit", ordering="worst_fit")
+    def fit(self, orchestrator: Orchestrator) -> str:
+        return fit_word(orchestrator)
 
     @admin.display(description="protocol", ordering="protocol")
     def protocol_name(self, orchestrator: Orchestrator) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-_GOOD_SECONDS = 10.0
-_POOR_SECONDS = 60.0  # beyond it a job is a batch job, whatever its kind (R21)
+GOOD_SECONDS = 10.0
+POOR_SECONDS = 60.0  # beyond it a job is a batch job, whatever its kind (R21)
 
 
 class Fit(StrEnum):
@@ -16,6 +16,6 @@ class Fit(StrEnum):
 
 def fit_of(*, stateful: bool, seconds: float) -> Fit:
     """`seconds`: what a usual request takes."""
-    if stateful or seconds > _POOR_SECONDS:
+    if stateful or seconds > POOR_SECONDS:
         return Fit.POOR
-    return Fit.GOOD if seconds <= _GOOD_SECONDS else Fit.FAIR
+    return Fit.GOOD if seconds <= GOOD_SECONDS else Fit.FAIR

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -379,6 +380,22 @@ def test_it_warns_of_a_retry_timeout_outside_the_guidance_and_saves_it(
         assert any("5 to 10 s is the guidance" in text for text in said) is warned
     warm.refresh_from_db()
     assert warm.retry_timeout == float(seconds)
+
+
+def test_it_lists_first_whose_work_fits(ada: Client) -> None:
+    """R20, R46: of orchestrators by the worst they serve; each capability tells its own."""
+    Capability.objects.create(slug="training", profile=capability("depth").profile, stateful=True)
+    Capability.objects.create(slug="upscaling", profile=capability("depth").profile, typical_seconds=30)
+    works = {ALDER: ["depth", "training"], BIRCH: ["upscaling"], CEDAR: ["depth"], "douglas": []}
+    for number, (name, slugs) in enumerate(works.items()):
+        home = orchestrator(name, f"https://127.0.0.1:{9101 + number}")
+        for slug in slugs:
+            offer(home, slug)
+    text = ada.get(page("orchestrator")).content.decode()
+    assert re.findall(r'field-fit">(\w*|-)<', text) == ["good", "fair", "poor", "-"]
+    assert text.index(CEDAR) < text.index(BIRCH) < text.index(ALDER) < text.index("douglas")
+    shown = ada.get(page("capability")).content.decode()
+    assert [shown.count(f'field-fit">{fit}<') for fit in ("good", "fair", "poor")] == [6, 1, 1]
 
 
 def test_it_warns_of_work_that_fits_poorly(ada: Client) -> None:

@@ -46,6 +46,7 @@ def test_the_profiles_stand_to_each_other_as_the_work_does() -> None:
     """R34, R36, R37, R39, R40, R41, R43: ceilings, timeouts and targets of warm, per-frame and chained work."""
     warm, frame, chained = (RoutingProfile.objects.get(slug=slug) for slug in ("warm", "per-frame", "chained"))
     assert 5 <= warm.retry_timeout <= 10
+    assert "-aiProcessingRetryTimeout" in RoutingProfile._meta.get_field("retry_timeout").help_text  # R62
     assert warm.suggested_ceiling < chained.suggested_ceiling
     assert 10 <= frame.latency_target_ms < 100
     assert frame.retry_timeout > warm.retry_timeout

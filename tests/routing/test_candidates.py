@@ -15,9 +15,9 @@ from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price
 from orchestrators.scoreboard import Scoreboard, Seat
 from orchestrators.upstream.base import Target
-from routing.candidates import candidate, evidence
-from routing.core.selection import Candidate
-from routing.table import CapabilityPolicy, OfferEntry
+from routing.candidates import candidate, evidence, view
+from routing.core.selection import Candidate, choose
+from routing.table import CapabilityPolicy, Lane, OfferEntry
 from tests.support.outcomes import BOUNDED
 
 NOW = 1_000_000.0
@@ -86,6 +86,27 @@ def test_a_neighbour_that_fits_poorly_comes_along() -> None:
     """R22"""
     board = Scoreboard(lambda: 0.0)
     assert candidate(replace(OFFER, poor_fit=True), WARM, board.live(1), 1, NOW).poor_fit
+
+
+def test_who_lied_before_ranks_below_an_equal_one() -> None:
+    """R57: one mismatch costs 15 points, and they are felt."""
+    board = Scoreboard(lambda: 0.0)
+    for offer_id in (1, 2):
+        board.observe(offer_id, Outcome(OutcomeClass.OK, status=200, latency=0.4), now=NOW)
+    lane = Lane(WARM, (replace(OFFER, reputation=85.0), replace(OFFER, id=2)), (), None, True)
+    candidates = view(lane, board, policy_number=1, now=NOW)
+    ranked, _ = choose(candidates, now=NOW, value_of_second=300, stateful=False, draws=(0.0, 0.0, 0.0))
+    assert [each.offer_id for each in ranked] == [2, 1]
+    assert candidates[0].failure > candidates[1].failure
+
+
+def test_offers_of_one_capability_have_figures_of_their_own() -> None:
+    """R51: what one orchestrator takes says nothing of another."""
+    board = Scoreboard(lambda: 0.0)
+    for offer_id, seconds in ((1, 0.2), (2, 0.8)):
+        board.observe(offer_id, Outcome(OutcomeClass.OK, status=200, latency=seconds), now=NOW)
+    lane = Lane(WARM, (OFFER, replace(OFFER, id=2)), (), None, True)
+    assert [each.latency for each in view(lane, board, policy_number=1, now=NOW)] == [0.2, 0.8]
 
 
 @pytest.mark.parametrize(

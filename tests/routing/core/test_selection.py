@@ -238,6 +238,11 @@ class TestClasses:
         """R14: new requests go to the alternative, the degraded one stays."""
         assert order(replace(BIRCH, warm=True, state=State.DEGRADED), ALDER) == ["alder", "birch"]
 
+    def test_whoever_does_poor_fit_work_too_ranks_below_an_equal_one(self) -> None:
+        """R22: also where it would be cheaper."""
+        assert order(replace(ALDER, poor_fit=True), TWIN) == ["twin", "alder"]
+        assert order(replace(BIRCH, warm=True, poor_fit=True), ALDER) == ["alder", "birch"]
+
     def test_it_still_uses_what_is_the_only_one(self) -> None:
         """R47: a soft constraint is a matter of priority."""
         flawed = replace(ALDER, state=State.DEGRADED, warm=False, stale=True, slow_start=True, share=0.0)

@@ -217,7 +217,7 @@ async def test_it_gives_an_offer_its_share(gateway: Gateway) -> None:
 
 
 async def test_it_chooses_between_protocols_by_the_same_terms(gateway: Gateway) -> None:
-    """R6: a bare container and an orchestrator compete for one capability, by price alone."""
+    """R4, R6: a bare container and an orchestrator compete for one capability, by price alone."""
     only_cheapest_first(gateway)
     async with (
         Simulator("alder", capabilities=[Container("depth", price=50 * GWEI)]) as alder,

@@ -39,7 +39,7 @@ def fill(journal: Journal) -> int:
 def test_it_counts_what_a_full_disk_drops_and_sees_room_again_without_traffic(
     small_disk: Path, open_journal: MakeJournal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """R21: the record is lost, the call is not."""
+    """The record is lost, the call is not."""
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * (ROOM // 2))
     journal = open_journal()

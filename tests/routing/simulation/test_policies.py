@@ -43,6 +43,20 @@ def test_the_orchestrators_own_words_move_on(kind: str) -> None:
     assert measured(f"[{{who: [alpha], kind: {kind}, from: 30}}]", rate=0.7).success == 1.0
 
 
+@pytest.mark.parametrize("rate", [0.05, 0.5, 2])
+def test_steady_beats_quick_with_cold_starts(rate: float) -> None:
+    """R73: 400 ms every time against 200 ms where every fifth call has to load the model."""
+    pair = """
+fleet:
+  steady: {latency: {median: 0.4}, capacity: 2, price: 60 gwei/second}
+  hasty: {latency: {median: 0.2}, capacity: 2, price: 60 gwei/second, cold: {takes: 3, after: 1000000}}
+"""
+    restless = "[{who: [hasty], kind: evicted, from: 0, rate: 0.2}]"
+    found = measure(account(world(restless, fleet=pair, duration=150 / rate, rate=rate)), VALUE)
+    assert found.success == 1.0
+    assert found.shares["steady"] > 0.7
+
+
 def test_a_bad_one_is_left_alone_and_taken_back() -> None:
     found = measured("[{who: [alpha], kind: error, from: 60, for: 60}]", duration=300)
     assert found.time_to_eject is not None and found.time_to_eject < 15

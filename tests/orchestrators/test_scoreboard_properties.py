@@ -129,6 +129,30 @@ def test_all_workers_end_with_the_same_states(offers: list[int], turns: list[tup
         assert not any(worker.board.live(offer_id).unpublished for offer_id in offers)
 
 
+alone = st.lists(st.sampled_from(TURNS) | st.sampled_from(SEEN), min_size=5, max_size=25)
+
+
+@settings(BOUNDED, max_examples=60)
+@given(turns=alone)
+def test_a_worker_alone_stores_what_it_saw(offers: list[int], turns: list[Any]) -> None:
+    """R10: nobody races it, so no news of its own is ever lost, whenever it comes to write."""
+    OfferHealth.objects.all().delete()
+    worker, deaf = Worker(0), Worker(0)
+    now = START
+    for now, turn in enumerate(turns, int(START)):
+        if isinstance(turn, OutcomeClass):
+            for each in (worker, deaf):
+                each.observe(offers[0], turn, now)
+        else:
+            getattr(worker, turn)(now)
+    for _ in range(2):
+        worker.publish(now + 1.0)
+    worker.hear(now + 1.0)
+
+    for row in OfferHealth.objects.all():
+        assert shown(row.as_health()) == shown(deaf.board.live(offers[0]).health)
+
+
 @settings(BOUNDED, max_examples=60)
 @given(
     turns=st.lists(

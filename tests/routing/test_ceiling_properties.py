@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrators.core.price import Price, Unit
@@ -48,11 +48,14 @@ def entry(number: int, price: Price) -> OfferEntry:
 def lanes(
     asked: list[Price], decided: dict[str | None, Price | None]
 ) -> Iterator[tuple[Lane, list[Price | None]]]:
-    """The lane of each tier, with the ceilings that apply there."""
+    """The lane of each tier, with the ceilings that apply there: everybody's and its own, by its own words."""
     offers = Offers()
     offers.entries = [entry(number, price) for number, price in enumerate(asked, 1)]
-    for applying in by_tier(decided).values():
-        yield lane(Plan(WARM, 2, "300 gwei/second"), offers, applying), applying
+    for tier, applying in by_tier(decided).items():
+        yield (
+            lane(Plan(WARM, 2, "300 gwei/second"), offers, applying),
+            [limit for of, limit in decided.items() if of in (None, tier)],
+        )
 
 
 def is_allowed(price: Price, applying: list[Price | None]) -> bool:
@@ -68,6 +71,14 @@ def is_allowed(price: Price, applying: list[Price | None]) -> bool:
     )
 
 
+A_WEI_APART = (
+    [Price(10**30, 1, Unit.SECOND), Price(10**30 + 1, 1, Unit.SECOND)],
+    Price(10**30, 1, Unit.SECOND),
+)
+
+
+@example(A_WEI_APART[0], {None: A_WEI_APART[1]}, [], (0.0, 0.0, 0.0))
+@example(A_WEI_APART[0], {None: None, "gold": A_WEI_APART[1]}, [], (0.0, 0.0, 0.0))
 @BOUNDED
 @given(fleets, ceilings, lives, st.tuples(strategies.draws, strategies.draws, strategies.draws))
 def test_no_offer_above_a_ceiling_is_ever_chosen(
@@ -86,6 +97,7 @@ def test_no_offer_above_a_ceiling_is_ever_chosen(
         assert all(is_allowed(each.candidate.price, applying) for each in ranked)
 
 
+@example(A_WEI_APART[0], {None: A_WEI_APART[1]})
 @BOUNDED
 @given(fleets, ceilings)
 def test_a_ceiling_keeps_nobody_away_who_is_within_it(

@@ -69,8 +69,21 @@ def numbered(offers: list[Candidate]) -> list[Candidate]:
 
 
 fleets = st.lists(candidates(), max_size=6).map(numbered)
+alike = st.integers(0, 3)
+# Down, busy or not claimed, each for one reason alone.
+troubles = st.sampled_from(
+    [
+        {"claimed": False},
+        {"busy_until": START + 60},
+        *({"state": State.DOWN, "down_until": START + 5, "cause": cls} for cls in OutcomeClass),
+    ]
+)
+troubled = st.lists(troubles.map(lambda trouble: replace(ALDER, **trouble)), min_size=1, max_size=4).map(
+    numbered
+)
 wishes = st.sets(st.sampled_from([f"https://{name}:8935" for name in NAMES]), max_size=2)
 dice = st.tuples(strategies.draws, strategies.draws, strategies.draws)
+ample = Budget.of(START, retry_timeout=8.0, attempt_timeout=5.0, cold_grace=10.0)
 budgets = st.builds(
     Budget.of,
     st.just(START),
@@ -136,6 +149,7 @@ class Walk:
         assert 0 < step.timeout <= self.budget.attempt_timeout + self.budget.cold_grace
         assert self.now + step.timeout <= self.budget.deadline + ROUNDING
         assert not (self.stateful and any(attempt.outcome.began for attempt in self.history))
+        assert not any(attempt.outcome.is_answer for attempt in self.history)
 
     def take(self, step: Try, outcome: Outcome, part: float) -> None:
         chosen = step.candidate
@@ -204,10 +218,24 @@ def test_an_allowed_offer_is_given_out(walk: Walk, draws: tuple[float, float, fl
 
 
 @BOUNDED
-@given(fleets, dice, st.booleans(), st.randoms(use_true_random=False))
+@given(troubled, dice)
+def test_somebody_is_resorted_to(fleet: list[Candidate], draws: tuple[float, float, float]) -> None:
+    """R47: where all are in trouble, one that time alone may heal is tried; not a wrong one, not a rejected."""
+    walk = Walk(fleet, ample, 3, False, set(), set(), True)
+    hopeless = (OutcomeClass.REJECTED, OutcomeClass.API_MISMATCH)
+    heals = [each for each in fleet if each.state is not State.DOWN or each.cause not in hopeless]
+    step = walk.next(draws)
+    assert isinstance(step, Try) == bool(heals)
+    assert not isinstance(step, Try) or step.candidate in heals
+
+
+@BOUNDED
+@given(fleets, alike, dice, st.booleans(), st.randoms(use_true_random=False))
 def test_the_order_of_the_input_does_not_matter(
-    fleet: list[Candidate], draws: tuple[float, float, float], explore: bool, chance: Any
+    fleet: list[Candidate], twins: int, draws: tuple[float, float, float], explore: bool, chance: Any
 ) -> None:
+    """Also among offers that are alike in everything."""
+    fleet = numbered([*fleet, *fleet[:1] * twins])
     shuffled = [*fleet]
     chance.shuffle(shuffled)
     assert ranked_of(fleet, draws, explore=explore) == ranked_of(shuffled, draws, explore=explore)

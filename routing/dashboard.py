@@ -105,7 +105,7 @@ def dashboard(now: datetime) -> dict[str, Any]:
         "ready": sum(standings[each.value] for each in _READY),
         "troubled": sum(standings[each.value] for each in TROUBLED),
         "served": served,
-        "notices": [*_notices(served), *_late(max(probed, default=None), offers, now)],
+        "notices": [*_notices(served), *_late(max(probed, default=None), offers, now), *_open_to_all()],
         "capabilities": capabilities,
         "matrix": matrix(offers, [slug for _id, slug in capabilities]),
         "changes": ConfigRevision.objects.defer("bundle", "summary")[:6],
@@ -187,6 +187,14 @@ def _late(probed: datetime | None, offers: list[Any], now: datetime) -> Iterator
         if seconds is not None:
             said = _("The latest probe was %(length)s ago") % {"length": rough(seconds)}
         yield Notice("bad", said, _("Keep this running: manage.py probe_orchestrators --loop"))
+
+
+def _open_to_all() -> Iterator[Notice]:
+    """Clients that are known by a network which is everybody's; of the table, so no question more."""
+    names = {client.name for network, client in current_table().networks if not network.prefixlen}
+    for name in sorted(names):
+        said = _("Whoever reaches this gateway may call as %(client)s, without a key") % {"client": name}
+        yield Notice("warn", said, _("Narrow its networks, or give it a key instead."))
 
 
 def matrix(offers: list[Any], slugs: list[str]) -> list[tuple[Any, list[Any]]]:

@@ -14,8 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestrators.models import Advert, Offer, OfferHealth
-from routing.dashboard import dashboard, percentile
-from routing.models import PriceCeiling, UsageHour
+from routing.dashboard import _kept, dashboard, percentile
+from routing.models import Client as Customer
+from routing.models import PriceCeiling, Tier, UsageHour
 from tests.orchestrators.scenes import ALDER, BIRCH, offer, orchestrator
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.django_db
 def collected(settings: Any, tmp_path: Path) -> None:
     """Whether static files have been collected is nothing to these tests; their server warns if not."""
     settings.STATIC_ROOT = tmp_path
+    _kept.clear()  # of a test before, whose numbers were taken back with its rows
 
 
 @pytest.fixture
@@ -65,6 +67,15 @@ def test_it_says_what_a_ceiling_excludes_and_that_probes_are_late() -> None:
         "The ceiling excludes 1 of 2 offers of depth",
         "The latest probe was 10 min ago",
     ]
+
+
+def test_it_says_who_is_let_in_without_a_key() -> None:
+    """Only where a network is everybody's."""
+    tier = Tier.objects.create(slug="open", requests_per_minute=1)
+    Customer.objects.create(name="near", tier=tier, networks=["10.0.0.0/8"])
+    assert said() == []
+    Customer.objects.create(name="all", tier=tier, networks=["::/0", "0.0.0.0/0"])
+    assert said() == ["Whoever reaches this gateway may call as all, without a key"]
 
 
 def test_it_adds_up_the_last_day_by_hour_and_capability() -> None:

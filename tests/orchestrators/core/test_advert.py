@@ -20,11 +20,12 @@ STOCK: dict[str, Any] = {
 
 
 def test_it_reads_a_stock_token() -> None:
+    """G27"""
     assert parse_token(STOCK) == Token(Price(10, 1, Unit.SECOND), capacity=1, balance=1000, model="")
 
 
 def test_what_is_absent_is_zero() -> None:
-    """An orchestrator without a chain, or one that does not know the capability."""
+    """G17: an orchestrator without a chain, or one that does not know the capability."""
     token = parse_token({"price": {"pixelsPerUnit": 1}, "LastNonce": 0})
     assert token == Token(Price(0, 1, Unit.SECOND), capacity=0, balance=0, model="")
 

@@ -202,6 +202,7 @@ async def test_closing_a_stream_early_ends_it(serve: Serve, byoc: Byoc):
 
 
 async def test_it_looks_at_a_token(serve: Serve, byoc: Byoc):
+    """G18"""
     token = {"price": {"pricePerUnit": 10, "pixelsPerUnit": 1}, "available_capacity": 3, "LastNonce": 0}
     peer = await serve(answering(b"200 OK", json.dumps(token).encode()))
     sighting = await byoc.look(peer.target("byoc", wire_name="text-reversal"), 5)

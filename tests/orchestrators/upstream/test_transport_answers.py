@@ -58,6 +58,7 @@ async def test_it_tells_names_in_lower_case_and_the_last_value(serve: Serve, mak
 
 
 async def test_it_follows_no_redirect(serve: Serve, make_pool: MakePool):
+    """G27"""
     text = b"HTTP/1.1 307 Elsewhere\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"
     answer = await ask(make_pool(), await serve(saying(text)))
     assert (answer.status, answer.headers["location"]) == (307, "http://127.0.0.1:1/")

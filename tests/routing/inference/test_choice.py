@@ -70,7 +70,7 @@ async def test_it_switches_from_cheapest_to_fastest(gateway: Gateway) -> None:
 
 
 async def test_it_favours_the_faster_of_equally_dear_ones(gateway: Gateway) -> None:
-    """R28: measured 100 ms and 900 ms at one price: the first wins, and nobody has to say so."""
+    """R28, G11: measured 100 ms and 900 ms at one price: the first wins, and nobody has to say so."""
     only_cheapest_first(gateway)
     async with (
         Simulator("slow", capabilities=[Container("depth", price=10, latency=0.9)]) as slow,
@@ -101,7 +101,7 @@ async def test_it_favours_the_cheaper_of_equally_fast_ones(gateway: Gateway) -> 
 
 
 async def test_it_never_calls_an_offer_above_the_ceiling(gateway: Gateway) -> None:
-    """R13: one wei above is never called, not even when it is the only one; equal is."""
+    """R13, G10: one wei above is never called, not even when it is the only one; equal is."""
     async with (
         Simulator("above", capabilities=[Container("depth", price=1001)]) as above,
         Simulator("equal", capabilities=[Container("depth", price=1000)]) as equal,

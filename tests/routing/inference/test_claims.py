@@ -111,7 +111,7 @@ async def test_it_claims_again_by_serving(gateway: Gateway) -> None:
 
 
 async def test_it_moves_on_when_its_credentials_are_refused(gateway: Gateway) -> None:
-    """Rejected is between the gateway and the orchestrator: the client is served, a look ends it."""
+    """G8: rejected is between the gateway and the orchestrator: the client is served, a look ends it."""
     only_cheapest_first(gateway)
     async with (
         Simulator("birch", capabilities=[Container("depth", price=1)]) as birch,

@@ -40,7 +40,7 @@ async def flood(conversation: Conversation) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 async def test_a_stream_comes_through_as_it_was_written(gateway: Gateway, size: int) -> None:
-    """Whatever the chunks it comes in; at [DONE] both sides are done, though newlines go on for ever."""
+    """G6: whatever the chunks it comes in; at [DONE] both sides are done, though newlines go on for ever."""
     stream = b""
 
     async def script(conversation: Conversation) -> None:

@@ -57,7 +57,7 @@ async def test_it_asks_another_orchestrator(gateway: Gateway, mode: str, route: 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("mode", MODES)
 async def test_it_refuses_with_a_type_when_everyone_fails(gateway: Gateway, mode: str, route: str) -> None:
-    """R68: no alternative, so an error that names classes and attempts; never 200, never empty."""
+    """R68, G3: no alternative, so an error that names classes and attempts; never 200, never empty."""
     kind, options = MODES[mode]
     async with (
         Simulator("cedar", capabilities=[Container("depth", price=1)]) as cedar,

@@ -23,6 +23,7 @@ from tests.support.gateway import Gateway, in_thread
 
 
 async def test_a_repetition_gets_the_answer_and_costs_nothing(gateway: Gateway) -> None:
+    """G25"""
     async with Simulator("alder", capabilities=[Container("depth", price=9)]) as alder:
         await depth_by(gateway, alder)
         before = alder.calls["depth"]

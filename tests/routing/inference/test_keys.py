@@ -67,6 +67,7 @@ async def test_a_key_is_good_from_its_networks_alone(depth: Gateway) -> None:
 
 
 async def test_a_client_without_a_key_is_known_by_its_network(depth: Gateway) -> None:
+    """G25"""
     stranger = await keyless(depth)
     tier = {"tiers": [{"slug": "open", "requests_per_minute": 60, "burst": 2}]}
     clients = [

@@ -99,7 +99,7 @@ async def test_it_counts_errors_per_capability(gateway: Gateway) -> None:
 
 
 async def test_it_avoids_a_degraded_offer_and_still_has_it(gateway: Gateway) -> None:
-    """R14, R47, R75: a degraded offer is passed over for a dearer one, and serves when it is the only one."""
+    """R14, R47, R75, G12: a degraded offer is passed over for a dearer one; alone it serves."""
     only_cheapest_first(gateway)
     async with (
         Simulator("birch", capabilities=[depth(1)]) as birch,

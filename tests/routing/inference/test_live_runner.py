@@ -50,7 +50,7 @@ async def test_an_unpaid_runner_serves(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 async def test_other_methods_reach_runners_alone(gateway: Gateway, method: str) -> None:
-    """BYOC knows POST; an offer that would turn the call into one is not asked."""
+    """G15: BYOC knows POST; an offer that would turn the call into one is not asked."""
     byoc = Simulator("birch", capabilities=[Container("depth", price=0)])
     async with runner("alder", price=0, kind="echo") as alder, byoc as birch:
         await served_by(gateway, by_runner(alder), orchestrator(birch, "depth"), response={})

@@ -98,7 +98,7 @@ async def connect_to(gateway: Gateway) -> Client:
 
 @pytest.mark.parametrize("status", ["201 Created", "422 Unprocessable Entity"])
 async def test_status_type_and_body_of_the_container_are_the_answer(gateway: Gateway, status: str) -> None:
-    """A container's 4xx about the input is the client's own, word for word."""
+    """G7: A container's 4xx about the input is the client's own, word for word."""
     said = b'{"detail":  "in its own words"}'
     async with Scripted("birch", answering(said, "application/vnd.own+json", status=status)) as birch:
         await echoed_by(gateway, birch)
@@ -109,7 +109,7 @@ async def test_status_type_and_body_of_the_container_are_the_answer(gateway: Gat
 
 
 async def test_every_answer_says_what_it_took(gateway: Gateway) -> None:
-    """X-Request-Id made here, the number of attempts, and each attempt's time by class."""
+    """G25: X-Request-Id made here, the number of attempts, and each attempt's time by class."""
     async with alder() as good, Simulator("cedar", capabilities=[Container("echo", price=1)]) as cedar:
         await echoed_by(gateway, good, cedar)
         cedar.fault("echo", "gpu_oom", times=1)

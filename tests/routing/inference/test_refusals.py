@@ -148,7 +148,7 @@ async def raw_post(gateway: Gateway, path: bytes) -> httpx.Response:
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "declared"])
 async def test_a_body_over_the_limit_is_413(gateway: Gateway, chunked: bool) -> None:
-    """One byte over; declared or noticed on the way, and nothing is held against the orchestrator."""
+    """G15: one byte over; declared or noticed on the way, and nothing is held against the orchestrator."""
 
     async def pieces(size: int) -> AsyncIterator[bytes]:
         for _ in range(size // 1000):

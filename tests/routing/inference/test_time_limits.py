@@ -32,7 +32,7 @@ async def test_it_gives_the_first_call_its_cold_grace(gateway: Gateway) -> None:
 
 
 async def test_it_starts_no_attempt_after_the_retry_timeout(gateway: Gateway) -> None:
-    """R12, R62: each attempt fails after 0.6 s; within 1 s two of them start, however many are allowed."""
+    """R12, R62, G13: each attempt fails after 0.6 s; within 1 s two of them start, however many are allowed."""
     async with AsyncExitStack() as stack:
         simulators = [
             await stack.enter_async_context(

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.db import transaction as db_transaction
 from django.db.models import F, Max
+from msgspec import structs
 
 from orchestrators import reputation
 from orchestrators.core import health as healths
@@ -253,7 +254,9 @@ class Scoreboard:
             )
             if row.epoch > live.epoch and not live.unpublished:
                 theirs = row.as_health()
-                live.health = replace(theirs, busy_until=live.health.busy_until, recent=live.health.recent)
+                live.health = structs.replace(
+                    theirs, busy_until=live.health.busy_until, recent=live.health.recent
+                )
                 live.epoch = row.epoch
 
     def busy_offers(self) -> list[int]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from orchestrators.core import amount
 from routing.core.limits import Purse, Rate, admit, headroom
@@ -22,9 +23,7 @@ from routing.table import ClientEntry
 SOON = 1.0
 
 
-# Not frozen, though nobody assigns to one: every request makes one, at a quarter of the price (1-2 us).
-@dataclass(slots=True, unsafe_hash=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """What became of a request under its client's rate, and what is left of it.
 
     `wait`: seconds until it would be admitted; 0: it was. `remaining`: calls that may come at once.

@@ -7,8 +7,9 @@ weighs a hundred offers and rebuilds the one or two that moved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
+
+import msgspec
 
 from orchestrators.core import health as healths
 from orchestrators.core import latency as latencies
@@ -28,8 +29,7 @@ WORSE = frozenset({"slow", "contention", "eviction"})
 REAL_TIME = "warm"
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True):
     """A candidate, what it was made of, and the times between which it reads the same."""
 
     candidate: Candidate

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import Reply, UpstreamError
@@ -31,15 +32,14 @@ class Ending(Enum):
     CANCELLED = "cancelled"
 
 
-@dataclass(slots=True)
-class Opening:
+class Opening(msgspec.Struct, eq=False):
     """A reply read as far as the commit point: `pieces` are its first bytes, `whole` if there are no more."""
 
     reply: Reply
     rest: AsyncIterator[bytes]
-    pieces: list[bytes] = field(default_factory=list)
+    pieces: list[bytes] = []
     whole: bool = False
-    is_event_stream: bool = field(init=False)
+    is_event_stream: bool = False  # by its content type
 
     def __post_init__(self) -> None:
         self.is_event_stream = self.reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)

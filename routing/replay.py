@@ -6,9 +6,10 @@ up to the gateway's cap, so that a retry sends identical bytes (R48).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+
+from routing.deadline import Deadline
 
 SHORT = 64 * 1024  # bytes
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -107,7 +108,7 @@ class ReplayBody:
         """
         self._head = size
         try:
-            async with asyncio.timeout(within):
+            with Deadline(within):
                 while not self.complete and self._size < size:
                     await self._more()
         except TimeoutError:

@@ -33,13 +33,14 @@ from routing.core.failover import Attempt, Deliver, Try, decide, may_wait, reque
 from routing.core.refusal import STATUS, Code, Refusal
 from routing.core.selection import Ranked, choose, lacks_seat
 from routing.counts import Counts
+from routing.deadline import Deadline
 from routing.delivery import Delivery, Ending, Opening
 from routing.journal import Journal
 from routing.opening import first_event, read_opening
 from routing.replay import BodyTooLarge, BodyTooSlow, ClientGone
 from routing.table import OfferEntry
 from routing.trip import CLIENT_CLOSED, Held, InferenceCall, Trip
-from routing.waiting import Deadline, SeatQueue
+from routing.waiting import SeatQueue
 
 # What the client sees of the orchestrator's answer, besides its status and body.
 PASSED_ON = ("content-type", "content-encoding", "content-disposition")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price, Unit
@@ -28,9 +30,7 @@ NOT_REPEATABLE = "Its body was not kept for another attempt: the worker keeps as
 CLIENT_CLOSED = 499  # nginx's number for a client that hung up; never sent, only recorded
 
 
-# Not frozen, though nobody assigns to one: every request makes one, at a quarter of the price (1-2 us).
-@dataclass(slots=True, unsafe_hash=True)
-class InferenceCall:
+class InferenceCall(msgspec.Struct, frozen=True):
     """One request as the routing service wants it: HTTP is behind it.
 
     `worker_path`: undecoded, without a leading slash. `timeout`, `search_timeout`: seconds the client
@@ -54,15 +54,14 @@ class InferenceCall:
     exclude: tuple[str, ...] = ()
     timeout: float | None = None
     search_timeout: float | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
     method: bytes = b"POST"
     query: bytes = b""
     model_id: str = ""
     keep_decision: bool = False
 
 
-@dataclass(slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """The latest answer, kept open until it is decided whether the client gets it."""
 
     opening: Opening
@@ -73,20 +72,19 @@ class Held:
     started: float
 
 
-@dataclass(slots=True, weakref_slot=True)
-class Trip:
+class Trip(msgspec.Struct, eq=False, weakref=True):
     """`at`: wall seconds; `started`: monotonic seconds."""
 
     call: InferenceCall
     at: float
     started: float
     history: tuple[Attempt, ...] = ()
-    times: list[tuple[float, float]] = field(default_factory=list)  # (wall start, seconds) of each attempt
+    times: list[tuple[float, float]] = []  # (wall start, seconds) of each attempt
     ranked: Sequence[Ranked] = ()  # of the first round: what was chosen from
     draws: Sequence[float] = ()  # of the same round
     refused: Sequence[Refused] = ()  # of the latest round: why nobody is left
     first_refused: Sequence[Refused] = ()
-    postponed: list[tuple[int, Outcome]] = field(default_factory=list)
+    postponed: list[tuple[int, Outcome]] = []
     held: Held | None = None
     waiting_since: float | None = None
     in_vain: int | None = None  # attempts at the time when the latest wait ended without a seat

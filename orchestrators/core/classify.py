@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import jsonschema_rs
@@ -91,9 +91,7 @@ class Contract:
         return cls(media_types, _compile(schema), _names_error(schema), _compile_fast(schema))
 
 
-# Not frozen, though nobody assigns to one: every request makes one, at a quarter of the price (1-2 us).
-@dataclass(slots=True, unsafe_hash=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """`body`: all of it (`whole`), or the first SSE event, or the first 8 KiB; None if it was not read.
     `latency`: seconds from the first byte sent to the commit point. `retry_after`: the header's text.
     `headers`: names in lower case.
@@ -105,12 +103,10 @@ class Answered:
     whole: bool
     latency: float
     retry_after: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
-# Not frozen, though nobody assigns to one: every request makes one, at a quarter of the price (1-2 us).
-@dataclass(slots=True, unsafe_hash=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """What must be known besides the answer.
 
     `protocol`: byoc | live-runner | direct. `path_known`: this offer has served this worker path before, or
@@ -135,9 +131,7 @@ class Rule(StrEnum):
     CONTRACT = "the capability's contract, and the time it took"
 
 
-# Not frozen, though nobody assigns to one: every request makes one, at a quarter of the price (1-2 us).
-@dataclass(slots=True, unsafe_hash=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """An outcome, and how it came about. `signature`: the one that matched, if any."""
 
     outcome: Outcome
@@ -184,7 +178,9 @@ def _by_own_words(answered: Answered, text: str, protocol: str) -> Outcome | Non
     cls = own_words(protocol, answered.status, text)
     if cls is None:
         return None
-    return replace(_outcome(answered, cls, text[:_LONGEST_DETAIL]), speaker=Speaker.ORCHESTRATOR)
+    return msgspec.structs.replace(
+        _outcome(answered, cls, text[:_LONGEST_DETAIL]), speaker=Speaker.ORCHESTRATOR
+    )
 
 
 def _by_signature(answered: Answered, signature: Signature) -> Outcome:
@@ -213,7 +209,7 @@ def _by_contract(answered: Answered, setting: Setting) -> Outcome:
     if breach:
         return _outcome(answered, OutcomeClass.API_MISMATCH, breach)
     if not setting.known_warm and answered.latency > setting.cold_over:
-        return replace(_outcome(answered, OutcomeClass.COLD_START), cold=True, began=True)
+        return msgspec.structs.replace(_outcome(answered, OutcomeClass.COLD_START), cold=True, began=True)
     return _outcome(answered, OutcomeClass.OK)
 
 

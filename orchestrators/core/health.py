@@ -28,10 +28,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
 from operator import itemgetter
+
+import msgspec
+from msgspec.structs import replace
 
 from orchestrators.core.effects import EFFECTS, OnHealth
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
@@ -66,9 +68,7 @@ class Source(StrEnum):
     LOOK = "look"
 
 
-# Not frozen, though nobody assigns to one: every attempt makes a new one, at a third of the price.
-@dataclass(slots=True, unsafe_hash=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """`since`: when the state began. `until`: the end of a down, None where no clock ends it.
     `cause`: what it is, or was before its probation, down for; UNREACHABLE also after one look that failed.
     `reason`: the same as a sentence for the operator.
@@ -93,8 +93,7 @@ class Health:
 FRESH = Health()
 
 
-@dataclass(slots=True)
-class _Contact:
+class _Contact(msgspec.Struct, frozen=True):
     outcome: Outcome
     source: Source
     now: float

@@ -13,8 +13,10 @@ good, even twenty times, is believed within a dozen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from math import exp, sqrt
+
+import msgspec
+from msgspec.structs import replace
 
 from orchestrators.core.outcome import Outcome, OutcomeClass
 
@@ -32,9 +34,7 @@ _NO_FLAGS: frozenset[str] = frozenset()
 _LEAST_MEAN = 0.001  # ratios of less than a millisecond are noise
 
 
-# Not frozen, though nobody assigns to one: every attempt makes a new one, at a third of the price.
-@dataclass(slots=True, unsafe_hash=True)
-class Latency:
+class Latency(msgspec.Struct, frozen=True):
     """`ewma`: the peak EWMA, as of `stamp`. `cold`: the latest cold start. `samples`: warm answers.
     `last_cold`: the latest success was a cold start or a spike. `last_warm_at`: the latest that was neither.
     """

@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from orchestrators.core.classify import Answered, classify, classify_fault
 from orchestrators.core.outcome import Fault, Outcome, OutcomeClass
 from orchestrators.prober.assignment import Assignment, Sample
@@ -74,7 +76,7 @@ def _judged(assignment: Assignment, sighting: Sighting) -> Outcome:
     """A token's refusal has the orchestrator's own words, which `classify` knows; health has its own word."""
     if assignment.target.protocol == "byoc" and sighting.status != 200:
         answered = Answered(sighting.status, "text/plain", sighting.detail.encode(), True, 0.0)
-        return replace(classify(answered, assignment.setting), latency=None)
+        return structs.replace(classify(answered, assignment.setting), latency=None)
     return Outcome(_READINESS[sighting.readiness], status=sighting.status, detail=sighting.detail)
 
 

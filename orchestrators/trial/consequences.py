@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+from msgspec import structs
+
 from orchestrators import reputation
 from orchestrators.changes import change_set
 from orchestrators.core import health as healths
@@ -135,7 +137,7 @@ def _as_a_probe(course: Course) -> Judgement:
     calls = course.calls[max(course.waking - 1, 0) :]
     first = calls[0] if calls else None
     if first is not None and course.woke_cold:  # the whole of it, answers that it was loading included
-        first = replace(first, cold=True, latency=course.woke_after)
+        first = structs.replace(first, cold=True, latency=course.woke_after)
     finding = Finding(course.assignment, course.look, course.sighting, first, course.fingerprint, course.at)
     judgement = judge(finding, interval=INTERVAL, draw=random.random)
     health, latency, last = judgement.health, judgement.latency, judgement.outcome

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.scorecard import Step
 from orchestrators.prober.assignment import Assignment, Sample
@@ -136,6 +138,8 @@ async def _ramp(course: Course, sample: Sample, way: Way) -> None:
 
 
 async def _ask(course: Course, sample: Sample, way: Way, *, warm: bool) -> Outcome:
-    setting = replace(course.assignment.setting, known_warm=warm or course.assignment.setting.known_warm)
+    setting = structs.replace(
+        course.assignment.setting, known_warm=warm or course.assignment.setting.known_warm
+    )
     asked = replace(course.assignment, setting=setting)
     return await send(asked, sample, way.upstream, course.fingerprint)

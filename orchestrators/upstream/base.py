@@ -11,8 +11,10 @@ Raised by `orchestrators.upstream` alone; foreign exceptions are translated in i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from orchestrators.core.hardware import Hardware
 from orchestrators.core.outcome import Fault
@@ -73,9 +75,7 @@ class Body(Protocol):
     def chunks(self) -> AsyncIterator[bytes]: ...
 
 
-# Not frozen, though nobody assigns to one: every request makes one, at a quarter of the price (1-2 us).
-@dataclass(slots=True, unsafe_hash=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One attempt at one offer. `request` and `parameters` are JSON texts and travel unchanged.
 
     `method` and `query` (without its question mark) reach those whose protocol has words for them.
@@ -88,7 +88,7 @@ class Call:
     timeout: float
     request: str = "{}"
     parameters: str = "{}"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     method: bytes = b"POST"
     query: bytes = b""
 

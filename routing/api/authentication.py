@@ -30,7 +30,7 @@ class KeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[ClientEntry, KeyEntry | None]:
         incoming = from_door(request)
-        header = request.META.get("HTTP_AUTHORIZATION", "")
+        header = incoming.field(b"authorization")
         if not header:
             return _by_network(incoming), None
         scheme, _, secret = header.partition(" ")
@@ -79,4 +79,4 @@ def _by_network(incoming: DataPlaneRequest) -> ClientEntry:
 
 def _address(incoming: DataPlaneRequest) -> Address | None:
     """Of the client, or of the proxy in front that is not in FORWARDED_ALLOW_IPS. None on a Unix socket."""
-    return caller(incoming.META.get("REMOTE_ADDR", ""))
+    return caller((incoming.scope.get("client") or [""])[0])

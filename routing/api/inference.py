@@ -10,8 +10,7 @@ POST /text-to-image and its like               aliases, in pipelines.py
 
 from __future__ import annotations
 
-import inspect
-import secrets
+import random
 import time
 from dataclasses import replace
 from typing import Any
@@ -19,8 +18,6 @@ from typing import Any
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import MethodNotAllowed
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
@@ -31,7 +28,7 @@ from routing.api.contracts import contract, tagged
 from routing.api.keeping import infer_kept, wish_of
 from routing.api.problems import document, refusal_for, refuse
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, client_of, from_door
+from routing.api.request import DataPlaneRequest, ViewRequest, client_of, from_door
 from routing.api.throttling import TierThrottle
 from routing.core.job_header import JobHeaderError, parse_go_duration, parse_job_header
 from routing.core.refusal import Code, Refusal
@@ -51,7 +48,8 @@ class DataPlaneView(APIView):
     """A DRF view whose handlers are coroutines, run by the door without Django's request cycle.
 
     What DRF does per request is kept to what a request needs: no content negotiation (the answer is the
-    orchestrator's), no parsing (the body streams), and no reference cycle left behind for the collector.
+    orchestrator's), no parsing (the body streams), no versions, and no reference cycle left behind for the
+    collector.
     """
 
     authentication_classes = [KeyAuthentication]
@@ -69,8 +67,6 @@ class DataPlaneView(APIView):
     slug = ""  # as soon as it is known, for the books
 
     # One of each for all requests: they hold nothing of a request, and making them anew takes 4 us.
-    _negotiator = DefaultContentNegotiation()
-    _renderer = JSONRenderer()
     _policies: tuple[list[BaseAuthentication], list[Any], list[BaseThrottle]]
 
     def __init_subclass__(cls) -> None:
@@ -99,8 +95,20 @@ class DataPlaneView(APIView):
                 request.user, request.auth = known
                 return
 
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
-        return self._renderer, "application/json"
+    def initialize_request(self, request: DataPlaneRequest, *args: Any, **kwargs: Any) -> Request:  # type: ignore[override]
+        return ViewRequest(request)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.perform_authentication(request)
+        self.check_permissions(request)
+        self.check_throttles(request)
+
+    def finalize_response(  # type: ignore[override]
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        for name, value in self.headers.items():
+            response[name] = value
+        return response
 
     async def dispatch(  # type: ignore[override]
         self, request: DataPlaneRequest, *args: Any, **kwargs: Any
@@ -108,6 +116,7 @@ class DataPlaneView(APIView):
         self.request_id, self.arrived = new_request_id(), time.monotonic()
         self.runtime, self.table = request.runtime, request.table
         self.headers: dict[str, str] = {}
+        self.args, self.kwargs = args, kwargs
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
             self.initial(self.request, *args, **kwargs)
@@ -118,7 +127,7 @@ class DataPlaneView(APIView):
             if handler is None:
                 raise MethodNotAllowed(method)
             response = handler(self.request, **kwargs)
-            if inspect.isawaitable(response):
+            if not isinstance(response, HttpResponseBase):
                 response = await response
         except Exception as exc:  # CancelledError is none: it must pass
             self._book_refusal(exc)
@@ -138,14 +147,6 @@ class DataPlaneView(APIView):
         if self.client.capabilities is not None and name not in self.client.capabilities:
             raise refuse(Code.CAPABILITY_NOT_ALLOWED, f"This client may not call {name}.")
         return lane
-
-    def untie(self) -> None:
-        """Break view -> request -> parser_context -> view, so that counting references frees it all at once."""
-        request = self.__dict__.pop("request", None)
-        if isinstance(request, Request):
-            request.parser_context.clear()
-            request.__dict__.clear()
-        self.__dict__.clear()
 
     def _book_refusal(self, exc: Exception) -> None:
         """A refusal of a known client counts in its usage; strangers leave no trace in the books."""
@@ -175,8 +176,8 @@ class Inferring(DataPlaneView):
     scope = "inference"
 
     async def infer(self, lane: Lane, path: bytes, **wishes: Any) -> HttpResponseBase:
-        meta = self.request.META
-        incoming = from_door(self.request).incoming
+        request = from_door(self.request)
+        fields, incoming = request.fields, request.incoming
         limit = self.runtime.max_body
         if (incoming.length or 0) > limit:
             raise refuse(Code.BODY_TOO_LARGE, f"The body is larger than {limit} bytes.")
@@ -186,14 +187,14 @@ class Inferring(DataPlaneView):
             table=self.table,
             lane=lane,
             worker_path=path,
-            content_type=meta.get("CONTENT_TYPE") or "application/octet-stream",
+            content_type=request.field(b"content-type") or "application/octet-stream",
             body=incoming,
-            headers={name: meta[key] for name, key in _META_KEYS if key in meta},
-            trace=trace_of(meta.get("HTTP_TRACEPARENT"), meta.get("HTTP_TRACESTATE"), self.request_id),
-            query=meta["QUERY_STRING"].encode("latin-1"),
+            headers={name: request.field(key) for name, key in _PASSED if key in fields},
+            trace=trace_of(request.field(b"traceparent"), request.field(b"tracestate"), self.request_id),
+            query=request.scope["query_string"],
             **wishes,
         )
-        wish = wish_of(meta)
+        wish = wish_of(request)
         result = await (self.runtime.service.infer(call) if wish is None else infer_kept(self, call, wish))
         if isinstance(result, Refusal):
             return self.refused(result)
@@ -324,18 +325,18 @@ class ProcessStreamView(DataPlaneView):
 
 
 SEARCH_KEYS = ("HTTP_LIVEPEER_ORCH_SEARCH_TIMEOUT", "HTTP_LIVEPEER_ORCH_SEARCH_RESP_TIMEOUT")
-_META_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in PASSED_UPSTREAM]
+_PASSED = [(name, name.encode()) for name in PASSED_UPSTREAM]
 
 
 def new_request_id() -> str:
     """32 hex digits, of which the first twelve are the time in milliseconds: so rows are added to the end of
     their index, not all over it. The rest is chance."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return f"{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"
 
 
 def timeout_wish(request: Request) -> float | None:
     """Seconds from X-Byocgw-Timeout, which may only shorten the call."""
-    text = request.META.get("HTTP_X_BYOCGW_TIMEOUT")
+    text = from_door(request).fields.get(b"x-byocgw-timeout")
     if text is None:
         return None
     try:

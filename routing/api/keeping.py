@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.http import HttpResponseBase, JsonResponse
 
@@ -39,13 +38,14 @@ class Wish:
     preference: Preference
 
 
-def wish_of(meta: Mapping[str, Any]) -> Wish | None:
+def wish_of(request: DataPlaneRequest) -> Wish | None:
     """None for the many that wish for neither. Raises the refusal of a key that cannot be read."""
-    key, prefer = meta.get("HTTP_IDEMPOTENCY_KEY"), meta.get("HTTP_PREFER")
-    if key is None and prefer is None:
+    has_key = b"idempotency-key" in request.fields
+    if not has_key and b"prefer" not in request.fields:
         return None
     try:
-        wish = Wish(None if key is None else read_key(key), read_preference(prefer or ""))
+        key = read_key(request.field(b"idempotency-key")) if has_key else None
+        wish = Wish(key, read_preference(request.field(b"prefer")))
     except BadKey as exc:
         raise refuse(Code.BAD_REQUEST, str(exc)) from exc
     return wish if wish.key or wish.preference.asynchronous else None

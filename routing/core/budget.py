@@ -10,11 +10,10 @@ an attempt started at the last moment is not cut short.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(slots=True, unsafe_hash=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True):
     """All times in seconds: `started`, `retry_until`, `deadline` on the caller's clock, the rest lengths.
 
     `attempt_timeout`: one attempt's time to the commit point. `cold_grace`: added to it for an offer that

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from orchestrators.core.effects import EFFECTS
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
 from routing.core.budget import Budget
@@ -32,8 +34,7 @@ _TO_START = 0.1
 Answer = tuple[OutcomeClass, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One offer asked, and what came of it after `ms` milliseconds."""
 
     offer_id: int
@@ -50,8 +51,7 @@ class Attempt:
         return outcome.cls, outcome.status
 
 
-@dataclass(slots=True, unsafe_hash=True)
-class Try:
+class Try(msgspec.Struct, frozen=True):
     """Ask this one, and give it `timeout` seconds to reach the commit point. `budgeted`: a retry that
     draws on the capability's budget."""
 

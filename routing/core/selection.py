@@ -26,13 +26,15 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from fractions import Fraction
 from itertools import accumulate, islice
 from math import inf
 from operator import attrgetter
 from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from orchestrators.core.health import State
 from orchestrators.core.outcome import OutcomeClass
@@ -85,9 +87,7 @@ _EXEMPT = {OutcomeClass.REJECTED: Why.REJECTED, OutcomeClass.API_MISMATCH: Why.A
 _RESORTS = frozenset({Why.DOWN, Why.BUSY, Why.NOT_CLAIMED})
 
 
-# Not frozen, though nobody assigns to one: freezing makes building it four times as dear (2.2 us for 0.5).
-@dataclass(slots=True, unsafe_hash=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """One offer at this moment: what was decided, what it claims, how it fares.
 
     `units`: how much of the price's unit a call is expected to take (see `units_of`).
@@ -129,17 +129,17 @@ class Candidate:
     falling: bool = False
     heavy: bool = False
     flags: frozenset[str] = frozenset()
-    rank: Rank = field(init=False)
-    cost: float = field(init=False)
-    success: float = field(init=False)
-    weight: float = field(init=False)
+    rank: Rank = Rank.READY
+    cost: float = 0.0
+    success: float = 1.0
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
-        self.rank = _class_of(self)
-        self.cost = self.price.wei / self.price.units * self.units
-        self.success = max(1 - self.failure, _LEAST_SUCCESS)
+        force_setattr(self, "rank", _class_of(self))
+        force_setattr(self, "cost", self.price.wei / self.price.units * self.units)
+        force_setattr(self, "success", max(1 - self.failure, _LEAST_SUCCESS))
         unknown = self.state is State.UNKNOWN
-        self.weight = max(self.share, _SHARE_OF_UNKNOWN) if unknown else self.share
+        force_setattr(self, "weight", max(self.share, _SHARE_OF_UNKNOWN) if unknown else self.share)
 
 
 class Refused(NamedTuple):

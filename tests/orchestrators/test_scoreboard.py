@@ -8,6 +8,7 @@ from math import inf
 
 import pytest
 from django.db import DatabaseError, connection
+from msgspec import structs
 
 from orchestrators.core.health import Source, State
 from orchestrators.core.outcome import Outcome, OutcomeClass
@@ -271,7 +272,7 @@ def test_it_stores_nothing_of_news_that_fails(alder: Offer) -> None:
     board.claim(alder.pk, False)
     news = collected(board)
     [transition] = news.transitions
-    broken = replace(transition, outcome=replace(OOM, cold=None))  # type: ignore[arg-type]
+    broken = replace(transition, outcome=structs.replace(OOM, cold=None))  # type: ignore[arg-type]
     with pytest.raises(DatabaseError):
         write(replace(news, transitions=(broken,)), NOW)
     assert (stored(alder).epoch, Advert.objects.get().claimed) == (0, True)

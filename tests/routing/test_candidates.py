@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from orchestrators.core.classify import Contract
 from orchestrators.core.health import State
@@ -202,7 +203,7 @@ def test_a_candidate_used_again_is_what_a_new_one_would_be(story: list[tuple[str
         if passes > 1:
             assert again == new
         else:
-            assert replace(again, failure=0.0) == replace(new, failure=0.0)
+            assert structs.replace(again, failure=0.0) == structs.replace(new, failure=0.0)
 
 
 def test_it_is_used_again_while_nothing_changes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price
@@ -29,7 +30,7 @@ def fault(cls: OutcomeClass, detail: str = "") -> Outcome:
 
 
 def took(seconds: float) -> Outcome:
-    return replace(OK, latency=seconds)
+    return structs.replace(OK, latency=seconds)
 
 
 BUSY, CRASH = fault(OutcomeClass.BUSY), fault(OutcomeClass.CONTAINER_CRASH)

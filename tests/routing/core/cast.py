@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from orchestrators.core.health import State
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker

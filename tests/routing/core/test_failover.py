@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrators.core.health import State
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker

@@ -6,11 +6,12 @@ clock is a number; an attempt takes as long as the example says, at most its all
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from orchestrators.core.health import State
 from orchestrators.core.outcome import Outcome, OutcomeClass

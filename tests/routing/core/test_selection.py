@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrators.core.health import State
 from orchestrators.core.outcome import OutcomeClass

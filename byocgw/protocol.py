@@ -19,6 +19,9 @@ some body, a complete message). It is 0 after nearly every read, and then nothin
 Draining: uvicorn closes idle connections at once, which breaks the request that is already on its way.
 Here they get LINGER seconds, and every answer from then on says `Connection: close`.
 
+An answer that is all there may be written at once (`AT_ONCE`, an extension in ASGI's sense): uvicorn's `send`
+looks at each field by two regular expressions, twice 6 us of a request.
+
 Written against the internals of the uvicorn pinned in requirements.in (`cycle`, `on_headers_complete`,
 `send_400_response`, `shutdown`); each behaviour has its test over a socket.
 """
@@ -27,11 +30,16 @@ from __future__ import annotations
 
 import socket
 from asyncio import TimerHandle, Transport
+from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from routing.api.extensions import AT_ONCE
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
+VISIBLE = bytes([9, *range(32, 127), *range(128, 256)])  # what a header field may hold
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -106,6 +114,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.in_head = False
         self.stop_clock()
         super().on_headers_complete()
+        self.scope["extensions"] = {AT_ONCE: partial(answer_at_once, self.cycle)}  # type: ignore[dict-item]
         if self.draining:
             self.cycle.keep_alive = False
 
@@ -214,3 +223,26 @@ class BoundedProtocol(HttpToolsProtocol):
         """A head under way is let in (its clock runs); its answer will close the connection."""
         if not self.answering and not self.pending:
             self.transport.close()
+
+
+def answer_at_once(
+    cycle: RequestResponseCycle, status: int, fields: Sequence[tuple[bytes, bytes]], body: bytes
+) -> bool:
+    """Write a whole answer. False, with nothing written, where ASGI's `send` has to: for HEAD, for a client
+    that takes nothing at the moment, and for a field that no head may hold.
+    """
+    fields = (*cycle.default_headers, *fields)
+    head = b"".join([b"%b: %b\r\n" % field for field in fields])
+    is_sound = head.translate(None, VISIBLE) == b"\r\n" * len(fields)
+    if not is_sound or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
+        return False
+    if not cycle.disconnected:
+        last = b"" if cycle.keep_alive else b"connection: close\r\n"
+        size = b"content-length: %d\r\n" % len(body)
+        cycle.transport.write(b"".join((STATUS_LINE[status], head, size, last, b"\r\n", body)))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+    return True

@@ -55,7 +55,7 @@ class Live:
     doubts: int = 0  # answers whose harm waits for the end of their request
     served: set[bytes] = field(default_factory=set)
     revoked_before: float = 0  # tables of a lower policy number do not know yet that it does not serve this
-    seen: Any = None  # the last candidate that selection made of it, and of what
+    seen: Any = None  # the last candidate that selection made of it; None once any of this has changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,12 @@ class Seat:
         self._offer_id = offer_id
         self._live: Live | None = live
         live.in_flight += 1
+        live.seen = None
 
     def release(self) -> None:
         if self._live is not None:
             self._live.in_flight -= 1
+            self._live.seen = None
             self._live = None
 
     def __repr__(self) -> str:
@@ -170,6 +172,7 @@ class Scoreboard:
         live = self.live(offer_id)
         before = live.health
         live.heard_at = now
+        live.seen = None
         live.latency = latencies.observe(live.latency, outcome, now)
         live.health = healths.step(before, outcome, source=source, now=now, draw=self._draw())
         if EFFECTS[outcome.cls].reprobe_siblings or self._rolls_up(offer_id, outcome, now):
@@ -200,6 +203,12 @@ class Scoreboard:
         recent[offer_id] = now
         self._unreached[home] = recent
         return is_new and len(recent) == ROLL_UP_AT
+
+    def doubt(self, offer_id: int, more: int) -> None:
+        """So many more answers of this offer whose harm waits for the end of their request."""
+        live = self.live(offer_id)
+        live.doubts += more
+        live.seen = None
 
     def served(self, offer_id: int, path: bytes) -> None:
         """This offer answered well on this worker path: a 404 there is a mismatch from now on."""
@@ -246,6 +255,7 @@ class Scoreboard:
         """Take over what others saw: states of a newer epoch, and the time of any news."""
         for row in rows:
             live = self.live(row.offer_id)
+            live.seen = None
             for heard in (row.last_outcome_at, row.probed_at):
                 if heard is not None:
                     live.heard_at = max(live.heard_at or 0.0, heard.timestamp())

@@ -7,15 +7,12 @@ weighs a hundred offers and rebuilds the one or two that moved.
 
 from __future__ import annotations
 
-from math import inf
-
 import msgspec
 
 from orchestrators.core import health as healths
 from orchestrators.core import latency as latencies
 from orchestrators.core.hardware import LIGHT
-from orchestrators.core.health import Health, State
-from orchestrators.core.latency import Latency
+from orchestrators.core.health import State
 from orchestrators.core.reputation import BEST, trust
 from orchestrators.scoreboard import Live, Scoreboard
 from routing.core.selection import Candidate, units_of
@@ -30,16 +27,11 @@ REAL_TIME = "warm"
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    """A candidate, what it was made of, and the times between which it reads the same."""
+    """A candidate, what it was made of besides what is live, and the times between which it reads the same."""
 
     candidate: Candidate
     offer: OfferEntry
     policy: CapabilityPolicy
-    health: Health
-    latency: Latency
-    heard_at: float | None
-    in_flight: int
-    doubts: int
     revoked: bool
     since: float
     until: float
@@ -59,30 +51,13 @@ def candidate(
     if (
         seen is not None
         and seen.since <= now < seen.until
-        and seen.health is live.health
-        and seen.latency is live.latency
-        and seen.in_flight == live.in_flight
-        and seen.heard_at == live.heard_at
-        and seen.doubts == live.doubts
-        and seen.revoked is revoked
         and seen.offer is offer
         and seen.policy is policy
+        and seen.revoked is revoked
     ):
         return seen.candidate
     made = _candidate(offer, policy, live, revoked, now)
-    live.seen = _Seen(
-        made,
-        offer,
-        policy,
-        live.health,
-        live.latency,
-        live.heard_at,
-        live.in_flight,
-        live.doubts,
-        revoked,
-        now,
-        _until(live, policy, now),
-    )
+    live.seen = _Seen(made, offer, policy, revoked, now, _until(live, policy, now))
     return made
 
 
@@ -141,8 +116,11 @@ def evidence(offer: OfferEntry, policy: CapabilityPolicy, live: Live, now: float
 
 def _until(live: Live, policy: CapabilityPolicy, now: float) -> float:
     """When the clock alone changes it next: a down ends, a contact leaves the window, warmth or news age."""
-    fresh = [at + policy.fresh_for for at in (live.heard_at, live.latency.last_warm_at) if at is not None]
-    return min(healths.next_change(live.health, now), min((at for at in fresh if at >= now), default=inf))
+    until = healths.next_change(live.health, now)
+    for at in (live.heard_at, live.latency.last_warm_at):
+        if at is not None and now <= at + policy.fresh_for < until:
+            until = at + policy.fresh_for
+    return until
 
 
 def is_warm(live: Live, policy: CapabilityPolicy, now: float) -> bool:

@@ -145,7 +145,9 @@ class Collected:
         opening = Opening(self, self.chunks())
         if self._done and not self._broken and self._kept:
             opening.pieces, opening.whole = self._pieces, True
-        return Delivery(opening, status=self.status, headers=self.told, settle=_nothing, patience=patience)
+        return Delivery(
+            opening, status=self.status, headers=dict(self.told), settle=_nothing, patience=patience
+        )
 
     def _has_room(self, size: int) -> bool:
         if self.size > self._limit:

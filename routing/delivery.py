@@ -14,7 +14,7 @@ up it gets a second back with each 64 KiB that it takes. Then both sides are giv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from enum import Enum
 
 import msgspec
@@ -100,7 +100,7 @@ class Delivery:
         opening: Opening,
         *,
         status: int,
-        headers: Mapping[str, str],
+        headers: dict[str, str],
         settle: Settle,
         patience: float,
     ) -> None:
@@ -109,7 +109,7 @@ class Delivery:
         self._patience = patience
         self._closing: asyncio.Task[None] | None = None
         self.status = status
-        self.headers = dict(headers)
+        self.headers = headers
         self.sent = 0
 
     @property

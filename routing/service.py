@@ -130,10 +130,12 @@ class RoutingService:
             client_timeout=call.timeout,
             search_timeout=call.search_timeout,
         )
-        self._tallies[trip.slug] = retries.with_request(self._tallies.get(trip.slug, NO_TALLY), trip.started)
+        slug = policy.slug
+        self._tallies[slug] = retries.with_request(self._tallies.get(slug, NO_TALLY), trip.started)
         await call.body.short(min(policy.attempt_timeout, budget.left(self._clock())))
         while True:
-            await self._pause(trip, budget)
+            if trip.history:
+                await self._pause(trip, budget)
             ranked = self._rank(trip)
             now = self._clock()
             step = decide(
@@ -143,15 +145,16 @@ class RoutingService:
                 max_attempts=trip.max_attempts,
                 stateful=policy.stateful,
                 now=now,
-                may_retry=not trip.history or retries.allows(self._tallies[trip.slug], now),
+                may_retry=not trip.history or retries.allows(self._tallies[slug], now),
                 seat_missing=lacks_seat(trip.refused),
             )
             if isinstance(step, Deliver):
                 return self._deliver(trip)
             if isinstance(step, Try):
-                await self._drop_held(trip)
+                if trip.held is not None:
+                    await self._drop_held(trip)
                 if step.budgeted:
-                    self._tallies[trip.slug] = retries.with_retry(self._tallies[trip.slug], now)
+                    self._tallies[slug] = retries.with_retry(self._tallies[slug], now)
                 await self._attempt(trip, step)
                 if trip.history and trip.history[-1].outcome.is_answer:
                     return self._deliver(trip)  # as `decide` would say, without another look: 6 us
@@ -170,7 +173,7 @@ class RoutingService:
             value_of_second=policy.value_of_second,
             stateful=policy.stateful,
             draws=draws,
-            tried=frozenset(attempt.offer_id for attempt in trip.history),
+            tried=trip.tried,
             include=call.include,
             exclude=call.exclude,
             has_waited=trip.in_vain is not None,
@@ -198,7 +201,7 @@ class RoutingService:
 
     async def _pause(self, trip: Trip, budget: Budget) -> None:
         """Before the second retry and later ones, and before ranking for it: much may change meanwhile."""
-        if len(trip.history) == trip.paused_after or not trip.history or trip.history[-1].outcome.is_answer:
+        if len(trip.history) == trip.paused_after or trip.history[-1].outcome.is_answer:
             return
         trip.paused_after = len(trip.history)
         seconds = retries.pause(len(trip.history), self._draw())
@@ -210,7 +213,7 @@ class RoutingService:
     # --- one attempt -----------------------------------------------------------------------------
 
     async def _attempt(self, trip: Trip, step: Try) -> None:
-        offer = next(each for each in trip.call.lane.offers if each.id == step.candidate.offer_id)
+        offer = trip.call.lane.offer(step.candidate.offer_id)
         seat = self.board.seat(offer.id, max(offer.seats, 1))
         at, started = self._wall(), self._clock()
         opening: Opening | None = None
@@ -279,14 +282,15 @@ class RoutingService:
             # A stream may end without its last empty line. Comments alone are no answer.
             ended = opening.head + b"\n\n" if opening.whole else opening.head
             body = first_event(ended) or (b"" if opening.whole else opening.head)
+        theirs = reply.headers
         answered = Answered(
             status=reply.status,
-            content_type=reply.headers.get("content-type", ""),
+            content_type=theirs.get("content-type", ""),
             body=body,
             whole=opening.whole,
             latency=latency,
-            retry_after=reply.headers.get("retry-after", ""),
-            headers=reply.headers,
+            retry_after=theirs.get("retry-after", ""),
+            headers=theirs,
         )
         setting = Setting(
             protocol=offer.target.protocol,
@@ -294,7 +298,7 @@ class RoutingService:
             path_known=call.worker_path in live.served or call.worker_path == policy.sample_path,
             known_warm=step.candidate.warm,
             cold_over=cold_threshold(live.latency, policy.latency_target),
-            signatures=call.table.signatures,
+            signatures=call.table.signatures if reply.status >= 300 else call.table.signatures_of_success,
         )
         return classify(answered, setting)
 
@@ -305,7 +309,7 @@ class RoutingService:
             return  # a stream is judged at its end
         if attempt.answer is not None:
             trip.postponed.append((attempt.offer_id, outcome))
-            self.board.live(attempt.offer_id).doubts += 1
+            self.board.doubt(attempt.offer_id, 1)
         elif outcome.speaker is not Speaker.GATEWAY:
             self.board.observe(attempt.offer_id, outcome, now=self._wall())
             if outcome.cls is OutcomeClass.NOT_CLAIMED:
@@ -323,7 +327,8 @@ class RoutingService:
         if held is None:
             raise RuntimeError("nothing to deliver")
         reply, now = held.opening.reply, self._clock()
-        headers = {name: reply.headers[name] for name in PASSED_ON if name in reply.headers}
+        theirs = reply.headers
+        headers = {name: theirs[name] for name in PASSED_ON if name in theirs}
         headers["x-byocgw-attempts"] = str(len(trip.history))
         trip.overhead = trip.own_seconds(now)
         headers["server-timing"] = trip.server_timing()
@@ -369,7 +374,7 @@ class RoutingService:
         trip.call.body.forget()
         blameless = requests_fault(trip.history)
         for offer_id, outcome in trip.postponed:
-            self.board.live(offer_id).doubts -= 1
+            self.board.doubt(offer_id, -1)
             if offer_id not in blameless:
                 self.board.observe(offer_id, outcome, now=self._wall())
         now, served_by = self._clock(), trip.held.offer if trip.held is not None else None

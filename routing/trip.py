@@ -27,6 +27,7 @@ from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
 # Where no offer says when it may be fit again (a ceiling, a mode), somebody has to change something.
 WAIT_FOR_PEOPLE = 30.0
 NOT_REPEATABLE = "Its body was not kept for another attempt: the worker keeps as many as it may."
+NOBODY: frozenset[int] = frozenset()
 CLIENT_CLOSED = 499  # nginx's number for a client that hung up; never sent, only recorded
 
 
@@ -97,6 +98,11 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
     @property
     def slug(self) -> str:
         return self.call.lane.policy.slug
+
+    @property
+    def tried(self) -> frozenset[int]:
+        """Offers."""
+        return frozenset([attempt.offer_id for attempt in self.history]) if self.history else NOBODY
 
     def log_fields(self) -> dict[str, object]:
         """For `routing.context`."""
@@ -185,17 +191,19 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             policy=self.call.table.revision,
             decision=self._decision(code, sample),
             attempts=tuple(
-                AttemptRecord(
-                    at=at,
-                    orchestrator=attempt.orchestrator,
-                    outcome=attempt.outcome.cls.value,
-                    status=attempt.outcome.status,
-                    ms=attempt.ms,
-                    cold=attempt.outcome.cold,
-                    held_against=attempt.offer_id not in blameless,
-                    detail=attempt.outcome.detail[:500],
-                )
-                for attempt, (at, _) in zip(self.history, self.times, strict=True)
+                [
+                    AttemptRecord(
+                        at=at,
+                        orchestrator=attempt.orchestrator,
+                        outcome=attempt.outcome.cls.value,
+                        status=attempt.outcome.status,
+                        ms=attempt.ms,
+                        cold=attempt.outcome.cold,
+                        held_against=attempt.offer_id not in blameless,
+                        detail=attempt.outcome.detail[:500],
+                    )
+                    for attempt, (at, _) in zip(self.history, self.times, strict=True)
+                ]
             ),
             trace=self.call.trace.id,
             model_id=self.call.model_id,

@@ -12,10 +12,12 @@ import gc
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
 
+from routing.api.extensions import AT_ONCE, AtOnce
 from routing.api.inference import DataPlaneView, StreamedAnswer
 from routing.api.problems import response as problem_response
 from routing.api.request import DataPlaneRequest, Scope
@@ -35,6 +37,7 @@ OVERLOADED = Refusal(Code.OVERLOADED, "This gateway carries as many calls as it 
 
 
 SOON = 0.02  # seconds
+NONE: dict[str, Any] = {}
 
 
 class Incoming(ReplayBody):
@@ -133,7 +136,7 @@ class Door:
             response = await self._answer(view, request, kwargs)
             if isinstance(response, StreamedAnswer):
                 incoming.watch()  # it may have begun before all of the request was here
-            await send_response(response, send)
+            await send_response(response, send, scope.get("extensions", NONE).get(AT_ONCE))
         except (ClientGone, BrokenOff):
             pass  # nobody is there to be told, or cutting the connection is all that tells it
         except asyncio.CancelledError:
@@ -166,8 +169,17 @@ def declared_length(scope: Scope) -> int | None:
     return None
 
 
-async def send_response(response: HttpResponseBase, send: Send) -> None:
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+@lru_cache(maxsize=256)
+def field_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
+
+
+async def send_response(response: HttpResponseBase, send: Send, at_once: AtOnce | None = None) -> None:
+    headers = [(field_name(name), value.encode("latin-1")) for name, value in response.headers.items()]
+    body = response.content if isinstance(response, HttpResponse) else None
+    has_length = response.status_code != 304  # whose length would be that of the answer it stands for
+    if at_once and has_length and body is not None and at_once(response.status_code, headers, body):
+        return
     start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
     if isinstance(response, StreamedAnswer):
         await send(start)
@@ -175,8 +187,7 @@ async def send_response(response: HttpResponseBase, send: Send) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         return
-    body = response.content if isinstance(response, HttpResponse) else b""
-    if response.status_code != 304:  # whose length would be that of the answer it stands for
-        headers.append((b"content-length", b"%d" % len(body)))
+    if has_length:
+        headers.append((b"content-length", b"%d" % len(body or b"")))
     await send(start)
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body or b""})

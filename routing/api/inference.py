@@ -201,15 +201,16 @@ class Inferring(DataPlaneView):
         if isinstance(result, HttpResponseBase):
             return result
         response = self.render(result)
-        if result.whole is not None:
+        if isinstance(response, WholeAnswer):
             await result.aclose()
         return response
 
     def render(self, delivery: Delivery) -> HttpResponseBase:
         headers = {**delivery.headers, "x-request-id": self.request_id}
-        if delivery.whole is not None:
+        whole = delivery.whole
+        if whole is not None:
             delivery.finish()  # the journal has its line before the client has the answer
-            return WholeAnswer(delivery.whole, delivery.status, headers)
+            return WholeAnswer(whole, delivery.status, headers)
         broken = Refusal(Code.EXHAUSTED, "The orchestrator broke off in the middle of its answer.")
         event = b"event: error\ndata: %s\n\n" % document(broken, self.request_id)
         return StreamedAnswer(delivery, event, headers)

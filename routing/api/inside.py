@@ -80,14 +80,12 @@ async def send(runtime: Runtime, sent: Sent) -> Answer:
     kwargs: dict[str, Any] = {"slug": sent.slug, "path": sent.path.encode("ascii")}
     view = InsideView()
     request = DataPlaneRequest(_scope(sent), runtime, incoming)
-    view.setup(request, **kwargs)
     try:
         response = await view.dispatch(request, **kwargs)
         return await _streamed(response) if isinstance(response, StreamedAnswer) else _whole(response)
     finally:
         runtime.in_flight -= 1
         incoming.stop_watching()
-        view.untie()
 
 
 def _scope(sent: Sent) -> dict[str, Any]:

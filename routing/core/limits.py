@@ -8,7 +8,7 @@ refilling, and forgetting an idle client costs nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Clock readings are floats: without it, the last call of a burst would hang on their rounding.
 _ROUNDING = 1e-6
@@ -16,19 +16,19 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`per_minute` calls in the long run, `burst` of them at once; both at least 1, or ValueError."""
+    """`per_minute` calls in the long run, `burst` of them at once; both at least 1, or ValueError.
+
+    Derived: `interval`, seconds between two calls at the even pace.
+    """
 
     per_minute: int
     burst: int
+    interval: float = field(init=False)
 
     def __post_init__(self) -> None:
         if self.per_minute < 1 or self.burst < 1:
             raise ValueError("A rate needs at least one call a minute and a burst of at least one.")
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two calls at the even pace."""
-        return 60 / self.per_minute
+        object.__setattr__(self, "interval", 60 / self.per_minute)
 
 
 def admit(tat: float, rate: Rate, now: float) -> tuple[bool, float, float]:

@@ -103,6 +103,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
     Derived, once for all the requests that meet it: `rank`, its class. `cost`: wei of a usual call, and
     `success`: the probability that divides it; floats, because they only order. `weight`: in the drawing.
+    `fit`: nothing but the request, or its being busy, may be against it.
     """
 
     offer_id: int
@@ -133,9 +134,12 @@ class Candidate(msgspec.Struct, frozen=True):
     cost: float = 0.0
     success: float = 1.0
     weight: float = 1.0
+    fit: bool = False
 
     def __post_init__(self) -> None:
         force_setattr(self, "rank", _class_of(self))
+        fit = self.claimed and self.in_flight < self.seats and self.state is not State.DOWN
+        force_setattr(self, "fit", fit)
         force_setattr(self, "cost", self.price.wei / self.price.units * self.units)
         force_setattr(self, "success", max(1 - self.failure, _LEAST_SUCCESS))
         unknown = self.state is State.UNKNOWN
@@ -239,6 +243,9 @@ def sift(
     refused: list[Refused] = []
     has_wishes = bool(tried or include or exclude)  # most requests have none
     for candidate in candidates:
+        if candidate.fit and not has_wishes and candidate.busy_until <= now:
+            kept.append(candidate)  # as nearly always
+            continue
         unwanted = has_wishes and _unwanted(candidate, tried, include, exclude)
         verdict = unwanted or _unfit(candidate, now)
         if verdict is None:

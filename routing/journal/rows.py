@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
@@ -152,11 +153,18 @@ def _insert(cursor: Any, model: type[Model], columns: Sequence[str], rows: Seque
     names = ", ".join(map(connection.ops.quote_name, columns))
     table = f"{connection.ops.quote_name(model._meta.db_table)} ({names})"
     if connection.vendor == "sqlite":
-        cursor.executemany(f"INSERT INTO {table} VALUES ({_places(columns)})", rows)
+        _insert_together(cursor, f"INSERT INTO {table} VALUES ", f"({_places(columns)})", rows)
         return
     with connection.wrap_database_errors, cursor.copy(f"COPY {table} FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def _insert_together(cursor: Any, insert: str, places: str, rows: Sequence[Row]) -> None:
+    """Many rows a statement: between two statements the interpreter is taken from the event loop."""
+    for at in range(0, len(rows), AT_A_TIME):
+        some = rows[at : at + AT_A_TIME]
+        cursor.execute(insert + ", ".join([places] * len(some)), [*chain.from_iterable(some)])
 
 
 def _add_up(model: type[Model], key: Sequence[str], sums: Sequence[str]) -> str:

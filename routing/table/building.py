@@ -52,6 +52,7 @@ def _assemble(revision: int, workers: int) -> RoutingTable:
         for plan in plans
         for tier, applying in by_tier(ceilings[plan.policy.id]).items()
     }
+    signatures = FailureSignature.objects.in_force()
     return RoutingTable(
         revision=revision,
         keys=callers.keys,
@@ -60,7 +61,8 @@ def _assemble(revision: int, workers: int) -> RoutingTable:
         lanes=lanes,
         entries={plan.policy.slug: tuple(offers[plan.policy.id].entries) for plan in plans},
         slugs=_slugs(plans, offers),
-        signatures=FailureSignature.objects.in_force(),
+        signatures=signatures,
+        signatures_of_success=tuple(each for each in signatures if each.status_from < 300),
         pipelines=_pipelines(),
         until=min((each.until for each in offers.values()), default=inf),
     )

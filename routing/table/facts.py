@@ -81,6 +81,13 @@ class Lane:
     ceiling: Price | None
     ceiling_decided: bool
 
+    def offer(self, offer_id: int) -> OfferEntry:
+        """KeyError: none of this lane."""
+        for offer in self.offers:
+            if offer.id == offer_id:
+                return offer
+        raise KeyError(offer_id)
+
     @property
     def ceiling_excluded(self) -> tuple[int, int]:
         """(n, m): of the m offers that are active and have a price, n are above the ceiling."""
@@ -136,7 +143,8 @@ class PipelineEntry:
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
     """`revision`: the policy number it shows. `keys`: by digest. `policies`: by slug, sorted.
-    `signatures`: in order, for every capability. `networks`: of clients known without a key, the narrowest
+    `signatures`: in order, for every capability; those that a status below 300 may bear are mostly none.
+    `networks`: of clients known without a key, the narrowest
     first. `pipelines`: by path. `until`: wall seconds when it is out of date by itself."""
 
     revision: int
@@ -146,6 +154,7 @@ class RoutingTable:
     entries: Mapping[str, tuple[OfferEntry, ...]]
     slugs: Mapping[str, str]
     signatures: tuple[Signature, ...] = DEFAULTS
+    signatures_of_success: tuple[Signature, ...] = ()
     networks: tuple[tuple[Network, ClientEntry], ...] = ()
     pipelines: Mapping[str, PipelineEntry] = field(default_factory=dict)
     until: float = inf

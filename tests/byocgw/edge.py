@@ -13,14 +13,16 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 
 from byocgw.protocol import BoundedProtocol
+from routing.api.extensions import AT_ONCE
 
 
 class App:
     """Answers with its view of the request. `/hold` waits for `go`, `/early` answers without the body,
-    `/endless` until the client is gone."""
+    `/endless` until the client is gone, `/at-once` in one write (`/at-once/odd`: with a field of two lines)."""
 
     def __init__(self) -> None:
         self.served: list[str] = []
+        self.at_once: list[bool] = []
         self.go = asyncio.Event()
         self.hung_up = asyncio.Event()
 
@@ -33,6 +35,12 @@ class App:
         body = b"" if scope["path"] == "/early" else await self.read(receive)
         fields = {name.decode(): len(value) for name, value in scope["headers"]}
         answer = json.dumps({"path": scope["path"], "fields": fields, "body": len(body)}).encode()
+        if scope["path"].startswith("/at-once"):
+            name = b"x-odd" if scope["path"] == "/at-once/odd" else b"x-even"
+            value = b"a\r\nb: c" if scope["path"] == "/at-once/odd" else b"a\t1"
+            self.at_once.append(scope["extensions"][AT_ONCE](200, [(name, value)], answer))
+            if self.at_once[-1]:
+                return
         length = (b"content-length", str(len(answer)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": answer})

@@ -166,7 +166,7 @@ class Board:
         elif what in OUTCOMES:
             self.board.observe(1, OUTCOMES[what], now=self.now)
         elif what == "doubt":
-            self.live.doubts += 1
+            self.board.doubt(1, 1)
         elif what in ("claimed", "revoked"):
             self.board.claim(1, what == "claimed")
         elif what == "dearer":

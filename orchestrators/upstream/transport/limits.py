@@ -19,7 +19,7 @@ class Limits:
     idle: float = 30.0
     total: float = 600.0
     keep: float = 60.0
-    connections: int = 256
+    connections: int = 1024
     head: int = 64 * 1024
     body: int = 1024**3
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote
 
 Field = tuple[bytes, bytes]
 
 _TARGET = re.compile(rb"/[\x21-\x7e\x80-\xff]*")
-_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VISIBLE = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])  # what a value may hold
 _END = re.compile(rb"[?#]")
 _DOTS = re.compile(rb"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)
 
@@ -23,14 +25,18 @@ def head(method: bytes, target: bytes, host: bytes, fields: Iterable[Field], *, 
         raise ValueError(f"{target!r} cannot be the target of a request")
     lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, host)]
     for name, value in fields:
-        line = b"%b: %b\r\n" % (name, value)
-        if not _FIELD.fullmatch(line):
+        if not _is_token(name) or value.translate(None, _VISIBLE):
             raise ValueError(f"{name!r}: {value!r} cannot be a header field")
-        lines.append(line)
+        lines.append(b"%b: %b\r\n" % (name, value))
     lines.append(
         b"transfer-encoding: chunked\r\n\r\n" if length is None else b"content-length: %d\r\n\r\n" % length
     )
     return b"".join(lines)
+
+
+@lru_cache(maxsize=256)
+def _is_token(name: bytes) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 def join(prefix: bytes, *parts: bytes) -> bytes:
@@ -49,6 +55,7 @@ def join(prefix: bytes, *parts: bytes) -> bytes:
     return path
 
 
+@lru_cache(maxsize=1024)
 def quoted(path: str) -> bytes:
     """An operator's path as bytes: what is not URL-safe is percent-encoded, what already is stays."""
     return quote(path, safe="/%:@!$&'()*+,;=~?#").encode("ascii")

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 import django_otp
-import qrcode
 from django import forms
 from django.conf import settings
 from django.contrib.admin import AdminSite
@@ -183,6 +182,8 @@ def _digest(code: str) -> str:
 
 def picture(text: str) -> SafeString:
     """A QR code as one path: no inline style, which the policy forbids."""
+    import qrcode  # 10 MB of each worker, of which nearly none ever draws one
+
     code = qrcode.QRCode(border=2)
     code.add_data(text)
     rows = code.get_matrix()

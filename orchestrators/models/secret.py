@@ -10,14 +10,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 SEALED = "f1:"  # in front of every sealed text: which way of sealing it was
 REMOVE = "none"
@@ -31,6 +33,8 @@ class NoKey(Exception):
 def _box() -> MultiFernet:
     if not settings.BYOCGW_FIELD_KEYS:
         raise NoKey(f"Set {SETTING} to keep secrets.")
+    from cryptography.fernet import Fernet, MultiFernet  # 7 MB of each worker, where no secret is kept
+
     digests = (hashlib.sha256(key.encode()).digest() for key in settings.BYOCGW_FIELD_KEYS)
     return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
 
@@ -50,6 +54,8 @@ class Secret:
         """Raises NoKey."""
         if not self:
             return ""
+        from cryptography.fernet import InvalidToken
+
         try:
             return _box().decrypt(self.sealed.removeprefix(SEALED)).decode()
         except InvalidToken as exc:

@@ -190,10 +190,22 @@ def database(url: str) -> dict[str, Any]:
     return found
 
 
+def mail(url: str) -> dict[str, Any]:
+    """Django's EMAIL_* settings."""
+    try:
+        found: dict[str, Any] = env.email_url_config(url)
+    except Exception as exc:  # the library raises many kinds
+        raise ImproperlyConfigured(
+            "EMAIL_URL: cannot be read; write smtp+tls://user:password@host:587."
+        ) from exc  # without the value: there is a password in it
+    return {name: value for name, value in found.items() if name.startswith("EMAIL_")}
+
+
 def version() -> str:
-    """Of the code: the topmost of CHANGELOG.md."""
-    found = re.search(r"^## (\S+)", (BASE_DIR / "CHANGELOG.md").read_text(), re.MULTILINE)
-    return found[1] if found else ""
+    """Of the code: the topmost of CHANGELOG.md; "unknown" where it was left behind."""
+    file = BASE_DIR / "CHANGELOG.md"
+    found = re.search(r"^## (\S+)", file.read_text() if file.exists() else "", re.MULTILINE)
+    return found[1] if found else "unknown"
 
 
 def address(name: str) -> str:
@@ -346,6 +358,10 @@ AUTH_PASSWORD_VALIDATORS = [
         ("CommonPasswordValidator", {}),
     )
 ]
+EMAIL_CONFIGURED = bool(read("EMAIL_URL"))
+globals().update(mail(read("EMAIL_URL", "consolemail://")))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = read("BYOCGW_EMAIL_FROM", "byocgw@localhost")
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"

@@ -304,8 +304,10 @@ def note_outside() -> bool:
     policy = Revision.objects.values_list("policy", flat=True).get(pk=1)
     if _compared == [policy]:
         return False
-    with transaction.atomic():
-        found = _record_outside(_locked())
+    found = False
+    if _unrecorded(policy) is not None:
+        with transaction.atomic():
+            found = _record_outside(_locked())
     _compared[:] = [policy]
     return found
 
@@ -315,12 +317,20 @@ def _locked() -> int:
 
 
 def _record_outside(policy: int) -> bool:
-    """Claims move the policy number too, so the configuration itself is compared, and only if it has moved."""
+    document = _unrecorded(policy)
+    if document is not None:
+        _store(ChangeSet("", "", ConfigRevision.Via.OUTSIDE), policy, document)
+    return document is not None
+
+
+def _unrecorded(policy: int) -> dict[str, Any] | None:
+    """The configuration, if it is another than the latest on record. Claims move the policy number too, so
+    what is compared is the configuration itself, and only if the number has moved."""
     latest = ConfigRevision.objects.first()
-    if latest is None or latest.policy == policy or _same(document := _configuration(), latest):
-        return False
-    _store(ChangeSet("", "", ConfigRevision.Via.OUTSIDE), policy, document)
-    return True
+    if latest is None or latest.policy == policy:
+        return None
+    document = _configuration()
+    return None if _same(document, latest) else document
 
 
 def _record(changes: ChangeSet, before: int) -> None:

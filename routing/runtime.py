@@ -3,7 +3,7 @@
     refresh, twice a second   the two numbers of Revision -> a new routing table, others' health
     drain, four times         the journal's lines -> rows; our changes of health -> rows
     prune, once an hour       history that is too old goes; one worker does it for all
-    notice, once a minute     what was changed by no tool of ours is recorded; again one for all
+    notice, every 5 minutes   what was changed by no tool of ours is recorded; again one for all
     beat, twice a second      kept calls: which have begun, were withdrawn, lost their worker
     sync, if it is set        the journal's file -> the disk itself
 
@@ -53,7 +53,7 @@ REFRESH_EVERY = 0.5
 DRAIN_EVERY = 0.25
 PRUNE_EVERY = 60.0  # look whether it is due
 PRUNE_PAUSE = 0.05  # between two batches, for others who write
-NOTICE_EVERY = 60.0
+NOTICE_EVERY = 300.0  # writing the configuration of 6,000 offers down takes a quarter of a second of CPU
 HEARD_AT_ONCE = 200  # rows, some 3 us each
 HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers fresh
 BEAT_EVERY = 1.0

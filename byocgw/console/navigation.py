@@ -15,6 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from orchestrators.standing import troubled
+from routing.pages.alerts import open_alerts
 
 Text = str | Promise
 
@@ -41,6 +42,7 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
         _("Operate"),
         (
             ("admin:index", _("Dashboard"), "dashboard"),
+            ("admin:alerts", _("Alerts"), "warning"),
             ("orchestrators.Orchestrator", _("Orchestrators"), "server"),
             ("orchestrators.Offer", _("Offers"), "offer"),
             ("orchestrators.DiscoverySource", _("Sources"), "source"),
@@ -56,6 +58,7 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
             ("routing.Pipeline", _("Pipeline routes"), "arrow"),
             ("orchestrators.RoutingProfile", _("Routing profiles"), "sliders"),
             ("orchestrators.FailureSignature", _("Failure signatures"), "signature"),
+            ("routing.AlertRule", _("Alert rules"), "warning"),
         ),
     ),
     (
@@ -90,13 +93,14 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "admin:index": (),
     "admin:spend": ("routing.view_usagehour",),
     "admin:spend_csv": ("routing.view_usagehour",),
+    "admin:alerts": ("routing.view_alert", "routing.view_alertrule"),
     "admin:system": ("orchestrators.view_revision", "routing.view_chore"),
     "admin:playground": EXPLAINED,
     "admin:playground_call": (*EXPLAINED, "orchestrators.operate", "routing.view_job"),
     "admin:playground_part": (*EXPLAINED, "orchestrators.operate", "routing.view_job"),
     "admin:prices": ("orchestrators.view_offer", "routing.view_priceceiling"),
 }
-BADGES: dict[str, Callable[[], int]] = {"orchestrators.Offer": troubled}
+BADGES: dict[str, Callable[[], int]] = {"orchestrators.Offer": troubled, "admin:alerts": open_alerts}
 
 
 def navigation(request: HttpRequest, available: list[dict[str, Any]]) -> list[Group]:

@@ -18,6 +18,7 @@ from byocgw.console.navigation import NEEDED, navigation
 from byocgw.console.search import search
 from byocgw.console.second_factor import second_factor_page, verify_page
 from routing.dashboard import dashboard
+from routing.pages.alerts import alerts
 from routing.pages.playground import call, part, playground
 from routing.pages.prices import prices
 from routing.pages.spend import spend, spend_csv
@@ -48,6 +49,7 @@ class ConsoleSite(AdminSite):
             path("search/", self.admin_view(self.search), name="search"),
             path("spend/", self.admin_view(self.page(spend)), name="spend"),
             path("spend/<slug:of>.csv", self.admin_view(self.page(spend_csv)), name="spend_csv"),
+            path("alerts/", self.admin_view(self.page(alerts)), name="alerts"),
             path("system/", self.admin_view(self.page(system)), name="system"),
             path("prices/", self.admin_view(self.page(prices)), name="prices"),
             path("playground/", self.admin_view(self.page(playground)), name="playground"),

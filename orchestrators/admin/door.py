@@ -43,7 +43,7 @@ class PolicyAdmin(ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        why = f"change {object_id}" if object_id else "add"
+        why = ": ".join(filter(None, (f"change {object_id}" if object_id else "add", reason(request))))
         view = super().changeform_view
         return self._through_the_door(request, why, view, object_id, form_url, extra_context)
 
@@ -96,7 +96,7 @@ class PolicyAdmin(ModelAdmin):
 
 
 def reason(request: HttpRequest) -> str:
-    """What people said beside the action; long lists have it above and below."""
+    """What people said beside the action or the button; long lists have it above and below."""
     return next((text for each in request.POST.getlist("reason") if (text := each.strip())), "")
 
 

@@ -16,7 +16,9 @@ from orchestrators.models import (
     RoutingProfile,
 )
 from routing.configuration.sections import (
+    ALERTS,
     CAPABILITIES,
+    CHANNELS,
     CLIENTS,
     DISCOVERY,
     NO_CEILING,
@@ -32,7 +34,7 @@ from routing.configuration.sections import (
     same,
     shown,
 )
-from routing.models import Client, Pipeline, PriceCeiling, Rate, Tier
+from routing.models import AlertChannel, AlertRule, Client, Pipeline, PriceCeiling, Rate, Tier
 
 
 def export() -> dict[str, list[dict[str, Any]]]:
@@ -59,7 +61,14 @@ def export() -> dict[str, list[dict[str, Any]]]:
         PIPELINES.name: [
             _entry(PIPELINES, each) for each in Pipeline.objects.order_by("path").select_related("capability")
         ],
+        CHANNELS.name: [_entry(CHANNELS, each) for each in AlertChannel.objects.order_by("name")],
+        ALERTS.name: [_entry(ALERTS, each) for each in _alert_rules()],
     }
+
+
+def _alert_rules() -> models.QuerySet[AlertRule]:
+    rules = AlertRule.objects.order_by("name").select_related("capability")
+    return rules.prefetch_related("channels")
 
 
 def _entry(section: Section, instance: models.Model) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from django.db import models
 from orchestrators.models import Capability, HealthSnapshot, Mode, Offer, Orchestrator, RoutingProfile
 from routing.configuration.entries import Listed
 from routing.configuration.sections import (
+    ALERTS,
     CAPABILITIES,
+    CHANNELS,
     CLIENTS,
     DISCOVERY,
     ORCHESTRATORS,
@@ -71,7 +73,7 @@ def prune_others(listed: Listed, pruned: Pruned) -> None:
     for client in _left_out(CLIENTS, listed):
         assert isinstance(client, Client)
         _prune_client(client, pruned)
-    for section in (SIGNATURES, DISCOVERY, RATES, PIPELINES):
+    for section in (SIGNATURES, DISCOVERY, RATES, PIPELINES, ALERTS, CHANNELS):
         for instance in _left_out(section, listed):
             pruned.delete(f"{section.label} {instance}", instance)
     for section, reason in (

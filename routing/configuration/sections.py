@@ -27,7 +27,7 @@ from orchestrators.models import (
 )
 from orchestrators.models.fields import AmountField, PriceField
 from orchestrators.models.secret import SecretField
-from routing.models import Client, Pipeline, Rate, Tier
+from routing.models import AlertChannel, AlertRule, Client, Pipeline, Rate, Tier
 
 NO_CEILING = "none"
 
@@ -73,11 +73,16 @@ SIGNATURES = Section("signatures", FailureSignature, "name")
 DISCOVERY = Section("discovery", DiscoverySource, "name")
 RATES = Section("rates", Rate, "currency")
 PIPELINES = Section("pipelines", Pipeline, "path")
+CHANNELS = Section("channels", AlertChannel, "name")
+ALERTS = Section("alerts", AlertRule, "name")
 # `ignored_until` passes by itself: going back to an older configuration must not bring it back.
 OFFERS = Section("offers", Offer, "capability", left_out=("orchestrator", "ignored_until"))
 
 # In the order in which they are applied: each refers to earlier ones only.
-SECTIONS = (PROFILES, CAPABILITIES, TIERS, CLIENTS, ORCHESTRATORS, SIGNATURES, DISCOVERY, RATES, PIPELINES)
+SECTIONS = (
+    *(PROFILES, CAPABILITIES, TIERS, CLIENTS, ORCHESTRATORS, SIGNATURES, DISCOVERY, RATES, PIPELINES),
+    *(CHANNELS, ALERTS),
+)
 
 # Who can be referred to, by which field.
 NAMED: Mapping[type[models.Model], str] = {each.model: each.key for each in SECTIONS}

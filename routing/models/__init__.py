@@ -1,5 +1,5 @@
-"""Demand, as rows. Decided: PriceCeiling, Pipeline, Rate, Tier, Client, ApiKey. Observed: Job, Attempt, and
-the sums UsageHour and OfferDay.
+"""Demand, as rows. Decided: PriceCeiling, Pipeline, Rate, Tier, Client, ApiKey, AlertRule,
+AlertChannel. Observed: Job, Attempt, Alert, and the sums UsageHour and OfferDay.
 
 KeptCall is what clients asked to keep (see routing/keeping.py).
 JournalMark is the journal's own bookkeeping (see routing/journal.py).
@@ -7,6 +7,7 @@ JournalMark is the journal's own bookkeeping (see routing/journal.py).
 
 from __future__ import annotations
 
+from routing.models.alert import Alert, AlertChannel, AlertRule
 from routing.models.ceiling import PriceCeiling
 from routing.models.client import ApiKey, Client, Tier
 from routing.models.job import Attempt, Chore, Job, JournalMark, OfferDay, UsageHour
@@ -15,6 +16,9 @@ from routing.models.pipeline import Pipeline
 from routing.models.rate import Rate
 
 __all__ = [
+    "Alert",
+    "AlertChannel",
+    "AlertRule",
     "ApiKey",
     "Attempt",
     "Chore",

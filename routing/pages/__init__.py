@@ -2,12 +2,10 @@
 
 spend       what was spent, by capability, orchestrator, client and day
 prices      ceilings against the offers' prices
-<<<<<<< HEAD
+alerts      what is wrong now, who has it in hand, and the rules in words
 system      processes, chores, settings
-=======
 playground  a call explained, and sent for real
 answers     what of an answer may be shown
 client      how much of its limits a client uses
->>>>>>> c0ad978 (Explain a call in the playground, send it for real, show its answer safely)
 trace       the parts of one call's page
 """

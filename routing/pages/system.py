@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from orchestrators.display.states import Tone
-from orchestrators.models import ConfigRevision, OfferHealth, Revision
+from orchestrators.models import OfferHealth, Revision
 from routing.metrics import sharing
 from routing.models import Chore, JournalMark
 from routing.readiness import BACKLOG, LATE, SILENT
@@ -85,7 +85,7 @@ def system(site: AdminSite, request: HttpRequest) -> HttpResponse:
         "node": settings.BYOCGW_NODE,
         "policy": policy,
         "version": settings.VERSION,
-        "processes": list(processes(policy, _last_changed(), now)),
+        "processes": list(processes(policy, now)),
         "probed": probed["latest"],
         "probe_due": probed["due"],
         "probes_late": probed["due"] is not None and now - probed["due"] > timedelta(seconds=SILENT),
@@ -96,11 +96,7 @@ def system(site: AdminSite, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/system.html", context)
 
 
-def _last_changed() -> datetime | None:
-    return ConfigRevision.objects.values_list("at", flat=True).first()
-
-
-def processes(policy: int, changed: datetime | None, now: datetime) -> Iterator[Process]:
+def processes(policy: int, now: datetime) -> Iterator[Process]:
     """Of this machine, by process id; none outside of gunicorn."""
     for name, snapshot in sorted(sharing.workers(now.timestamp()).items()):
         has = {each: value for each, labels, value in snapshot.samples if not isinstance(value, list)}

@@ -51,6 +51,7 @@ def seed(scale: float) -> None:
     jobs(rows, now, int(JOBS * scale))
     changes()
     people()
+    alerts(now)
 
 
 def supply(now: datetime) -> list[Any]:
@@ -277,6 +278,21 @@ def changes() -> None:
         with change_set(who=who, why=why, via=via) as changing:
             model.objects.filter(**which).update(**fields)
             changing.summary.append(f"changed {model._meta.verbose_name} {next(iter(which.values()))}")
+
+
+def alerts(now: datetime) -> None:
+    from orchestrators.models import Certificate, Orchestrator
+    from routing.alerting import check
+    from routing.models import AlertChannel, AlertRule
+    from routing.pages.alerts import USUAL
+
+    ops = AlertChannel.objects.create(name="ops", kind="email", email="ops@example.org")
+    for name, kind, threshold in USUAL:  # the seeded past has one price for all
+        limit = 135 if kind == "price" else threshold
+        AlertRule.objects.create(name=name, kind=kind, threshold=limit).channels.add(ops)
+    for home in Orchestrator.objects.all()[:3]:
+        Certificate.objects.create(orchestrator=home, trusted="aa" * 32, seen="bb" * 32, seen_at=now)
+    check(now)
 
 
 def people() -> None:

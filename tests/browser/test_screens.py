@@ -28,6 +28,8 @@ SCREENS = (
     "/admin/orchestrators/healthsnapshot/",
     "/admin/orchestrators/configrevision/",
     "/admin/orchestrators/configrevision/3/change/",
+    "/admin/alerts/",
+    "/admin/routing/alertrule/",
     "/admin/system/",
     "/admin/second-factor/",
     "/admin/routing/job/",

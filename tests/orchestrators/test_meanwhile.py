@@ -97,6 +97,15 @@ def test_a_save_that_nobody_crossed_is_not_held_back(person: Person, alder: Offe
         assert ada.post(url_of(row), data).status_code == 302, row
 
 
+def test_a_save_may_say_why(person: Person, alder: Offer) -> None:
+    ada, url = person("ada"), url_of(alder.capability)
+    assert 'name="reason"' in ada.get(url).content.decode()
+    ada.post(url, opened(ada, url) | {"max_attempts": "2", "reason": " two are enough "})
+    assert (
+        ConfigRevision.objects.get().why == f"admin: change {alder.capability_id}: two are enough (capability)"
+    )
+
+
 def test_a_third_change_is_told_too(person: Person, alder: Offer) -> None:
     ada, bob = person("ada"), person("bob")
     url = url_of(alder.orchestrator)

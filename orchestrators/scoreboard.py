@@ -271,7 +271,11 @@ class Scoreboard:
 
     def busy_offers(self) -> list[int]:
         """Offers with a call of ours in flight: their tokens may then well show no capacity."""
-        return [offer_id for offer_id, live in self._offers.items() if live.in_flight]
+        return list(self.calls())
+
+    def calls(self) -> dict[int, int]:
+        """Calls of ours in flight, by offer, where there are any. Any thread may ask: it looks at a copy."""
+        return {offer_id: live.in_flight for offer_id, live in list(self._offers.items()) if live.in_flight}
 
 
 def moved_since(marks: Marks, offers: Container[int]) -> tuple[list[OfferHealth], Marks, float | None]:

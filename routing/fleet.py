@@ -6,6 +6,7 @@ is told of the latest calls and probes, so nothing here grows with the history.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from routing.candidates import view
 from routing.core.selection import Ranked, Refused, choose
 from routing.dashboard import current_table, percentile
 from routing.explain import CHEAPEST, stored_board
+from routing.metrics import sharing
+from routing.metrics.gauges import under_way
 from routing.models import Attempt, Job
 from routing.runtime import Runtime
 from routing.table import Lane, RoutingTable
@@ -159,7 +162,7 @@ def losses(offers: Iterable[Offer], now: datetime) -> list[Loss]:
                 served=sum(calls[slug][name] for name in names),
                 of=calls[slug].total(),
                 others=sum(each.offer_id not in keys for each in ranked),
-                in_flight=sum(busy[key] for key in keys),
+                in_flight=sum(busy[slug, name] for name in names),
             )
         )
     return found
@@ -178,12 +181,16 @@ def shares(slugs: Collection[str], now: datetime) -> Mapping[str, Counter[str]]:
     return found
 
 
-def in_flight() -> Counter[int]:
-    """Calls under way now, by offer: of the worker that is asked."""
+def in_flight() -> Counter[tuple[str, str]]:
+    """Calls under way, by capability and orchestrator: of this worker now, of the others a second ago."""
+    found = Counter[tuple[str, str]]()
     runtime = Runtime.running
-    if runtime is None:
-        return Counter()
-    return Counter({key: runtime.board.live(key).in_flight for key in runtime.board.busy_offers()})
+    own = [] if runtime is None else list(under_way(runtime))
+    for samples in (own, *sharing.of_others(time.time())):
+        for name, labels, value in samples:
+            if name == "byocgw_calls_under_way" and not isinstance(value, list):
+                found[labels[0], labels[1]] += int(value)
+    return found
 
 
 def _line(
@@ -193,7 +200,7 @@ def _line(
     calls: Mapping[str, Counter[str]],
     looks: list[Tone],
     judged: tuple[Lane | None, int | None, int, str],
-    busy: Counter[int],
+    busy: Counter[tuple[str, str]],
     now: datetime,
 ) -> Line:
     slug = offer.capability.slug
@@ -208,7 +215,7 @@ def _line(
         refusal=refusal,
         price=entry.price if entry else offer.price or quoted,
         ceiling=lane.ceiling if lane else None,
-        in_flight=busy[offer.pk],
+        in_flight=busy[slug, name],
         seats=entry.seats * settings.WEB_CONCURRENCY if entry else 0,
         served=calls[slug][name],
         of=calls[slug].total(),

@@ -166,6 +166,10 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
         ("For people", {"fields": ("region", "notes")}),
     )
 
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The offers of one that is there stand above the form, each with a page of its own."""
+        return self.inlines if obj is None else ()
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Orchestrator]:
         rows = super().get_queryset(request).select_related("certificate")
         return with_events(with_fit(with_counts(rows)))

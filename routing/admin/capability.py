@@ -38,6 +38,7 @@ from routing.table import RoutingTable
 INHERITED = (
     *("retry_timeout", "attempt_timeout", "cold_grace", "max_attempts", "max_in_flight", "value_of_second"),
 )
+NOT_CHAINED = ("warm", "per-frame")  # of the shipped profiles
 WINDOWS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 TEMPLATES = "admin/orchestrators/capability"
 LEFT_OUT = ("csrfmiddlewaretoken", "_preview")
@@ -59,6 +60,15 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         if request.resolver_match is not None and request.resolver_match.kwargs:
             return rows.select_related("profile")  # one is opened; its lines bring the ceilings
         return with_rate(rows.prefetch_related("ceilings__tier"))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What is not chained has no parts, so the page does not ask for them."""
+        if obj is None or obj.profile.slug not in NOT_CHAINED:
+            return self.fieldsets
+        return [
+            (title, options | {"fields": tuple(name for name in options["fields"] if name != "parts")})
+            for title, options in self.fieldsets
+        ]
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
         """The offers of one that is there have pages of their own, and the preview beside the form."""

@@ -46,12 +46,22 @@ def of_worker(runtime: Runtime, now: float, wall: float) -> Iterator[Sample]:
         yield "byocgw_check", (name,), VALUE[check.state]
     for slug, number in _busy(runtime):
         yield "byocgw_attempts_in_flight", (slug,), number
+    yield from under_way(runtime)
     for slug, number in runtime.service.waiting.items():
         yield "byocgw_waiting", (slug,), number
     for metric in _process.collect():
         for sample in metric.samples:
             if sample.name in FAMILIES:
                 yield sample.name, (), sample.value
+
+
+def under_way(runtime: Runtime) -> Iterator[Sample]:
+    """The calls of this worker, for whoever asks what a drain would wait for; in any thread."""
+    table, calls = runtime.table, runtime.board.calls()
+    for slug in table.policies if calls else ():
+        for offer in table.offers_of(slug):
+            if offer.id in calls:
+                yield "byocgw_calls_under_way", (slug, offer.orchestrator), calls[offer.id]
 
 
 def _busy(runtime: Runtime) -> Iterator[tuple[str, int]]:

@@ -163,6 +163,8 @@ def test_from_a_new_orchestrator_to_a_revoked_key(gateway: Running, page: Any, c
         box.check()
     page.select_option("select[name=action]", "revoke")
     press(page, "Go", ".actions")
+    with page.expect_navigation():
+        page.click(".ask .button.danger")
     until(lambda: call().status_code == 401, "the key is refused")
 
 
@@ -242,6 +244,12 @@ def test_the_screens_alone_tell_who_fails_who_serves_and_what_a_ceiling_would_do
     told = page.inner_text("#preview")
     assert "Would serve depth" in told and re.search(r"The cheapest, \S+ at \S+ gwei/s,", told), told
 
+    link(page, "Spend", "#menu")
+    link(page, "Yesterday", ".segmented")
+    assert re.search(r"Spent 0\.\d+ ETH", said(page)), "what yesterday cost"
+
+    link(page, "Dashboard", "#menu")
+    link(page, "depth", "#dashboard")
     now = page.input_value("#id_ceilings-0-price")
     with page.expect_response("**/preview/"):
         page.fill("#id_ceilings-0-price", f"{int(now.split()[0]) // 2} wei/second")

@@ -128,21 +128,24 @@ def _place_of(name: str, text: str) -> tuple[datetime, str]:
 
 
 def _found(rows: QuerySet[Job], asked: Asked) -> list[Job]:
-    if asked.code == FAILED:
-        keys = _first_of_each(rows)
-        rows = Job.objects.filter(pk__in=keys).order_by(*rows.query.order_by)
-    return list(rows.defer("decision")[: PAGE + 1])
+    if asked.code != FAILED:
+        return list(rows.defer("decision")[: PAGE + 1])
+    downwards = str(rows.query.order_by[0]).startswith("-")
+    places = sorted(_first_of_each(rows), reverse=downwards)[: PAGE + 1]
+    # Sorted here: PostgreSQL, asked for an order too, reads all jobs in it until it has met every key.
+    found = Job.objects.filter(pk__in=[key for _, key in places]).order_by().defer("decision")
+    return sorted(found, key=lambda job: (job.at, job.pk), reverse=downwards)
 
 
-def _first_of_each(rows: QuerySet[Job]) -> list[str]:
-    """A page of every code of failure, by the index of codes. One query that asked for them all at once would
-    sort every failure there is, or read past every success."""
+def _first_of_each(rows: QuerySet[Job]) -> list[tuple[Any, str]]:
+    """A page of every code of failure, by the index of codes: (the database's word for the moment, key). One
+    query that asked for them all would sort every failure there is, or read past every success."""
     parts: list[str] = []
     values: list[Any] = []
     for code in FAILURES:
-        sql, given = rows.filter(code=code).values("pk")[: PAGE + 1].query.sql_with_params()
+        sql, given = rows.filter(code=code).values_list("at", "pk")[: PAGE + 1].query.sql_with_params()
         parts.append(f"SELECT * FROM ({sql}) AS of_{code}")
         values += given
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), values)
-        return [row[0] for row in cursor.fetchall()]
+        return list(cursor.fetchall())

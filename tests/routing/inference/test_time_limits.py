@@ -28,26 +28,28 @@ async def test_it_gives_the_first_call_its_cold_grace(gateway: Gateway) -> None:
     assert first.status_code == 200
     assert (second.status_code, second.json()["code"]) == (504, "deadline")
     assert [attempt["class"] for attempt in second.json()["attempts"]] == ["timeout"]
-    assert took < 4 * 0.3
+    assert took < 3.0  # seconds of grace, which it did not get
 
 
 async def test_it_starts_no_attempt_after_the_retry_timeout(gateway: Gateway) -> None:
-    """R12, R62, G13: each attempt fails after 0.6 s; within 1 s two of them start, however many are allowed."""
+    """R12, R62, G13: each attempt fails after 0.6 s, by the service's clock; within 1 s two of them start, not
+    ten."""
     async with AsyncExitStack() as stack:
         simulators = [
             await stack.enter_async_context(
-                Simulator(name, capabilities=[Container("depth", price=1, latency=0.6, fault="gpu_oom")])
+                Simulator(name, capabilities=[Container("depth", price=1, fault="gpu_oom")])
             )
             for name in ("alder", "birch", "cedar", "douglas")
         ]
         await depth_by(gateway, *simulators, max_attempts=10, retry_timeout=1.0, attempt_timeout=5.0)
-        answer, took = await timed(gateway)
+        began = sum(simulator.calls["depth"] for simulator in simulators)
+        gateway.runtime.service._clock = lambda: 0.6 * (sum(each.calls["depth"] for each in simulators) - began)
+        answer = await ask(gateway)
 
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (502, "exhausted")
     assert [attempt["class"] for attempt in problem["attempts"]] == ["gpu_oom", "gpu_oom"]
-    assert sum(simulator.calls["depth"] for simulator in simulators) == 2
-    assert took < 4 * 1.2
+    assert sum(simulator.calls["depth"] for simulator in simulators) == began + 2
 
 
 async def test_it_makes_no_more_attempts_than_allowed(gateway: Gateway) -> None:
@@ -83,5 +85,5 @@ async def test_it_obeys_a_clients_shorter_time(gateway: Gateway) -> None:
         await gateway.drained()
 
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline")
-    assert took < 4 * 0.5
+    assert took < 10.0  # an attempt that hangs has 18 s
     assert [cls for _, cls in await attempts()] == ["timeout"]

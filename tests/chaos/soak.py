@@ -32,7 +32,6 @@ from orchestrators.simulator import SimulatorProcess  # noqa: E402  Django first
 from tests.chaos.conftest import document, fleet_arguments  # noqa: E402
 from tests.chaos.load import AT_ONCE, Call, Line, Load, request  # noqa: E402
 from tests.chaos.test_orchestrators import resident  # noqa: E402
-from tests.chaos.test_restarts import until_started  # noqa: E402
 from tests.support.served import Served  # noqa: E402
 
 SAMPLE_EVERY, FAULT_EVERY = 5.0, 10.0  # seconds
@@ -124,7 +123,6 @@ def in_flight(gateway: Served) -> float:
 
 
 async def soak(gateway: Served, fleet: SimulatorProcess, minutes: float) -> bool:
-    await until_started(gateway, 2)
     await asyncio.sleep(SAMPLE_EVERY)
     before, tasks_before, samples = Sample(gateway), await tasks(gateway), list[Sample]()
     await crowd(gateway)

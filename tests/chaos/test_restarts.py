@@ -7,10 +7,9 @@ import signal
 import time
 
 from tests.chaos.load import Books, Load
-from tests.support.served import Served
+from tests.support.served import STARTED, Served
 
 RATE = 200
-STARTED = "Application startup complete"
 
 
 async def until_started(gateway: Served, workers: int) -> None:

@@ -20,6 +20,7 @@ import httpx
 from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
+STARTED = "Application startup complete"
 JUST_PROBED = """
     UPDATE orchestrators_offerhealth SET probed_at = at, last_outcome_at = at, last_success_at = at
     FROM (SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') AS at)
@@ -93,8 +94,15 @@ class Served:
         return done.stdout
 
     def start(self) -> None:
+        """Returns when every worker serves: one that found no database at its start would end the gateway."""
+        earlier = self.log().count(STARTED)
         self.process = self.launch()
         self.wait_until_serving()
+        for _ in range(600):
+            if self.log().count(STARTED) >= earlier + int(self.environment["WEB_CONCURRENCY"]):
+                return
+            threading.Event().wait(0.05)
+        raise AssertionError(f"not every worker serves:\n{self.log()}")
 
     def launch(self) -> subprocess.Popen[bytes]:
         command = [str(Path(sys.executable).parent / "gunicorn"), "-c", "python:byocgw.gunicorn"]
@@ -114,7 +122,8 @@ class Served:
         raise AssertionError(f"the gateway does not serve:\n{self.log()}")
 
     def log(self) -> str:
-        return (self.folder / "gunicorn.log").read_text()
+        path = self.folder / "gunicorn.log"
+        return path.read_text() if path.exists() else ""
 
     def stop(self) -> None:
         process, self.process = self.process, None

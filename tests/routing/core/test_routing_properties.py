@@ -32,7 +32,7 @@ prices = st.builds(Price, st.integers(0, 10**12), st.integers(1, 10**6), st.samp
 
 def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
     """A fleet of which nobody may be asked proves little."""
-    return st.just(usual) | st.just(usual) | st.just(usual) | st.sampled_from(others)
+    return st.sampled_from([usual] * 6 * len(others) + [*others])
 
 
 @st.composite
@@ -55,7 +55,7 @@ def candidates(draw: st.DrawFn) -> Candidate:
         doubted=draw(st.booleans()),
         latency=draw(strategies.seconds),
         failure=draw(st.floats(0, 1)),
-        in_flight=draw(st.integers(0, 2)),
+        in_flight=draw(mostly(0, 1, 2)),
         seats=draw(st.integers(1, 3)),
         share=draw(st.floats(0, 1)),
         claimed=draw(mostly(True, False)),
@@ -82,17 +82,17 @@ troubles = st.sampled_from(
 troubled = st.lists(troubles.map(lambda trouble: replace(ALDER, **trouble)), min_size=1, max_size=4).map(
     numbered
 )
-wishes = st.sets(st.sampled_from([f"https://{name}:8935" for name in NAMES]), max_size=2)
+wishes = mostly(set(), *({f"https://{name}:8935"} for name in NAMES))
 dice = st.tuples(strategies.draws, strategies.draws, strategies.draws)
 ample = Budget.of(START, retry_timeout=8.0, attempt_timeout=5.0, cold_grace=10.0)
 budgets = st.builds(
     Budget.of,
     st.just(START),
-    retry_timeout=st.sampled_from([0.5, 8.0]),
-    attempt_timeout=st.sampled_from([0.2, 5.0]),
-    cold_grace=st.sampled_from([0.0, 10.0]),
-    client_timeout=st.none() | st.sampled_from([0.1, 3.0]),
-    search_timeout=st.none() | st.sampled_from([0.1, 3.0]),
+    retry_timeout=mostly(8.0, 0.5),
+    attempt_timeout=mostly(0.2, 5.0),
+    cold_grace=mostly(0.0, 10.0),
+    client_timeout=mostly(None, 0.1, 3.0),
+    search_timeout=mostly(None, 0.1, 3.0),
 )
 
 
@@ -160,10 +160,10 @@ class Walk:
 
 walks = st.builds(
     Walk,
-    fleet=fleets,
+    fleet=st.lists(candidates(), min_size=2, max_size=6).map(numbered),
     budget=budgets,
-    most=st.integers(1, 4),
-    stateful=st.booleans(),
+    most=mostly(3, 1, 2, 4),
+    stateful=mostly(False, True),
     include=wishes,
     exclude=wishes,
     may_retry=st.booleans(),

@@ -8,11 +8,11 @@ STATIC := .local/static/.ready
 PINS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) --quiet
 
-.PHONY: help setup demo test test-all lint checks unit core long fuzz chaos bench microbench postgres serve probe migrate fmt pins
+.PHONY: help setup demo test test-all lint checks unit core long fuzz chaos bench screenshots microbench postgres serve probe migrate fmt pins
 .DEFAULT_GOAL := help
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: $(STATIC) ## .venv with everything to run, develop and test; static files in .local/static
 
@@ -66,6 +66,9 @@ chaos: setup ## kill, lock, fill up, restart: what it must stand, in real proces
 
 bench: setup ## speed and memory beside PEERS="nginx litellm portkey", judged by the targets (10 minutes; QUICK=1)
 	$(BIN)/python -m tests.benchmarks.bench --peers "$(PEERS)" $(if $(filter-out 0,$(QUICK)),--quick)
+
+screenshots: setup ## the console's screens as pictures in docs/screens (needs Chromium; a minute)
+	$(BIN)/python -m tests.browser.screenshots
 
 microbench: setup ## the parts of one request, each alone
 	$(BIN)/pytest tests/benchmarks/micro.py -q --benchmark-columns=min,median,iqr,rounds

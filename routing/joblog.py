@@ -47,9 +47,9 @@ class Asked:
 
     @classmethod
     def read(cls, parameters: Mapping[str, str]) -> Asked:
-        return cls(
-            **{name: parameters.get(name, "")[:80].strip() for name in (each.name for each in fields(cls))}
-        )
+        """Without what no database looks for (NUL)."""
+        given = {each.name: parameters.get(each.name, "") for each in fields(cls)}
+        return cls(**{name: text[:80].replace("\0", "").strip() for name, text in given.items()})
 
     @property
     def names(self) -> dict[str, str]:
@@ -98,9 +98,9 @@ def moment(name: str, text: str) -> datetime:
     """Of a date or a moment in UTC. Raises BadQuestion."""
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise BadQuestion(f"{name}: {text[:40]!r} is no date or time, such as 2026-11-25T12:00.") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _rows(asked: Asked, *, upwards: bool) -> QuerySet[Job]:

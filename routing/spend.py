@@ -41,7 +41,7 @@ class Span:
             raise BadSpan("to: must not be before from.")
         if (last - first).days >= LONGEST:
             raise BadSpan(f"from: at most {LONGEST} days are told at once; /api/usage.csv tells a year by day.")
-        names = {name: parameters.get(name, "")[:63] for name in ("capability", "client")}
+        names = {name: parameters.get(name, "")[:63].replace("\0", "") for name in ("capability", "client")}
         return cls(first, last, **names)
 
     @property

@@ -60,8 +60,7 @@ class TierAdmin(PolicyAdmin):
 @admin.register(Client)
 class ClientAdmin(PolicyAdmin):
     list_display = (
-        *("name", "standing", "tier", "may_call", "key_count", moment("last_used")),
-        *("calls", "failed", "spent"),
+        *("name", "standing", "tier", "calls", "failed", "spent", "key_count", moment("last_used"), "may_call"),
     )
     list_filter = ("is_active", "tier")
     list_select_related = ("tier",)
@@ -107,7 +106,7 @@ class ClientAdmin(PolicyAdmin):
     def may_call(self, client: Client) -> str:
         return ", ".join(each.slug for each in client.capabilities.all()) or "everything"
 
-    @admin.display(description=gettext_lazy("keys that work"), ordering="keys_that_work")
+    @admin.display(description=gettext_lazy("valid keys"), ordering="keys_that_work")
     def key_count(self, client: Any) -> int:
         return int(client.keys_that_work)
 

@@ -41,7 +41,7 @@ class JobAdmin(MeasuredAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.GET.get("q"):
-            return self._named(request, request.GET["q"].strip()[:40])
+            return self._named(request, request.GET["q"].replace("\0", "").strip()[:40])
         asked, wrong = Asked.read(request.GET), ""
         try:
             found = joblog.page(asked)
@@ -83,7 +83,9 @@ class JobAdmin(MeasuredAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        if request.method != "GET" or not request.user.has_perms(("routing.view_job", "routing.view_attempt")):
+        if request.method not in ("GET", "HEAD") or not request.user.has_perms(
+            ("routing.view_job", "routing.view_attempt")
+        ):
             raise PermissionDenied
         record = find(unquote(object_id))
         if record is None:

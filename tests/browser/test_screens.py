@@ -5,7 +5,10 @@ A database of its own is seeded and served by gunicorn, as in production. About 
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,4 +145,27 @@ def test_a_slash_goes_to_the_search(served: str, browser: Any) -> None:
     page.keyboard.type("ams-gpu-01")
     page.keyboard.press("Enter")
     page.wait_for_url("**/orchestrator/*/change/")
+    page.context.close()
+
+
+def test_what_yesterday_cost_is_two_links_away(served: str, browser: Any) -> None:
+    """Issue 5, bar 5: from the first page by links alone; every table adds up to the same wei."""
+    page, errors = logged_in(browser, served, "viewer", "light")
+    page.click("text=By whom, where, on which day")
+    page.click("nav.segmented >> text=Yesterday")
+    page.wait_for_load_state()
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
+    assert f"from={yesterday}&to={yesterday}" in page.url
+    told = page.inner_text(".figure .note >> nth=0")
+    wei = int(re.sub(r"\D", "", told))
+    assert wei > 0 and told.endswith(" wei")
+    assert page.inner_text(".figure .value >> nth=1").startswith("$")
+    tables = [each.get_attribute("href") for each in page.query_selector_all("a:text-is('CSV')")]
+    assert len(tables) == 4
+    for table in tables:
+        rows = csv.DictReader(page.request.get(f"{served}{table}").text().splitlines())
+        assert sum(int(row["wei"]) for row in rows) == wei, table
+    page.click(".spent tbody a >> nth=1")  # the calls behind the first row
+    page.wait_for_selector("text=Served by")
+    assert "capability=" in page.url and errors == []
     page.context.close()

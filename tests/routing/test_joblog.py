@@ -76,7 +76,13 @@ def test_failures_go_on_over_pages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "named"), [({"since": "soon"}, "since"), ({"before": "x-1"}, "before"), ({"after": "1"}, "after")]
+    ("asked", "named"),
+    [
+        ({"since": "soon"}, "since"),
+        ({"until": "0001-01-01T00:00+14:00"}, "until"),
+        ({"before": "x-1"}, "before"),
+        ({"after": "1"}, "after"),
+    ],
 )
 def test_it_names_what_it_cannot_read(client: Client, asked: dict[str, str], named: str) -> None:
     with pytest.raises(BadQuestion, match=f"{named}: '"):

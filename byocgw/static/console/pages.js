@@ -1,14 +1,14 @@
 "use strict";
 // Comfort only: everything works without it. A button beside what is worth copying.
-for (const source of document.querySelectorAll("[data-copy]")) {
+for (const source of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "copy";
-  button.textContent = document.body.dataset.copyWord || "Copy";
+  button.textContent = source.dataset.copy;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(source.textContent.trim());
     button.textContent = "✓";
-    setTimeout(() => { button.textContent = document.body.dataset.copyWord || "Copy"; }, 1500);
+    setTimeout(() => { button.textContent = source.dataset.copy; }, 1500);
   });
   source.after(button);
 }

@@ -57,6 +57,7 @@ NOTICE_EVERY = 300.0  # writing the configuration of 6,000 offers down takes a q
 HEARD_AT_ONCE = 200  # rows, some 3 us each
 HEAR_EVERY = 5.0  # read others' news even if no state changed: it keeps offers fresh
 BEAT_EVERY = 1.0
+COLLECT_EVERY = 1.0
 TELL_USE_EVERY = 60.0  # of keys
 REBUILD_EVERY = 600.0  # reputations recover with time, which moves no number
 HANDED_OVER_WITHIN = 5.0
@@ -168,6 +169,7 @@ class Runtime:
         for every, step in (
             (REFRESH_EVERY, self.refresh),
             (DRAIN_EVERY, self.drain),
+            (COLLECT_EVERY, self.collect),
             (KEPT_EVERY, self.keeper.beat),
             (PRUNE_EVERY, self.prune),
             (NOTICE_EVERY, self.notice),
@@ -322,6 +324,11 @@ class Runtime:
     async def notice(self) -> None:
         """Changes that were made by no tool of ours."""
         await self._pruner.run(_notice)
+
+    async def collect(self) -> None:
+        """What is young and unreachable. A call that ends well leaves no cycle, so the collector's own count is
+        set high; but a connection that broke off is one, and holds what its client sent."""
+        gc.collect(1)
 
     async def sync(self) -> None:
         await asyncio.to_thread(self.journal.sync)

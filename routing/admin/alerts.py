@@ -1,4 +1,4 @@
-"""Alert rules and channels; the alerts themselves are a page of their own."""
+"""Alert rules and channels, and every alert on record; those of now are a page of their own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from orchestrators.admin import PolicyAdmin
+from orchestrators.admin import MeasuredAdmin, PolicyAdmin
+from orchestrators.admin.columns import moment
 from routing.alerting import send_test
 from routing.alerting.words import rule_in_words
-from routing.models import AlertChannel, AlertRule
+from routing.models import Alert, AlertChannel, AlertRule
 
 
 @admin.register(AlertRule)
@@ -68,3 +69,17 @@ class AlertChannelAdmin(PolicyAdmin):
                 self.message_user(
                     request, gettext("%(channel)s took it.") % {"channel": channel}, messages.SUCCESS
                 )
+
+
+@admin.register(Alert)
+class AlertAdmin(MeasuredAdmin):
+    list_display = (
+        *("rule", "subject", "value", moment("began_at"), moment("seen_at"), moment("ended_at"), "times"),
+        "acknowledged_by",
+    )
+    list_select_related = ("rule",)
+    ordering = ("-id",)
+    fields = readonly_fields = (
+        *("rule", "subject", "value", moment("began_at"), moment("seen_at"), moment("ended_at"), "times"),
+        *("acknowledged_by", moment("acknowledged_at"), moment("silenced_until"), "told"),
+    )

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -20,7 +21,16 @@ from orchestrators.models import Capability, Orchestrator
 from routing import history, joblog
 from routing.joblog import Asked, BadQuestion, Page
 from routing.journal import JobRecord
-from routing.models import Attempt, Chore, Client, Job, JournalMark, UsageHour
+from routing.models import (
+    Attempt,
+    Chore,
+    Client,
+    Job,
+    JournalMark,
+    KeptCall,
+    OfferDay,
+    UsageHour,
+)
 from routing.pages.trace import trace
 from routing.runtime import Runtime
 
@@ -158,6 +168,34 @@ class UsageHourAdmin(MeasuredAdmin):
     @admin.display(description="mean")
     def mean_ms(self, row: UsageHour) -> str:
         return moments.milliseconds(row.milliseconds / row.requests if row.requests else None)
+
+
+@admin.register(OfferDay)
+class OfferDayAdmin(MeasuredAdmin):
+    list_display = (
+        *("day", "orchestrator", "capability", number("attempts"), number("failures")),
+        money("wei", "cost"),
+    )
+    list_filter = (CapabilityFilter, OrchestratorFilter)
+    ordering = ("-day",)
+
+
+@admin.register(KeptCall)
+class KeptCallAdmin(MeasuredAdmin):
+    """What is kept of it, not the answer itself: that is its client's."""
+
+    list_display = (
+        *(moment("at"), "request_id", "client", "capability", "asynchronous", "state", "code", "status"),
+        *(number("size"), moment("expires")),
+    )
+    ordering = ("-at",)
+    fields = readonly_fields = (
+        *("request_id", "client", "capability", "asynchronous", moment("at"), "state", "code", "status"),
+        *(number("size"), moment("until"), moment("expires"), "cancel", "worker"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[KeptCall]:
+        return super().get_queryset(request).defer("body", "headers", "key", "fingerprint")
 
 
 @admin.register(JournalMark)

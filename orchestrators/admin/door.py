@@ -67,7 +67,14 @@ class PolicyAdmin(ModelAdmin):
         if action in self.unlocked_actions:
             return view(request, extra_context)
         why = ": ".join(filter(None, (action.replace("_", " "), reason(request))))
-        return self._through_the_door(request, why, view, extra_context)
+        response = self._through_the_door(request, why, view, extra_context)
+        formset = getattr(getattr(response, "context_data", {}).get("cl"), "formset", None)
+        if formset is not None:
+            response.context_data["seen"] = seen_by(formset.forms)
+        return response
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().get_changelist_form(request, **{"form": MeanwhileForm, **kwargs})
 
     def _through_the_door(self, request: HttpRequest, why: str, view: View, *args: Any) -> Any:
         if request.method != "POST":

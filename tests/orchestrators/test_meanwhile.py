@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from orchestrators.models import Capability, ConfigRevision, Offer, Orchestrator
+from orchestrators.models import Capability, ConfigRevision, FailureSignature, Offer, Orchestrator
 from routing.models import Client as ApiClient
 from routing.models import PriceCeiling
 from tests.orchestrators.scenes import ALDER, offer, orchestrator
@@ -132,6 +132,32 @@ def test_lines_of_a_page_are_looked_at_too(person: Person, alder: Offer) -> None
     assert ada.post(url, again(answer)).status_code == 302
     assert str(PriceCeiling.objects.get().price) == "7 wei/second"
     assert Capability.objects.get(slug="depth").description == "what is near"
+
+
+def test_a_list_that_is_edited_is_looked_at_too(person: Person) -> None:
+    """Failure signatures are put in order in their list."""
+    ada, url = person("ada"), reverse("admin:orchestrators_failuresignature_changelist")
+    FailureSignature.objects.all().delete()
+    row = FailureSignature.objects.create(
+        name="full", order=5, text="queue is full", cls="busy", status_from=500, status_to=502
+    )
+    page = ada.get(url)
+    formset = page.context["cl"].formset
+    data = {
+        field.html_name: field.value() for form in (formset.management_form, *formset.forms) for field in form
+    }
+    data = {
+        name: "on" if value is True else value for name, value in data.items() if value not in (None, False)
+    }
+    data |= {"seen": page.context["seen"], "_save": "Save", "form-0-order": "9"}
+    assert 'name="seen"' in page.content.decode()
+    FailureSignature.objects.update(order=7)
+    assert "It is now 7; save again" in ada.post(url, data).content.decode()
+    row.refresh_from_db()
+    assert row.order == 7
+    assert ada.post(url, data | {"seen": ada.get(url).context["seen"]}).status_code == 302
+    row.refresh_from_db()
+    assert row.order == 9
 
 
 def test_choices_and_lists_are_merged(person: Person, alder: Offer) -> None:

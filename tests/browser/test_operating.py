@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is missing: apt-get install chromium"),
 ]
 SCALE = 0.003
-WITHIN = 30.0  # seconds for whatever follows a change; usually one
+WITHIN = 120.0  # seconds for whatever follows a change; usually one
 
 
 class Container(ThreadingHTTPServer):
@@ -120,12 +120,12 @@ def said(page: Any) -> str:
 
 
 def link(page: Any, name: str, within: str = "body") -> None:
-    page.locator(within).get_by_role("link", name=name, exact=True).first.click()
-    page.wait_for_load_state()
+    with page.expect_navigation(wait_until="domcontentloaded"):
+        page.locator(within).get_by_role("link", name=name, exact=True).first.click()
 
 
 def press(page: Any, name: str, within: str = "body") -> None:
-    with page.expect_navigation():
+    with page.expect_navigation(wait_until="domcontentloaded"):
         page.locator(within).get_by_role("button", name=name, exact=True).first.click()
 
 
@@ -163,7 +163,7 @@ def test_from_a_new_orchestrator_to_a_revoked_key(gateway: Running, page: Any, c
         box.check()
     page.select_option("select[name=action]", "revoke")
     press(page, "Go", ".actions")
-    with page.expect_navigation():
+    with page.expect_navigation(wait_until="domcontentloaded"):
         page.click(".ask .button.danger")
     until(lambda: call().status_code == 401, "the key is refused")
 
@@ -233,8 +233,8 @@ def _drain_while_a_call_is_under_way(
 
 def test_the_screens_alone_tell_who_fails_who_serves_and_what_a_ceiling_would_do(page: Any) -> None:
     """Issue 5, bar 5: from the first page on, by links alone."""
-    page.locator(".matrix td a:has(.shape.bad)").first.click()
-    page.wait_for_load_state()
+    with page.expect_navigation(wait_until="domcontentloaded"):
+        page.locator(".matrix td a:has(.shape.bad)").first.click()
     row = page.locator(f"#{page.url.partition('#')[2]}")
     assert "claimed, down" in row.inner_text() or "not claimed" in row.inner_text()
     assert re.search(r"gpu_oom|timeout|unreachable|api_mismatch|claim", row.locator(".why").inner_text())

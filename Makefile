@@ -52,7 +52,7 @@ core: setup ## the pure core alone, which its own tests must cover whole
 	$(BIN)/pytest tests/orchestrators/core tests/routing/core --cov --cov-report=term-missing:skip-covered -q
 
 long: setup
-	$(BIN)/pytest -n 2 --dist loadgroup -m long || [ $$? = 5 ]  # 5: there are none
+	$(BIN)/pytest -m long || [ $$? = 5 ]  # 5: there are none
 
 fuzz: setup ## 2,000 calls made from the client API's contract: nothing undocumented, no 500 (4 minutes)
 	FUZZ=2000 $(BIN)/pytest -m long tests/clients/test_contract.py

@@ -22,16 +22,11 @@ from tests.support.gateway import Gateway
 SHIPPING = ("0002_shipped_profiles_and_capabilities", "0004_shipped_signatures")
 
 
-@pytest.hookimpl(trylast=True)  # after those of folders
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On PostgreSQL only what touches the database: the rest would prove the same once more. Long tests of one
-    file follow each other in one process (`--dist loadgroup`): they share what takes long to set up."""
+    """On PostgreSQL only what touches the database: the rest would prove the same once more."""
     if connection.vendor != "sqlite":
         config.hook.pytest_deselected(items=[item for item in items if not _touches_database(item)])
         items[:] = filter(_touches_database, items)
-    for item in items:
-        if item.get_closest_marker("long") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 def _touches_database(item: pytest.Item) -> bool:

@@ -98,7 +98,7 @@ class Served:
         earlier = self.log().count(STARTED)
         self.process = self.launch()
         self.wait_until_serving()
-        for _ in range(600):
+        for _ in range(1200):
             if self.log().count(STARTED) >= earlier + int(self.environment["WEB_CONCURRENCY"]):
                 return
             threading.Event().wait(0.05)
@@ -112,7 +112,7 @@ class Served:
             )
 
     def wait_until_serving(self) -> None:
-        for _ in range(200):
+        for _ in range(1200):  # a minute: a busy machine takes long to start one
             try:
                 if httpx.get(f"{self.url}/healthz", timeout=5, trust_env=False).status_code == 200:
                     return

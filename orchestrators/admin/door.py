@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db import models
 from django.db.models import QuerySet
@@ -46,6 +47,14 @@ class PolicyAdmin(ModelAdmin):
         why = ": ".join(filter(None, (f"change {object_id}" if object_id else "add", reason(request))))
         view = super().changeform_view
         return self._through_the_door(request, why, view, object_id, form_url, extra_context)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Date and time are two fields, which the one label does not name."""
+        made = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if made is not None and isinstance(made.widget, forms.MultiWidget):
+            for part in made.widget.widgets:
+                part.attrs["aria-label"] = str(made.label)
+        return made
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -22,13 +25,17 @@ class AlertRuleAdmin(PolicyAdmin):
     list_filter = ("enabled", "kind", "channels")
     list_select_related = ("capability",)
     search_fields = ("name",)
-    autocomplete_fields = ("capability",)
-    filter_horizontal = ("channels",)
     fieldsets = (
         (None, {"fields": ("name", "enabled", "kind")}),
         (_("When"), {"fields": ("capability", "threshold", "budget")}),
         (_("Who is told"), {"fields": ("channels",)}),
     )
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Channels are few: boxes to tick, which everybody can read and reach."""
+        return super().formfield_for_manytomany(
+            db_field, request, **{**kwargs, "widget": forms.CheckboxSelectMultiple}
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
         rules: QuerySet[AlertRule] = super().get_queryset(request).prefetch_related("channels")

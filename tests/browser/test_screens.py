@@ -33,6 +33,7 @@ SCREENS = (
     "/admin/orchestrators/configrevision/3/change/",
     "/admin/alerts/",
     "/admin/routing/alertrule/",
+    "/admin/routing/alertrule/1/change/",
     "/admin/system/",
     "/admin/second-factor/",
     "/admin/routing/job/",

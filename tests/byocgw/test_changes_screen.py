@@ -87,6 +87,7 @@ def test_the_list_tells_who_what_and_why(ada: Client) -> None:
     ) as asked:
         text = ada.get(LIST).content.decode()
     assert len(asked) <= MOST_QUERIES
+    assert ">outside the tools</a>" in ada.get("/admin/").content.decode(), "on the first page too"
     for told in ("outside the tools", "a slip", "bob", "added price ceiling depth …", "what depth is worth"):
         assert told in text, told
 

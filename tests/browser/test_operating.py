@@ -246,7 +246,7 @@ def test_the_screens_alone_tell_who_fails_who_serves_and_what_a_ceiling_would_do
 
     link(page, "Spend", "#menu")
     link(page, "Yesterday", ".segmented")
-    assert re.search(r"Spent 0\.\d+ ETH", said(page)), "what yesterday cost"
+    assert re.search(r"Spent [\d,.]+ (gwei|ETH) [\d,]{9,} wei", said(page)), "what yesterday cost"
 
     link(page, "Dashboard", "#menu")
     link(page, "depth", "#dashboard")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.db.models import Field
 from django.test import Client as Browser
+from msgspec.structs import replace
 
 from orchestrators.core.price import Price
 from orchestrators.models import Advert, Capability, Offer, Orchestrator

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from fractions import Fraction
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ from routing.core.selection import (
 from tests.routing.core.cast import ALDER, BIRCH, CEDAR
 
 NOW = 1000.0
+ARCHITECTURE = (Path(__file__).resolve().parents[3] / "ARCHITECTURE.md").read_text()
 TWIN = replace(ALDER, offer_id=4, orchestrator="twin", service_uri="https://twin:8935")
 # Draws spread evenly over [0, 1), for counting who comes first.
 EVEN = [(step + 0.5) / 20 for step in range(20)]
@@ -284,6 +286,15 @@ class TestAdjustedPrice:
         for first in EVEN:
             assert order(heavy, TWIN, draws=(first, 0.5, 0.5)) == ["twin", "alder"]
         assert order(heavy, replace(TWIN, price=Price.parse("900 wei/second")))[0] == "alder"
+
+    def test_it_computes_the_worked_example_of_the_architecture(self) -> None:
+        """R28, R29: the numbers that people read are those that the code weighs."""
+        quick = replace(ALDER, price=Price.parse("1000 wei/second"), units=0.5, latency=0.1, failure=0.1)
+        cheap = replace(TWIN, price=Price.parse("10 wei/second"), units=0.5, latency=0.9, failure=0.0)
+        found = rank([cheap, quick], value_of_second=300 * 10**9, draws=(0.0, 0.0, 0.0))
+        assert [each.candidate.orchestrator for each in found] == ["alder", "twin"]
+        for each in found:
+            assert f"= {round(each.adjusted):,} wei" in ARCHITECTURE
 
     def test_it_shows_every_term(self) -> None:
         """R27: candidates come with their scores."""

@@ -48,8 +48,10 @@ class AlertChannel(models.Model):
     """Where alerts go. The address of a webhook is a secret as well: whoever knows it can post there."""
 
     name = models.CharField(max_length=63, unique=True, validators=[NAME])
-    kind = models.CharField(max_length=16, choices=ChannelKind.choices, default=ChannelKind.WEBHOOK)
-    enabled = models.BooleanField(default=True)
+    kind = models.CharField(
+        max_length=16, choices=ChannelKind.choices, default=ChannelKind.WEBHOOK, help_text="How it is told."
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: nothing goes there.")
     url = SecretField("URL", help_text=_("Of a webhook; redirects are not followed."))
     secret = SecretField(help_text=_("What messages to a webhook are signed with (docs/alerts.md)."))
     email = models.EmailField("e-mail", blank=True, help_text=_("Of an e-mail channel."))
@@ -86,8 +88,8 @@ class AlertRule(models.Model):
     """When people are told. `threshold` for all that count; `budget` for spend, which is money."""
 
     name = models.CharField(max_length=63, unique=True, validators=[NAME])
-    kind = models.CharField(max_length=16, choices=KindChoice.choices)
-    enabled = models.BooleanField(default=True)
+    kind = models.CharField(max_length=16, choices=KindChoice.choices, help_text="What is watched.")
+    enabled = models.BooleanField(default=True, help_text="Off: it is not watched.")
     capability = models.ForeignKey(
         Capability,
         on_delete=models.CASCADE,
@@ -140,16 +142,18 @@ class Alert(models.Model):
     """
 
     rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="alerts")
-    subject = models.CharField(max_length=200, blank=True)
+    subject = models.CharField(
+        max_length=200, blank=True, help_text="A capability, an offer or an orchestrator; empty: the gateway."
+    )
     value = models.CharField(max_length=40, default="0", help_text="A whole number; wei has many digits.")
-    began_at = models.DateTimeField()
-    seen_at = models.DateTimeField()
-    times = models.PositiveIntegerField(default=1)
-    ended_at = models.DateTimeField(null=True)
-    acknowledged_by = models.CharField(max_length=150, blank=True)
-    acknowledged_at = models.DateTimeField(null=True)
-    silenced_until = models.DateTimeField(null=True)
-    told = models.JSONField(default=dict)
+    began_at = models.DateTimeField(help_text="When it began.")
+    seen_at = models.DateTimeField(help_text="When it was last found to be so.")
+    times = models.PositiveIntegerField(default=1, help_text="How many looks have found it.")
+    ended_at = models.DateTimeField(null=True, help_text="When it was over; empty: it is not.")
+    acknowledged_by = models.CharField(max_length=150, blank=True, help_text="Who has taken it on.")
+    acknowledged_at = models.DateTimeField(null=True, help_text="When.")
+    silenced_until = models.DateTimeField(null=True, help_text="Until then nobody is told of it.")
+    told = models.JSONField(default=dict, help_text="Which channels were told, and what became of it.")
 
     class Meta:
         ordering = ["-id"]

@@ -100,15 +100,17 @@ def test_it_asks_as_many_questions_for_many_reputations_as_for_few(ada: Client) 
 
 def test_who_changes_a_mode_may_say_why(ada: Client) -> None:
     row = offer(orchestrator(ALDER), "depth")
+    Offer.objects.update(mode=Mode.TRIAL)
     assert 'name="reason"' in ada.get(OFFERS).content.decode()
     data = {
-        "action": "drain",
+        "action": "activate",
         "index": "0",
         "_selected_action": [row.pk],
         "reason": ["", " the GPU is swapped "],
     }
     assert ada.post(OFFERS, data).status_code == 302
-    assert ConfigRevision.objects.get().why == "admin: drain: the GPU is swapped (offer)"
-    act(ada, OFFERS, "disable", row)
-    assert ConfigRevision.objects.first().why == "admin: disable (offer)"  # type: ignore[union-attr]
-    assert Offer.objects.get().mode == Mode.DISABLED
+    assert ConfigRevision.objects.get().why == "admin: activate: the GPU is swapped (offer)"
+    Offer.objects.update(mode=Mode.DISABLED)
+    act(ada, OFFERS, "activate", row)
+    assert ConfigRevision.objects.first().why == "admin: activate (offer)"  # type: ignore[union-attr]
+    assert Offer.objects.get().mode == Mode.ACTIVE

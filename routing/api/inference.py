@@ -43,6 +43,9 @@ HANDLED = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 # Client headers that may reach a container; never Authorization, Cookie or anything about the client.
 PASSED_UPSTREAM = ("accept", "accept-language")
 
+# A container may answer with a page, and a form or a link can lead a browser to it, beside the admin's.
+AS_DATA = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
+
 
 class DataPlaneView(APIView):
     """A DRF view whose handlers are coroutines, run by the door without Django's request cycle.
@@ -206,7 +209,7 @@ class Inferring(DataPlaneView):
         return response
 
     def render(self, delivery: Delivery) -> HttpResponseBase:
-        headers = {**delivery.headers, "x-request-id": self.request_id}
+        headers = {**delivery.headers, **AS_DATA, "x-request-id": self.request_id}
         whole = delivery.whole
         if whole is not None:
             delivery.finish()  # the journal has its line before the client has the answer

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from routing import history, kept
 from routing.api.books import BooksView
-from routing.api.inference import WholeAnswer
+from routing.api.inference import AS_DATA, WholeAnswer
 from routing.api.problems import RefusedError, refuse
 from routing.core.kept import UNDER_WAY, State
 from routing.core.refusal import Code, Refusal
@@ -25,8 +25,6 @@ from routing.table import KeyEntry
 
 UNKNOWN = "No call of yours has this id. One that has just ended may take a second to be found here."
 NOT_KEPT = "This call was not kept: that is for calls with Idempotency-Key or Prefer: respond-async."
-# A container may answer with a page, and this address can be opened in a browser, beside the admin's.
-AS_DATA = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
 NO_HISTORY = "This API key is for inference alone: of calls that are not kept it is told nothing."
 
 

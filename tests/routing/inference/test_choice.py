@@ -166,7 +166,7 @@ async def test_it_explains_in_words_and_as_json(gateway: Gateway) -> None:
         none = await explain("depth")
 
     assert {"capability", "revision", "chosen", "candidates", "refused"} <= set(found)
-    assert set(found["candidates"][0]) == {"orchestrator", "class", "terms"}
+    assert set(found["candidates"][0]) == {"orchestrator", "class", "terms", "evidence"}
     assert f"depth, revision {found['revision']}, ceiling 1000 wei/second" in words
     assert "1. alder: second, unknown; 30 wei/second" in words
     assert "Nobody can serve it now." in nobody

@@ -26,6 +26,7 @@ BODIES = {
     "application/octet-stream": EVERY_BYTE,
     "text/event-stream": b": ping\n\nevent: frame\ndata: 1\n\ndata: [DONE]\n\n",
     "image/webp": b"\x00",
+    "text/html": b"<script>steal()</script>",
 }
 
 
@@ -45,7 +46,7 @@ def alder(price: int = 100, **options: object) -> Simulator:
 
 @pytest.mark.parametrize("protocol", ["byoc", "direct"])
 async def test_every_kind_of_body_passes_both_ways(gateway: Gateway, protocol: str) -> None:
-    """R3, R5, R19: body, content type and sub-path arrive identical, and so does the answer."""
+    """R3, R5, R19: body, content type and sub-path arrive identical, as does the answer; no browser runs it."""
     async with alder(protocol=protocol) as simulator:
         offer = {"capability": "echo"} | ({"price": "1 wei/second"} if protocol == "direct" else {})
         await gateway.apply({"capabilities": [ECHO], "orchestrators": [orchestrator(simulator, offer)]})
@@ -58,6 +59,8 @@ async def test_every_kind_of_body_passes_both_ways(gateway: Gateway, protocol: s
 
             assert answer.status_code == 200, answer.text
             assert (answer.content, answer.headers["content-type"]) == (body, content_type)
+            assert answer.headers["content-security-policy"].startswith("sandbox")
+            assert answer.headers["x-content-type-options"] == "nosniff"
             assert (job.body, job.headers["content-type"], job.path) == (body, content_type, b"a/b")
 
 

@@ -33,6 +33,7 @@ from asyncio import TimerHandle, Transport
 from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
+from weakref import ref
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -114,7 +115,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.in_head = False
         self.stop_clock()
         super().on_headers_complete()
-        self.scope["extensions"] = {AT_ONCE: partial(answer_at_once, self.cycle)}  # type: ignore[dict-item]
+        # Weakly: the cycle has the scope, and what each request leaves is to be freed without the collector.
+        self.scope["extensions"] = {AT_ONCE: partial(answer_at_once, ref(self.cycle))}  # type: ignore[dict-item]
         if self.draining:
             self.cycle.keep_alive = False
 
@@ -226,11 +228,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def answer_at_once(
-    cycle: RequestResponseCycle, status: int, fields: Sequence[tuple[bytes, bytes]], body: bytes
+    owner: ref[RequestResponseCycle], status: int, fields: Sequence[tuple[bytes, bytes]], body: bytes
 ) -> bool:
     """Write a whole answer. False, with nothing written, where ASGI's `send` has to: for HEAD, for a client
     that takes nothing at the moment, and for a field that no head may hold.
     """
+    cycle = owner()
+    if cycle is None:
+        return False
     fields = (*cycle.default_headers, *fields)
     head = b"".join([b"%b: %b\r\n" % field for field in fields])
     is_sound = head.translate(None, VISIBLE) == b"\r\n" * len(fields)

@@ -97,6 +97,8 @@ class Steering(Operated):
     """For models with a `mode`. `steps`: names in STEPS. `acts`: actions that write no policy."""
 
     action_form = ReasonForm
+    delete_confirmation_template = "admin/delete_with_losses.html"
+    delete_selected_confirmation_template = "admin/delete_selected_with_losses.html"
     steps: tuple[str, ...] = ("activate", "drain", "disable")
     acts: tuple[str, ...] = ("probe_now",)
     unlocked_actions = frozenset({"drain", "disable"})  # they ask first

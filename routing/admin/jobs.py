@@ -18,9 +18,8 @@ from orchestrators.admin import MeasuredAdmin, NameFilter
 from orchestrators.admin.columns import milliseconds, moment, money, number, state
 from orchestrators.display import moments
 from orchestrators.models import Capability, Orchestrator
-from routing import history, joblog
+from routing import joblog
 from routing.joblog import Asked, BadQuestion, Page
-from routing.journal import JobRecord
 from routing.models import (
     Attempt,
     Chore,
@@ -31,14 +30,7 @@ from routing.models import (
     OfferDay,
     UsageHour,
 )
-from routing.pages.trace import trace
-from routing.runtime import Runtime
-
-
-def find(request_id: str) -> JobRecord | None:
-    """Also one that has just ended here, and that the journal has not drained yet."""
-    runtime = Runtime.running
-    return (runtime and runtime.journal.recall(request_id)) or history.find(request_id)
+from routing.pages.trace import find, trace
 
 
 @admin.register(Job)

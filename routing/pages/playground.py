@@ -34,7 +34,6 @@ from django.utils.translation import gettext_lazy
 
 from orchestrators.changes import change_set
 from orchestrators.models import Capability
-from routing import history
 from routing.api.inside import Answer, Sent, send
 from routing.core.kept import UNDER_WAY
 from routing.dashboard import current_table
@@ -42,7 +41,7 @@ from routing.explain import explain, stored_board
 from routing.models import ApiKey, KeptCall
 from routing.models.rate import eth_rate
 from routing.pages.answers import kind_of, parts
-from routing.pages.trace import dress, offer_links, trace
+from routing.pages.trace import dress, find, offer_links, trace
 from routing.runtime import Runtime
 from routing.table import Lane
 from routing.trip import cost, most_wei
@@ -269,8 +268,7 @@ def _kept(request: HttpRequest, request_id: str) -> KeptCall:
 def _result(
     site: AdminSite, request: HttpRequest, request_id: str, answer: Answer | None, row: KeptCall | None = None
 ) -> HttpResponse:
-    runtime = Runtime.running
-    record = (runtime and runtime.journal.recall(request_id)) or history.find(request_id)
+    record = find(request_id)
     slug = record.capability if record else ""
     context = site.each_context(request) | (trace(record) if record else {})
     context |= {

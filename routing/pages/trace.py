@@ -16,11 +16,13 @@ from django.utils.translation import gettext as _
 
 from orchestrators.core.price import Price
 from orchestrators.models import ConfigRevision, Offer
+from routing import history
 from routing.core.trace import span_id
 from routing.decisions import unpack
 from routing.journal import AttemptRecord, JobRecord
 from routing.models import Client
 from routing.models.rate import eth_rate
+from routing.runtime import Runtime
 from routing.terms import terms
 
 
@@ -35,6 +37,12 @@ class Span:
     attempt: AttemptRecord | None = None
     link: str = ""
     traceparent: str = ""
+
+
+def find(request_id: str) -> JobRecord | None:
+    """Also one that has just ended here, and that the journal has not drained yet."""
+    runtime = Runtime.running
+    return (runtime and runtime.journal.recall(request_id)) or history.find(request_id)
 
 
 def trace(record: JobRecord) -> dict[str, Any]:

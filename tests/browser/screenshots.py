@@ -16,9 +16,8 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tests.browser.seed import PASSWORD
-from tests.browser.served import console
-from tests.browser.test_screens import CHROMIUM, VIEWS
+from tests.browser.served import CHROMIUM, console
+from tests.browser.test_screens import VIEWS, logged_in
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screens"
 SCALE = 0.02
@@ -56,21 +55,12 @@ def main() -> int:
     ):
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         for view in VIEWS:
-            page = _logged_in(browser.new_context(**VIEWS[view]).new_page(), url)
+            page, _errors = logged_in(browser, url, "ada", view)
             for name in SCREENS if view == "light" else ALSO[view]:
                 _take(page, url, SCREENS[name], FOLDER / f"{name}{'' if view == 'light' else f'-{view}'}.webp")
     size = sum(each.stat().st_size for each in FOLDER.glob("*.webp"))
     print(f"{size:,} bytes in {FOLDER}")
     return int(size > BUDGET)
-
-
-def _logged_in(page: Any, url: str) -> Any:
-    page.goto(f"{url}/admin/login/")
-    page.fill("#id_username", "ada")
-    page.fill("#id_password", PASSWORD)
-    page.click("input[type=submit]")
-    page.wait_for_selector("#menu", state="attached")
-    return page
 
 
 def _take(page: Any, url: str, way: tuple[str, ...], file: Path) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.served import Running, running
-from tests.browser.test_screens import CHROMIUM, logged_in
+from tests.browser.served import CHROMIUM, Running, running
+from tests.browser.test_screens import logged_in
 
 pytestmark = [
     pytest.mark.long,
@@ -77,16 +77,6 @@ class Echo(BaseHTTPRequestHandler):
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("operated"), SCALE) as product:
         yield product
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -9,15 +9,13 @@ import csv
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser.seed import PASSWORD
-from tests.browser.served import console
+from tests.browser.served import CHROMIUM, console
 
-CHROMIUM = Path("/usr/bin/chromium")
 SCALE = 0.005
 SCREENS = (
     "/admin/",
@@ -64,16 +62,6 @@ pytestmark = [
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with console(tmp_path_factory.mktemp("console"), SCALE) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def logged_in(browser: Any, url: str, name: str, view: str) -> tuple[Any, list[str]]:

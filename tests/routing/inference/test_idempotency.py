@@ -338,12 +338,13 @@ async def test_what_a_dead_worker_left_is_never_run_again(gateway: Gateway) -> N
         assert held.calls == 1
 
 
+def away(*_: object) -> None:
+    raise OperationalError("the database is away")
+
+
 async def test_without_a_database_such_calls_are_refused_and_others_go_on(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: object) -> None:
-        raise OperationalError("the database is away")
-
     async with Held() as held:
         await held.offered(gateway)
         held.go.set()
@@ -388,9 +389,6 @@ async def test_the_outcome_is_stored_once_the_database_is_back(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client has its answer meanwhile, and who repeats is told to wait."""
-
-    def away(*_: object) -> None:
-        raise OperationalError("the database is away")
 
     async with Held() as held:
         await held.offered(gateway)

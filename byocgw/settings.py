@@ -299,6 +299,7 @@ if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", BYOCGW_NODE):
 
 INSTALLED_APPS = [
     "byocgw.console.apps.ConsoleConfig",
+    "byocgw.console.apps.OwnConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

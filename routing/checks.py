@@ -40,7 +40,7 @@ def secrets_can_be_kept(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "No secret can be stored: headers of discovery sources, webhooks of alerts.",
+            "No secret can be stored: headers of discovery sources, webhooks of alerts, second factors.",
             hint="Set BYOCGW_FIELD_KEYS to a long random text.",
             id="byocgw.W103",
         )

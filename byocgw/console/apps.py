@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 
 
@@ -11,3 +12,10 @@ class ConsoleConfig(AdminConfig):
     def ready(self) -> None:
         super().ready()  # imports every app's admin; what stands above them all comes after
         from byocgw.console import changes, people  # noqa: F401  (they register themselves)
+
+
+class OwnConfig(AppConfig):
+    """The console's own models; the app above is the stock admin's, with its label."""
+
+    name = "byocgw.console"
+    label = "console"

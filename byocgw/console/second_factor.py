@@ -2,7 +2,7 @@
 
 Who has set one up is asked for it once a session, before any page of the control plane; with
 BYOCGW_SECOND_FACTOR=required, who has none sets one up first. Devices, clocks and the brake on guessing
-are django-otp's; of a recovery code it is given a digest, so the database holds none.
+are django-otp's. The database holds the app's secret encrypted, and of a recovery code a digest.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_otp.plugins.otp_static.models import StaticDevice
-from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from byocgw.console.models import AuthenticatorApp
+from orchestrators.models.secret import NoKey
 
 RECOVERY_CODES = 10
 # What a person may open before the second factor, by URL name.
 _BEFORE = ("admin:verify", "admin:second_factor", "admin:logout", "admin:login", "set_language")
 
 
-def app_of(user: Any) -> TOTPDevice | None:
-    device: TOTPDevice | None = TOTPDevice.objects.filter(user=user, confirmed=True).first()
+def app_of(user: Any) -> AuthenticatorApp | None:
+    device: AuthenticatorApp | None = AuthenticatorApp.objects.filter(user=user, confirmed=True).first()
     return device
 
 
@@ -71,7 +73,13 @@ class CodeForm(forms.Form):
 
     def clean_code(self) -> str:
         code = "".join(self.cleaned_data["code"].split()).lower().replace("-", "")
-        if not self.check(code):
+        try:
+            is_right = self.check(code)
+        except NoKey as exc:
+            raise forms.ValidationError(
+                _("No code of an app can be checked: its secret cannot be read. A recovery code opens.")
+            ) from exc
+        if not is_right:
             raise forms.ValidationError(
                 _("It is not right, or was used before. After wrong ones the next is looked at only later.")
             )
@@ -80,8 +88,8 @@ class CodeForm(forms.Form):
 
 def verify(request: HttpRequest, code: str) -> bool:
     """Six digits are the app's, all else is a recovery code; so a wrong one slows down only its own kind."""
-    kind = TOTPDevice if code.isdecimal() and len(code) == 6 else StaticDevice
-    told = code if kind is TOTPDevice else _digest(code)
+    kind = AuthenticatorApp if code.isdecimal() and len(code) == 6 else StaticDevice
+    told = code if kind is AuthenticatorApp else _digest(code)
     for device in kind.objects.filter(user=request.user, confirmed=True):
         if django_otp.verify_token(request.user, device.persistent_id, told):
             _pass(request, device)
@@ -116,7 +124,7 @@ def second_factor_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
     device = app_of(user)
     told: dict[str, Any] = {"device": device, "required": settings.BYOCGW_SECOND_FACTOR == "required"}
     if device is None:
-        told |= _setting_up(request)
+        told |= _begun(request) if "begin" in request.POST else _setting_up(request)
     elif request.method == "POST":
         told |= _changing(request)
     else:
@@ -128,18 +136,26 @@ def second_factor_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/second_factor/second_factor.html", context)
 
 
+def _begun(request: HttpRequest) -> dict[str, Any]:
+    try:
+        AuthenticatorApp.begin(request.user)
+    except NoKey as exc:
+        return {"refused": str(exc)}
+    return {"done": True}
+
+
 def _setting_up(request: HttpRequest) -> dict[str, Any]:
-    """The secret is made once, and counts when its first code has come back."""
+    """The secret is shown until its first code has come back, and never again."""
     user: Any = request.user
-    device = TOTPDevice.objects.filter(user=user, confirmed=False).first()
-    if device is None and "begin" in request.POST:
-        TOTPDevice.objects.create(user=user, name="app", confirmed=False)
-        return {"done": True}
+    device = AuthenticatorApp.objects.filter(user=user, confirmed=False).first()
     if device is None:
         return {}
+    try:
+        secret = b32encode(device.bin_key).decode()
+    except NoKey:
+        return {}  # beginning anew makes another
     form = CodeForm(request.POST if request.method == "POST" else None, device.verify_token)
     if not form.is_valid():
-        secret = b32encode(device.bin_key).decode()
         spaced = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
         return {"form": form, "picture": picture(device.config_url), "secret": spaced}
     with transaction.atomic():
@@ -162,7 +178,7 @@ def _changing(request: HttpRequest) -> dict[str, Any]:
 
 def take_away(user: Any) -> None:
     """Of a person: the app and the recovery codes."""
-    for kind in (TOTPDevice, StaticDevice):
+    for kind in (AuthenticatorApp, StaticDevice):
         kind.objects.filter(user=user).delete()
 
 

@@ -12,12 +12,14 @@ from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django_otp.oath import totp
+from django.utils import timezone
 from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from byocgw.console.models import AuthenticatorApp
 from byocgw.console.second_factor import SecondFactorMiddleware
 from routing.roles import make_groups
+from tests.support.authenticator import Authenticator
 from tests.support.forms import act
 
 pytestmark = pytest.mark.django_db
@@ -89,32 +91,29 @@ def test_an_administrator_lets_somebody_in_again(client: Client, ada: User) -> N
 # --- a second factor ---------------------------------------------------------------------------------
 
 
-def code(device: TOTPDevice, *, ahead: int = 0) -> str:
-    """What the app shows; `ahead` steps of 30 s from now, since none is taken twice."""
-    return f"{totp(device.bin_key, t0=-30 * ahead, digits=6):06}"
-
-
-def set_up(client: Client) -> tuple[TOTPDevice, list[str]]:
-    """As the page does it; the device, and the recovery codes."""
+def begin(client: Client) -> Authenticator:
+    """The app, once it has been shown the page's secret."""
     client.post(FACTOR, {"begin": "yes"})
-    device = TOTPDevice.objects.get()
-    shown = client.post(FACTOR, {"code": code(device)})
-    device.refresh_from_db()
-    assert device.confirmed
-    return device, shown.context["codes"]
+    return Authenticator(client.get(FACTOR).context["secret"])
+
+
+def set_up(client: Client) -> tuple[Authenticator, list[str]]:
+    """As the page does it; the app, and the recovery codes."""
+    app = begin(client)
+    shown = client.post(FACTOR, {"code": app.code()})
+    assert AuthenticatorApp.objects.get().confirmed
+    return app, shown.context["codes"]
 
 
 def test_it_is_set_up_with_the_apps_first_code(client: Client, ada: User) -> None:
     client.force_login(ada)
-    assert client.get(FACTOR).status_code == 200 and not TOTPDevice.objects.exists()
-    client.post(FACTOR, {"begin": "yes"})
-    device, text = TOTPDevice.objects.get(), client.get(FACTOR).content.decode()
+    assert client.get(FACTOR).status_code == 200 and not AuthenticatorApp.objects.exists()
+    app, text = begin(client), client.get(FACTOR).content.decode()
     assert '<svg class="qr"' in text and "style=" not in text
-    client.post(FACTOR, {"code": "000000"})
-    device.refresh_from_db()
-    assert not device.confirmed
-    TOTPDevice.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)
-    shown = client.post(FACTOR, {"code": code(device)})
+    client.post(FACTOR, {"code": app.wrong_code()})
+    assert not AuthenticatorApp.objects.get().confirmed
+    AuthenticatorApp.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)
+    shown = client.post(FACTOR, {"code": app.code()})
     assert len(shown.context["codes"]) == 10
     assert client.get(INDEX).status_code == 200, "this session has just shown it"
     stored = set(StaticToken.objects.values_list("token", flat=True))
@@ -123,7 +122,7 @@ def test_it_is_set_up_with_the_apps_first_code(client: Client, ada: User) -> Non
 
 def test_whoever_has_one_is_asked_before_any_page(client: Client, ada: User) -> None:
     client.force_login(ada)
-    device, _codes = set_up(client)
+    app, _codes = set_up(client)
     other = Client()
     assert log_in(other) == 302
     for page in (INDEX, "/admin/routing/job/", "/admin/password_change/"):
@@ -131,28 +130,26 @@ def test_whoever_has_one_is_asked_before_any_page(client: Client, ada: User) -> 
     assert other.get("/api/usage/").status_code == 403
     assert "app-orchestrators" not in other.get(VERIFY).content.decode()
     assert other.post(VERIFY, {"code": "123"}).status_code == 200
-    key = other.session.session_key
-    assert other.post(f"{VERIFY}?next=/admin/routing/job/", {"code": code(device, ahead=1)}).url == (
-        "/admin/routing/job/"
-    )
+    key, code = other.session.session_key, app.code()
+    assert other.post(f"{VERIFY}?next=/admin/routing/job/", {"code": code}).url == "/admin/routing/job/"
     assert other.session.session_key != key
     assert other.get(INDEX).status_code == 200
     again = Client()
     log_in(again)
-    assert again.post(VERIFY, {"code": code(device, ahead=1)}).status_code == 200, "none is taken twice"
+    assert again.post(VERIFY, {"code": code}).status_code == 200, "none is taken twice"
 
 
 def test_the_way_on_stays_on_this_host(client: Client, ada: User) -> None:
     client.force_login(ada)
-    device, _codes = set_up(client)
+    app, _codes = set_up(client)
     other = Client()
     log_in(other)
-    assert other.post(f"{VERIFY}?next=https://evil.example/", {"code": code(device, ahead=1)}).url == INDEX
+    assert other.post(f"{VERIFY}?next=https://evil.example/", {"code": app.code()}).url == INDEX
 
 
 def test_a_recovery_code_opens_once(client: Client, ada: User) -> None:
     client.force_login(ada)
-    _device, codes = set_up(client)
+    _app, codes = set_up(client)
     for status in (302, 200):
         other = Client()
         log_in(other)
@@ -162,22 +159,23 @@ def test_a_recovery_code_opens_once(client: Client, ada: User) -> None:
 
 def test_guessing_codes_is_held_up(client: Client, ada: User) -> None:
     client.force_login(ada)
-    device, _codes = set_up(client)
+    app, _codes = set_up(client)
     other = Client()
     log_in(other)
     for _each in range(3):
-        other.post(VERIFY, {"code": "000000"})
-    assert other.post(VERIFY, {"code": code(device, ahead=1)}).status_code == 200, "not looked at for a while"
-    device.refresh_from_db()
-    assert device.throttling_failure_count >= 1
+        other.post(VERIFY, {"code": app.wrong_code()})
+    later = timezone.now() + timedelta(hours=1)  # however long this test took
+    AuthenticatorApp.objects.update(throttling_failure_timestamp=later)
+    assert other.post(VERIFY, {"code": app.code()}).status_code == 200, "not looked at for a while"
+    assert AuthenticatorApp.objects.get().throttling_failure_count >= 1
 
 
 def test_a_change_of_it_needs_a_code(client: Client, ada: User) -> None:
     client.force_login(ada)
-    device, codes = set_up(client)
+    app, codes = set_up(client)
     client.post(FACTOR, {"take_away": "yes", "code": "wrong"})
     assert TOTPDevice.objects.exists()
-    renewed = client.post(FACTOR, {"renew": "yes", "code": code(device, ahead=1)})
+    renewed = client.post(FACTOR, {"renew": "yes", "code": app.code()})
     assert set(renewed.context["codes"]).isdisjoint(codes) and StaticToken.objects.count() == 10
     assert client.post(FACTOR, {"take_away": "yes", "code": renewed.context["codes"][0]}).status_code == 302
     assert not TOTPDevice.objects.exists() and not StaticToken.objects.exists()

@@ -1,4 +1,4 @@
-"""One browser for all pages of a module."""
+"""One browser for all pages of a module, and one gateway for what is done with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.browser.served import CHROMIUM
+from tests.browser.served import CHROMIUM, Running, running
+
+SCALE = 0.003
 
 
 @pytest.fixture(scope="module")
@@ -18,3 +20,9 @@ def browser() -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("operated"), SCALE) as product:
+        yield product

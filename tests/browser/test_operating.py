@@ -16,14 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.served import CHROMIUM, Running, running
+from tests.browser.served import CHROMIUM, Running
 from tests.browser.test_screens import logged_in
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is missing: apt-get install chromium"),
 ]
-SCALE = 0.003
 WITHIN = 120.0  # seconds for whatever follows a change; usually one
 
 
@@ -71,12 +70,6 @@ class Echo(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: tests are quiet."""
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("operated"), SCALE) as product:
-        yield product
 
 
 @pytest.fixture

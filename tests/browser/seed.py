@@ -1,7 +1,7 @@
 """A fleet to look at, put into a migrated, empty database: `python -m tests.browser.seed [scale]`.
 
 Thirty orchestrators, twelve capabilities, and at scale 1 two hundred thousand snapshots and a million jobs.
-All of it follows from the same dice, so that two pictures differ by the code alone.
+All of it follows from the same dice, so that two pictures differ by the code alone. What happened is in `past`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,12 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
 import django
 
-SNAPSHOTS, JOBS = 200_000, 1_000_000
-HOURS = 7 * 24
+SNAPSHOTS, CALLS = 200_000, 1_000_000
 PEOPLE = ("viewer", "operator", "policy", "keys", "admin")
 PASSWORD = "for-tests-only"  # of everybody
 SITES = ("ams", "fra", "lon", "nyc", "par", "sfo", "sgp", "hkg", "dfw", "waw")
@@ -44,11 +40,13 @@ dice = random.Random(4)
 def seed(scale: float) -> None:
     from django.utils import timezone
 
+    from tests.browser.past import fill
+
     now = timezone.now()
-    rows = supply(now)
+    offers = [(row.pk, row.orchestrator.name, row.capability.slug) for row in supply(now)]
     demand()
-    snapshots(rows, now, int(SNAPSHOTS * scale))
-    jobs(rows, now, int(JOBS * scale))
+    usual = {slug: ms for slug, (_profile, ms) in CAPABILITIES.items()}
+    fill(offers, usual, now, int(SNAPSHOTS * scale), int(CALLS * scale), dice)
     changes()
     people()
     alerts(now)
@@ -139,132 +137,6 @@ def demand() -> None:
         ApiKey.issue(client, now=timezone.now(), label="production")[0].save()
 
 
-def snapshots(offers: list[Any], now: datetime, number: int) -> None:
-    from orchestrators.models import HealthSnapshot
-
-    each = timedelta(hours=24) / max(number // len(offers), 1)
-
-    def made() -> Iterator[Any]:
-        for round_ in range(number // len(offers), 0, -1):
-            for row in offers:
-                usual = CAPABILITIES[row.capability.slug][1]
-                is_bad = dice.random() < 0.04
-                outcome = dice.choice(("timeout", "gpu_oom", "unreachable")) if is_bad else "ok"
-                yield HealthSnapshot(
-                    offer=row,
-                    at=now - each * round_,
-                    source="probe",
-                    outcome=outcome,
-                    before="healthy",
-                    after="healthy",
-                    claimed=True,
-                    latency_ms=None if is_bad else usual * dice.uniform(0.7, 1.6),
-                    price="200 gwei/second",
-                    capacity=4,
-                )
-
-    stored(HealthSnapshot, made())
-
-
-def jobs(offers: list[Any], now: datetime, number: int) -> None:
-    """The latest seven days, busier at noon; usage holds exactly what the jobs add up to."""
-    from routing.models import Attempt, Job, OfferDay, UsageHour
-
-    by_slug = defaultdict(list)
-    for row in offers:
-        by_slug[row.capability.slug].append(row.orchestrator.name)
-    usage: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0, 0])
-    days: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    attempts: list[Any] = []
-
-    def made() -> Iterator[Any]:
-        for place in range(number):
-            at = now - timedelta(hours=HOURS) * ((number - place) / number)
-            slug = dice.choices(list(CAPABILITIES), range(len(CAPABILITIES), 0, -1))[0]
-            ms = int(CAPABILITIES[slug][1] * dice.lognormvariate(0, 0.35))
-            code = dice.choices(("ok", "client_error", "exhausted", "none_available"), (970, 12, 12, 6))[0]
-            wei = ms * 200_000_000 if code == "ok" else 0
-            client = dice.choice(("acme", "acme", "globex", "initech"))
-            name = dice.choice(by_slug[slug]) if by_slug[slug] else ""
-            job = Job(
-                request_id=f"{place:012x}{dice.getrandbits(80):020x}",
-                at=at,
-                client=client,
-                capability=slug,
-                code=code,
-                status={"ok": 200, "client_error": 422, "exhausted": 502, "none_available": 503}[code],
-                orchestrator=name if code in ("ok", "client_error") else "",
-                attempts_made=0
-                if code == "none_available"
-                else 1 + (code == "exhausted" or dice.random() < 0.03),
-                ms=ms,
-                bytes_in=20_000,
-                bytes_out=80_000,
-                wei=wei,
-                policy=1,
-            )
-            if job.attempts_made > 1 or code == "none_available":
-                job.decision, job.trace = decided(by_slug[slug]), f"{dice.getrandbits(128):032x}"
-            for turn in range(job.attempts_made):
-                is_last = turn + 1 == job.attempts_made
-                went_well = is_last and code == "ok"
-                of_day = days[at.date(), name if is_last else dice.choice(by_slug[slug]), slug]
-                fell = not went_well and code != "client_error"
-                of_day[:3] = [of_day[0] + 1, of_day[1] + fell, of_day[2] + ms // job.attempts_made]
-                attempts.append(
-                    Attempt(
-                        job_id=job.pk,
-                        number=turn + 1,
-                        at=at + timedelta(milliseconds=2 + turn * (ms // job.attempts_made + 25)),
-                        orchestrator=name if is_last else dice.choice(by_slug[slug]),
-                        capability=slug,
-                        outcome="ok" if went_well else "client_error" if code == "client_error" else "timeout",
-                        status=200 if went_well else None,
-                        ms=ms // job.attempts_made,
-                        detail="" if went_well else "no answer within 5.0 s",
-                    )
-                )
-            if wei:
-                days[at.date(), name, slug][3] += wei
-            sums = usage[at.replace(minute=0, second=0, microsecond=0), client, slug]
-            more = (1, int(job.status >= 500), ms, job.bytes_in, job.bytes_out, wei)
-            sums[:] = [old + new for old, new in zip(sums, more, strict=True)]
-            yield job
-
-    stored(Job, made())
-    stored(Attempt, iter(attempts))
-    sums_of_day = ("attempts", "failures", "milliseconds", "wei")
-    stored(
-        OfferDay,
-        (
-            OfferDay(day=day, orchestrator=name, capability=slug, **dict(zip(sums_of_day, sums, strict=True)))
-            for (day, name, slug), sums in days.items()
-        ),
-    )
-    names = ("requests", "failures", "milliseconds", "bytes_in", "bytes_out", "wei")
-    stored(
-        UsageHour,
-        (
-            UsageHour(hour=hour, client=client, capability=slug, **dict(zip(names, sums, strict=True)))
-            for (hour, client, slug), sums in usage.items()
-        ),
-    )
-
-
-def decided(names: list[str]) -> dict[str, Any]:
-    """A choice as it is kept: two that could serve, two that could not (see routing/decisions.py)."""
-    one, two, three, four = (names * 4)[:4]
-    return {
-        "d": [0.2, 0.6, 0.9],
-        "s": 300_000_000_000,
-        "c": [
-            [one, 0, 1, 240_000_000_000, 0.7, 612.4, 0.012, 355_000_000_000, 1, 2, 8],
-            [two, 1, 2, 180_000_000_000, 0.9, 910.0, 0.08, 472_000_000_000, 0, 0, 4],
-        ],
-        "r": [[three, 0, "430000000000", "400000000000"], [four, 10, "gpu_oom", "212"]],
-    }
-
-
 def changes() -> None:
     from orchestrators.changes import change_set
     from orchestrators.models import Capability, Orchestrator
@@ -296,21 +168,17 @@ def alerts(now: datetime) -> None:
 
 
 def people() -> None:
+    from django.contrib.auth.hashers import make_password
     from django.contrib.auth.models import Group, User
 
+    hashed = make_password(PASSWORD)  # slow on purpose
     groups = dict(
         zip(PEOPLE, ("Viewer", "Operator", "Policy editor", "Key manager", "Administrator"), strict=True)
     )
     for name, group in groups.items():
-        person = User.objects.create_user(name, password=PASSWORD, is_staff=True)
+        person = User.objects.create(username=name, password=hashed, is_staff=True)
         person.groups.set(Group.objects.filter(name=group))
-    User.objects.create_superuser("ada", password=PASSWORD)
-
-
-def stored(model: Any, rows: Iterable[Any]) -> None:
-    rows = iter(rows)
-    while batch := list(islice(rows, 5000)):
-        model.objects.bulk_create(batch)
+    User.objects.create(username="ada", password=hashed, is_staff=True, is_superuser=True)
 
 
 if __name__ == "__main__":

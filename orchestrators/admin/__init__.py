@@ -2,9 +2,11 @@
 
 door       PolicyAdmin: what people decide; every write is one change set
 meanwhile  two people edit one row: the second save is told what the first one changed
+doomed     what goes with rows that are deleted
 columns    values of rows as the console writes them: moments, prices, states
 lines      PolicyInline: rows on their parent's page, without a query for each
 measured   MeasuredAdmin: what machines wrote; to be read, at any size of the table
+reading    ReadOnly: whatever nobody edits
 standing   the offers' list by where they stand
 steering   activate, drain, disable, ignore: what would follow, and why
 acting     probe now, reset, trust

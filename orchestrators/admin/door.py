@@ -15,6 +15,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from orchestrators.admin.doomed import Doom, doomed
 from orchestrators.admin.meanwhile import MeanwhileForm, seen_by
 from orchestrators.changes import ChangeSet, change_set
 
@@ -69,6 +70,9 @@ class PolicyAdmin(ModelAdmin):
         view = super().delete_view
         why = ": ".join(filter(None, (f"delete {object_id}", reason(request))))
         return self._through_the_door(request, why, view, object_id, extra_context)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Doom:
+        return doomed(objs, request, self.admin_site)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         action = request.POST.get("action") or "edit the list"

@@ -12,6 +12,7 @@ from django.utils.functional import cached_property
 
 from orchestrators.admin.door import ModelAdmin
 from orchestrators.admin.lines import TabularInline
+from orchestrators.admin.reading import ReadOnly
 
 if TYPE_CHECKING:
     AnyPaginator = Paginator[Any]
@@ -29,19 +30,6 @@ class BoundedPaginator(AnyPaginator):
         rows: Any = self.object_list
         bounded: int = rows.order_by()[:MOST_COUNTED].count()
         return bounded
-
-
-class ReadOnly:
-    """Nobody adds, changes or deletes; who may view, sees."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class MeasuredAdmin(ReadOnly, ModelAdmin):

@@ -15,7 +15,8 @@ from orchestrators.admin.acting import ProbeAction, ResetAction, TrustAction
 from orchestrators.admin.columns import milliseconds, moment, price, state
 from orchestrators.admin.door import PolicyAdmin, note, warn
 from orchestrators.admin.lines import PolicyInline
-from orchestrators.admin.measured import MeasuredInline, ReadOnly
+from orchestrators.admin.measured import MeasuredInline
+from orchestrators.admin.reading import ReadOnly
 from orchestrators.admin.standing import StandingFilter
 from orchestrators.admin.steering import OfferSteering, Steering
 from orchestrators.admin.trying import ReputationMixin, TrialAction, with_events
@@ -298,6 +299,7 @@ class CertificateAdmin(TrustAction, PolicyAdmin):
     actions = ("trust_new_certificate",)
 
     has_add_permission = ReadOnly.has_add_permission
+    has_delete_permission = ReadOnly.has_delete_permission
 
     @admin.display(description="as trusted", boolean=True)
     def is_trusted(self, certificate: Certificate) -> bool:

@@ -5,14 +5,15 @@ Who may edit accounts could otherwise make themselves a superuser, or take over 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from axes.utils import reset as axes_reset
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import ManyToManyField, Q, QuerySet
+from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -46,7 +47,13 @@ def beyond(user: Any) -> QuerySet[Permission]:
 
 
 class WithinOwnRights(ModelAdmin):
-    """`rights_of`: the permissions that a row gives or holds."""
+    """`rights_of`: the permissions that a row gives or holds. What it is made of is ticked, not moved between
+    two boxes."""
+
+    formfield_overrides: ClassVar = {
+        ManyToManyField: {"widget": CheckboxSelectMultiple({"class": "ticked"})},
+    }
+    filter_horizontal = ()
 
     def rights_of(self, row: Any) -> QuerySet[Permission]:
         raise NotImplementedError
@@ -82,7 +89,7 @@ admin.site.unregister([User, Group, TOTPDevice, StaticDevice])
 class PeopleAdmin(WithinOwnRights, StockUserAdmin):
     list_display = ("username", "first_name", "last_name", "role", "is_active", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
-
+    readonly_fields = ("last_login", "date_joined")
     actions = ("let_in_again", "take_away_second_factor")
 
     @admin.action(

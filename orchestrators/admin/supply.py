@@ -248,7 +248,6 @@ class OfferAdmin(OfferSteering, ProbeAction, ResetAction, TrialAction, PolicyAdm
     list_filter = (StandingFilter, "mode", "capability", "orchestrator", "orchestrator__protocol")
     list_select_related = ("orchestrator", "capability", "advert", "health")
     search_fields = ("orchestrator__name", "orchestrator__service_uri", "capability__slug", "wire_name")
-    autocomplete_fields = ("orchestrator", "capability")
     inlines = (AdvertInline, OfferHealthInline)
     actions = ("activate", "drain", "disable", "reset", "probe_now", "run_trial")
 

@@ -14,4 +14,3 @@ class PipelineAdmin(PolicyAdmin):
     list_filter = ("capability",)
     list_select_related = ("capability",)
     search_fields = ("path", "capability__slug")
-    autocomplete_fields = ("capability",)

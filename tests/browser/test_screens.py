@@ -46,6 +46,21 @@ SCREENS = (
     "/admin/playground/",
     "/admin/playground/?capability=depth",
 )
+# What only some may open: forms, each with another kind of field.
+FORMS = (
+    "/admin/orchestrators/orchestrator/add/",
+    "/admin/orchestrators/offer/add/",
+    "/admin/orchestrators/capability/add/",
+    "/admin/orchestrators/discoverysource/add/",
+    "/admin/orchestrators/orchestrator/1/delete/",
+    "/admin/routing/pipeline/add/",
+    "/admin/routing/client/add/",
+    "/admin/routing/apikey/add/",
+    "/admin/routing/alertrule/add/",
+    "/admin/routing/rate/add/",
+    "/admin/auth/user/3/change/",
+    "/admin/auth/group/add/",
+)
 VIEWS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1440, "height": 900}, "color_scheme": "dark"},
@@ -86,7 +101,7 @@ def test_every_screen_is_clean(served: str, browser: Any, view: str) -> None:
 
     page, errors = logged_in(browser, served, "ada", view)
     axe, found = Axe(), []
-    for screen in SCREENS:
+    for screen in (*SCREENS, *FORMS):
         assert page.goto(served + screen).status == 200, screen
         too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         found += [f"{screen}: {too_wide} px too wide"] if too_wide > 0 else []

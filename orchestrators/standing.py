@@ -36,6 +36,12 @@ _FITS = (Fit.GOOD, Fit.FAIR, Fit.POOR)
 
 USABLE = (Standing.READY, Standing.DEGRADED, Standing.UNTRIED)
 TROUBLED = (Standing.DOWN, Standing.PROBATION, Standing.NOT_CLAIMED)
+# What people have not let in yet, of their own or by their orchestrator's.
+WAITING = (Mode.DISCOVERED, Mode.TRIAL)
+_CONSIDERED = (*WAITING, Mode.ACTIVE)
+_WAITS = Q(mode__in=_CONSIDERED, orchestrator__mode__in=_CONSIDERED) & (
+    Q(mode__in=WAITING) | Q(orchestrator__mode__in=WAITING)
+)
 
 
 def conditions(now: datetime, prefix: str = "") -> dict[Standing, Q]:
@@ -102,6 +108,20 @@ def fit_word(row: Any) -> str:
     return "" if row.worst_fit is None else _FITS[row.worst_fit].value
 
 
-def troubled() -> int:
-    """Offers that should serve and do not, by one query."""
-    return with_standing(Offer.objects.all()).filter(standing__in=[each.value for each in TROUBLED]).count()
+def waiting() -> QuerySet[Offer]:
+    """Those that want nothing but an approval: with what is draining or off, somebody has dealt already."""
+    return Offer.objects.filter(_WAITS)
+
+
+def waits(offer: Offer) -> bool:
+    """Whether `waiting` has this one."""
+    modes = {offer.mode, offer.orchestrator.mode}
+    return modes <= {*_CONSIDERED} and bool(modes & {*WAITING})
+
+
+def counts() -> tuple[int, int]:
+    """How many offers should serve and do not, and how many wait for approval; by one query."""
+    should = Q(standing__in=[each.value for each in TROUBLED])
+    rows = with_standing(Offer.objects.all())
+    told = rows.aggregate(troubled=Count("pk", filter=should), waiting=Count("pk", filter=_WAITS))
+    return told["troubled"], told["waiting"]

@@ -12,7 +12,7 @@ from orchestrators.scoreboard import Scoreboard
 from routing import table as tables
 from routing.candidates import evidence, view
 from routing.core.rate import with_dollars
-from routing.core.selection import choose
+from routing.core.selection import Ranked, Refused, choose
 from routing.decisions import pack, unpack
 from routing.models import Tier
 from routing.models.rate import eth_rate
@@ -51,21 +51,26 @@ def stored_board() -> Scoreboard:
     return board
 
 
+def chosen(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> tuple[list[Ranked], list[Refused]]:
+    """Whom one request of this lane would ask, best first, and why not the others. `now`: wall seconds."""
+    ranked, refused = choose(
+        view(lane, board, policy_number=revision, now=now),
+        now=now,
+        value_of_second=lane.policy.value_of_second,
+        stateful=lane.policy.stateful,
+        draws=CHEAPEST,
+    )
+    return ranked, [*lane.refused, *refused]
+
+
 def explain(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> dict[str, Any]:
     """The decision for one request of this lane. `now`: wall seconds.
 
     The dice are set to the cheapest of the best class; live traffic draws two and takes the cheaper.
     """
     policy = lane.policy
-    candidates = view(lane, board, policy_number=revision, now=now)
-    ranked, refused = choose(
-        candidates,
-        now=now,
-        value_of_second=policy.value_of_second,
-        stateful=policy.stateful,
-        draws=CHEAPEST,
-    )
-    told = unpack(pack(ranked, [*lane.refused, *refused], CHEAPEST))
+    ranked, refused = chosen(lane, board, revision=revision, now=now)
+    told = unpack(pack(ranked, refused, CHEAPEST))
     offers = {offer.id: offer for offer in lane.offers}
     for each, shown in zip(ranked, told["candidates"], strict=True):
         shown["evidence"] = evidence(offers[each.offer_id], policy, board.live(each.offer_id), now)

@@ -24,11 +24,9 @@ from orchestrators.core.price import Price
 from orchestrators.display.states import Tone
 from orchestrators.models import HealthSnapshot, Offer, Orchestrator
 from orchestrators.scoreboard import Scoreboard
-from orchestrators.standing import with_standing
-from routing.candidates import view
-from routing.core.selection import Ranked, Refused, choose
+from orchestrators.standing import waits, with_standing
 from routing.dashboard import current_table, percentile
-from routing.explain import CHEAPEST, stored_board
+from routing.explain import chosen, stored_board
 from routing.metrics import sharing
 from routing.metrics.gauges import under_way
 from routing.models import Attempt, Job
@@ -106,6 +104,10 @@ class Line:
         return float(self.price.per_unit), float(self.ceiling.per_unit)
 
     @property
+    def waits(self) -> bool:
+        return waits(self.offer)
+
+    @property
     def breaker(self) -> str:
         """closed: calls go there; open: they do not; half-open: a few find out."""
         state = getattr(self.health, "state", State.UNKNOWN)
@@ -155,7 +157,7 @@ def losses(offers: Iterable[Offer], now: datetime) -> list[Loss]:
     for slug, mine in sorted(by_slug.items()):
         names, keys = {each.orchestrator.name for each in mine}, {each.pk for each in mine}
         lane = table.lane(slug, None)
-        ranked, _ = _chosen(lane, board, table.revision, now) if lane else ([], [])
+        ranked = chosen(lane, board, revision=table.revision, now=now.timestamp())[0] if lane else []
         found.append(
             Loss(
                 slug=slug,
@@ -231,22 +233,10 @@ def _judged(
     lane = table.lane(offer.capability.slug, None)
     if lane is None:
         return None, None, 0, ""
-    ranked, refused = _chosen(lane, board, table.revision, now)
+    ranked, refused = chosen(lane, board, revision=table.revision, now=now.timestamp())
     place = next((turn for turn, each in enumerate(ranked, 1) if each.offer_id == offer.pk), None)
     told = next((each.detail for each in refused if each.offer_id == offer.pk), "")
     return lane, place, len(ranked), told
-
-
-def _chosen(lane: Lane, board: Scoreboard, revision: int, now: datetime) -> tuple[list[Ranked], list[Refused]]:
-    policy, moment = lane.policy, now.timestamp()
-    ranked, refused = choose(
-        view(lane, board, policy_number=revision, now=moment),
-        now=moment,
-        value_of_second=policy.value_of_second,
-        stateful=policy.stateful,
-        draws=CHEAPEST,
-    )
-    return ranked, [*lane.refused, *refused]
 
 
 def _records(name: str, now: datetime) -> tuple[dict[str, Record], list[Attempt], Record]:

@@ -5,7 +5,7 @@ A model that is named in no group is under "More": a new one is never out of rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,20 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from orchestrators.standing import troubled
+from orchestrators.display.states import Tone
+from orchestrators.standing import counts
 from routing.pages.alerts import open_alerts
 
 Text = str | Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """`told`: of what, for who cannot see its colour."""
+
+    number: int
+    told: Text
+    tone: Tone = "bad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,7 @@ class Item:
     url: str
     icon: str
     current: bool
-    badge: int = 0
+    badge: Badge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ GROUPS: tuple[tuple[Text, tuple[_Entry, ...]], ...] = (
             ("admin:alerts", _("Alerts"), "warning"),
             ("orchestrators.Orchestrator", _("Orchestrators"), "server"),
             ("orchestrators.Offer", _("Offers"), "offer"),
+            ("admin:candidates", _("Candidates"), "check"),
             ("orchestrators.DiscoverySource", _("Sources"), "source"),
             ("admin:playground", _("Playground"), "play"),
         ),
@@ -99,8 +110,11 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "admin:playground_call": (*EXPLAINED, "orchestrators.operate", "routing.view_job"),
     "admin:playground_part": (*EXPLAINED, "orchestrators.operate", "routing.view_job"),
     "admin:prices": ("orchestrators.view_offer", "routing.view_priceceiling"),
+    "admin:candidates": (
+        *("orchestrators.view_offer", "orchestrators.view_trial", "orchestrators.view_discoveredendpoint"),
+        "routing.view_priceceiling",
+    ),
 }
-BADGES: dict[str, Callable[[], int]] = {"orchestrators.Offer": troubled, "admin:alerts": open_alerts}
 
 
 def navigation(request: HttpRequest, available: list[dict[str, Any]]) -> list[Group]:
@@ -111,17 +125,30 @@ def navigation(request: HttpRequest, available: list[dict[str, Any]]) -> list[Gr
         for model in app["models"]
         if model["admin_url"]
     }
-    groups = [Group(title, list(_items(request, entries, urls))) for title, entries in GROUPS]
+    badges = _badges()
+    groups = [Group(title, list(_items(request, entries, urls, badges))) for title, entries in GROUPS]
     named = {name for _title, entries in GROUPS for name, _label, _icon in entries}
     rest = [(name, label, "table") for name, (_url, label) in urls.items() if name not in named]
-    return [group for group in (*groups, Group(_("More"), list(_items(request, rest, urls)))) if group.items]
+    more = Group(_("More"), list(_items(request, rest, urls, badges)))
+    return [group for group in (*groups, more) if group.items]
 
 
-def _items(request: HttpRequest, entries: Any, urls: dict[str, tuple[str, Text]]) -> Iterator[Item]:
+def _badges() -> dict[str, Badge]:
+    troubled, waiting = counts()
+    return {
+        "orchestrators.Offer": Badge(troubled, _("in trouble")),
+        "admin:candidates": Badge(waiting, _("waiting for approval"), "news"),
+        "admin:alerts": Badge(open_alerts(), _("that nobody has in hand")),
+    }
+
+
+def _items(
+    request: HttpRequest, entries: Any, urls: dict[str, tuple[str, Text]], badges: Mapping[str, Badge]
+) -> Iterator[Item]:
     for name, label, icon in entries:
         is_page = ":" in name
         is_ours = is_page and request.user.has_perms(NEEDED[name])
         url = reverse(name) if is_ours else urls.get(name, ("", ""))[0]
         if url:
             current = request.path == url or (not is_page and request.path.startswith(url))
-            yield Item(label, url, icon, current, BADGES[name]() if name in BADGES else 0)
+            yield Item(label, url, icon, current, badges.get(name))

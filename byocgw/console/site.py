@@ -19,6 +19,7 @@ from byocgw.console.search import search
 from byocgw.console.second_factor import second_factor_page, verify_page
 from routing.dashboard import dashboard
 from routing.pages.alerts import alerts
+from routing.pages.candidates import candidates
 from routing.pages.playground import call, part, playground
 from routing.pages.prices import prices
 from routing.pages.spend import spend, spend_csv
@@ -52,6 +53,7 @@ class ConsoleSite(AdminSite):
             path("alerts/", self.admin_view(self.page(alerts)), name="alerts"),
             path("system/", self.admin_view(self.page(system)), name="system"),
             path("prices/", self.admin_view(self.page(prices)), name="prices"),
+            path("candidates/", self.admin_view(self.page(candidates)), name="candidates"),
             path("playground/", self.admin_view(self.page(playground)), name="playground"),
             path("playground/<slug:request_id>/", self.admin_view(self.page(call)), name="playground_call"),
             path(

@@ -9,6 +9,7 @@ measured   MeasuredAdmin: what machines wrote; to be read, at any size of the ta
 reading    ReadOnly: whatever nobody edits
 standing   the offers' list by where they stand
 steering   activate, drain, disable, ignore: what would follow, and why
+approving  what waits is let in, with a share, or rejected
 acting     probe now, reset, trust
 trying     run a trial; trials, and reputation with what moved it
 advice     what is allowed and seldom wise: said after saving

@@ -1,4 +1,4 @@
-"""How far traffic goes: activate, drain, disable, ignore for a while.
+"""How far traffic goes: activate, drain, disable, ignore for a while; approve or reject what waits for it.
 
 Whoever takes traffic away sees first what would follow, and says why; the record of the change keeps it.
 """
@@ -60,6 +60,21 @@ STEPS: Mapping[str, Step] = {
         gettext_lazy("No call goes there until then; probes go on, and it comes back by itself."),
         None,
     ),
+    "approve": Step(
+        gettext_lazy("Approve"),
+        gettext_lazy(
+            "Calls go there within a second, as far as share, health and price allow. An orchestrator that "
+            "waits becomes active with it; what else it offers goes on waiting."
+        ),
+        Mode.ACTIVE,
+    ),
+    "reject": Step(
+        gettext_lazy("Reject"),
+        gettext_lazy(
+            "It is disabled: no calls, no probes, and no source brings it back. Resume it at any time."
+        ),
+        Mode.DISABLED,
+    ),
 }
 
 
@@ -70,13 +85,23 @@ class ReasonForm(ActionForm):
 
 
 class SteeringForm(forms.Form):
-    """`hours`: for those who ignore."""
+    """`share`: for those who approve, in per cent; `hours`: for those who ignore."""
 
     HOURS: ClassVar = (
         (1, gettext_lazy("1 hour")),
         (4, gettext_lazy("4 hours")),
         (24, gettext_lazy("1 day")),
         (168, gettext_lazy("1 week")),
+    )
+    share = forms.DecimalField(
+        min_value=0,
+        max_value=100,
+        initial=10,
+        label=gettext_lazy("Share of the traffic, in per cent"),
+        help_text=gettext_lazy(
+            "The most of its capability's calls that it may win: begin small, and raise it on the offer's page."
+        ),
+        widget=forms.NumberInput(attrs={"step": "any"}),
     )
     reason = forms.CharField(
         max_length=300,
@@ -89,8 +114,9 @@ class SteeringForm(forms.Form):
     def __init__(self, step: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["reason"].required = step != "activate"
-        if step != "ignore":
-            del self.fields["hours"]
+        for name, only in (("share", "approve"), ("hours", "ignore")):
+            if step != only:
+                del self.fields[name]
 
 
 class Steering(Operated):
@@ -128,14 +154,17 @@ class Steering(Operated):
         )
 
     def steering_view(self, request: HttpRequest, step: str) -> HttpResponse:
-        """Of the rows `id`. GET: what would follow. POST: it does, for the reason given."""
+        """Of the rows `id`. GET, or POST of `ask`: what would follow. POST: it does, for the reason given."""
         if not self.has_operate_permission(request):
             raise PermissionDenied
         if step not in self.steps:
             raise Http404
-        data = request.POST if request.method == "POST" else None
-        form, rows = SteeringForm(step, data), self._named(request)
-        if data is None or not form.is_valid():
+        rows = self._named(request)
+        if request.method != "POST" or "ask" in request.POST:
+            given = request.POST if request.method == "POST" else request.GET
+            return self._ask(request, step, rows, SteeringForm(step, initial=given.dict()))
+        form = SteeringForm(step, request.POST)
+        if not form.is_valid():
             return self._ask(request, step, rows, form)
         why = ": ".join(filter(None, (step, form.cleaned_data["reason"])))
         self._through_the_door(request, why, self._steer, step, rows, form.cleaned_data)
@@ -155,8 +184,9 @@ class Steering(Operated):
     def _named(self, request: HttpRequest) -> QuerySet[Any]:
         given = request.POST if request.method == "POST" else request.GET
         keys = [each for each in given.getlist("id") if each.isascii() and each.isdecimal() and len(each) < 19]
-        rows: QuerySet[Any] = self.model._default_manager.filter(pk__in=keys)
-        if not rows.exists():
+        related = [each.name for each in self.opts.fields if each.name in ("orchestrator", "capability")]
+        rows: QuerySet[Any] = self.model._default_manager.filter(pk__in=keys).select_related(*related)
+        if not rows:
             raise Http404
         return rows
 
@@ -167,16 +197,12 @@ class Steering(Operated):
             "title": STEPS[step].title,
             "step": step,
             "told": STEPS[step].told,
-            "rows": list(rows.select_related(*self._shown_with())),
+            "rows": list(rows),
             "form": form,
             "action": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_steer", args=[step]),
             "back": self._back(request),
         }
         return TemplateResponse(request, "admin/steer.html", context)
-
-    def _shown_with(self) -> tuple[str, ...]:
-        """What a row's name is made of."""
-        return tuple(each.name for each in self.opts.fields if each.name in ("orchestrator", "capability"))
 
     def _back(self, request: HttpRequest) -> str:
         given = request.POST.get("next") or request.GET.get("next") or ""

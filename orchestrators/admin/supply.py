@@ -12,13 +12,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orchestrators.admin.acting import ProbeAction, ResetAction, TrustAction
+from orchestrators.admin.approving import Approving
 from orchestrators.admin.columns import milliseconds, moment, price, state
 from orchestrators.admin.door import PolicyAdmin, note, warn
 from orchestrators.admin.lines import PolicyInline
 from orchestrators.admin.measured import MeasuredInline
 from orchestrators.admin.reading import ReadOnly
 from orchestrators.admin.standing import StandingFilter
-from orchestrators.admin.steering import OfferSteering, Steering
+from orchestrators.admin.steering import Steering
 from orchestrators.admin.trying import ReputationMixin, TrialAction, with_events
 from orchestrators.display.amounts import price as written
 from orchestrators.display.states import state as badge
@@ -231,10 +232,10 @@ class OfferHealthInline(MeasuredInline):
 
 
 @admin.register(Offer)
-class OfferAdmin(OfferSteering, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
+class OfferAdmin(Approving, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
     acts = ("probe_now", "run_trial", "reset")
     unlocked_actions = (
-        OfferSteering.unlocked_actions
+        Approving.unlocked_actions
         | ProbeAction.unlocked_actions
         | ResetAction.unlocked_actions
         | TrialAction.unlocked_actions

@@ -2,6 +2,7 @@
 
 spend       what was spent, by capability, orchestrator, client and day
 prices      ceilings against the offers' prices
+candidates  what waits for approval
 alerts      what is wrong now, who has it in hand, and the rules in words
 system      processes, chores, settings
 playground  a call explained, and sent for real

@@ -18,7 +18,7 @@ past all validation, costs its own offer and nothing else.
 
 from __future__ import annotations
 
-from routing.table.building import build, numbers
+from routing.table.building import build, numbers, suppose
 from routing.table.facts import CapabilityPolicy, ClientEntry, KeyEntry, Lane, OfferEntry, RoutingTable
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "RoutingTable",
     "build",
     "numbers",
+    "suppose",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from math import inf
 
 from django.db import DatabaseError, connection
@@ -14,7 +15,7 @@ from orchestrators.reputation import scores
 from routing.models import Pipeline
 from routing.table.ceilings import by_tier, lane, read_ceilings
 from routing.table.clients import read_callers
-from routing.table.facts import PipelineEntry, RoutingTable
+from routing.table.facts import Lane, OfferEntry, PipelineEntry, RoutingTable
 from routing.table.offers import Offers, read_offers
 from routing.table.policies import Plan, read_plans
 
@@ -41,31 +42,48 @@ def build(workers: int) -> RoutingTable:
     return table
 
 
+def suppose(table: RoutingTable, approved: Mapping[int, float], workers: int) -> RoutingTable:
+    """The table with these offers let in, with their shares by offer id; nothing is written. Five queries.
+    Raises django.db.Error.
+    """
+    plans, now = read_plans(), time.time()
+    offers = read_offers(plans, workers, scores(now), now, approved)
+    return replace(table, lanes=_lanes(plans, offers), entries=_entries(plans, offers))
+
+
 def _assemble(revision: int, workers: int) -> RoutingTable:
     plans = read_plans()
     now = time.time()
     offers = read_offers(plans, workers, scores(now), now)
-    ceilings, callers = read_ceilings(), read_callers(workers)
+    callers = read_callers(workers)
     policies = {plan.policy.slug: plan.policy for plan in plans}
-    lanes = {
-        (plan.policy.slug, tier): lane(plan, offers[plan.policy.id], applying)
-        for plan in plans
-        for tier, applying in by_tier(ceilings[plan.policy.id]).items()
-    }
     signatures = FailureSignature.objects.in_force()
     return RoutingTable(
         revision=revision,
         keys=callers.keys,
         networks=callers.networks,
         policies=policies,
-        lanes=lanes,
-        entries={plan.policy.slug: tuple(offers[plan.policy.id].entries) for plan in plans},
+        lanes=_lanes(plans, offers),
+        entries=_entries(plans, offers),
         slugs=_slugs(plans, offers),
         signatures=signatures,
         signatures_of_success=tuple(each for each in signatures if each.status_from < 300),
         pipelines=_pipelines(),
         until=min((each.until for each in offers.values()), default=inf),
     )
+
+
+def _lanes(plans: list[Plan], offers: Mapping[int, Offers]) -> dict[tuple[str, str | None], Lane]:
+    ceilings = read_ceilings()
+    return {
+        (plan.policy.slug, tier): lane(plan, offers[plan.policy.id], applying)
+        for plan in plans
+        for tier, applying in by_tier(ceilings[plan.policy.id]).items()
+    }
+
+
+def _entries(plans: list[Plan], offers: Mapping[int, Offers]) -> dict[str, tuple[OfferEntry, ...]]:
+    return {plan.policy.slug: tuple(offers[plan.policy.id].entries) for plan in plans}
 
 
 def _pipelines() -> dict[str, PipelineEntry]:

@@ -18,6 +18,8 @@ from routing.table.facts import OfferEntry
 from routing.table.policies import Plan
 from routing.table.prices import price_of, stored
 
+NONE: Mapping[int, float] = {}
+
 
 class Offers:
     """One capability's, sorted by what is already decided about them."""
@@ -32,9 +34,15 @@ class Offers:
 
 
 def read_offers(
-    plans: list[Plan], workers: int, reputations: Mapping[int, float], now: float
+    plans: list[Plan],
+    workers: int,
+    reputations: Mapping[int, float],
+    now: float,
+    approved: Mapping[int, float] = NONE,
 ) -> defaultdict[int, Offers]:
-    """By capability. `reputations`: 0 to 100 by orchestrator; who is missing has 100. `now`: wall seconds."""
+    """By capability. `reputations`: 0 to 100 by orchestrator; who is missing has 100. `now`: wall seconds.
+    `approved`: offers that are read as if people had let them in, and their shares.
+    """
     found: defaultdict[int, Offers] = defaultdict(Offers)
     homes = {
         row[0]: row
@@ -60,7 +68,7 @@ def read_offers(
         )
     )
     # a row without home or plan came between two of our queries
-    whole = [row for row in rows if row[1] in homes and row[2] in usual]
+    whole = [_let_in(row, approved) for row in rows if row[1] in homes and row[2] in usual]
     burdened = {row[1] for row in whole if row[3] == Mode.ACTIVE and _is_poor(usual[row[2]])}
     for row in whole:
         plan = usual[row[2]]
@@ -68,8 +76,18 @@ def read_offers(
             "poor_fit": row[1] in burdened and not _is_poor(plan),
             "reputation": reputations.get(row[1], 100.0),
         }
-        _place(found[row[2]], row, homes[row[1]], plan, workers, neighbourhood, now)
+        home = homes[row[1]]
+        if row[0] in approved:
+            home = (*home[:4], Mode.ACTIVE, *home[5:])
+        _place(found[row[2]], row, home, plan, workers, neighbourhood, now)
     return found
+
+
+def _let_in(row: tuple[Any, ...], approved: Mapping[int, float]) -> tuple[Any, ...]:
+    """The row, with the mode and the share that an approval would give it."""
+    if row[0] not in approved:
+        return row
+    return (*row[:3], Mode.ACTIVE, *row[4:7], approved[row[0]], *row[8:14], None)
 
 
 def _is_poor(plan: Plan) -> bool:
@@ -110,7 +128,7 @@ def _place(
     direct = protocol == ProtocolChoice.DIRECT
     text = own_price if direct else quote
     price = price_of(text) if text else None
-    inactive = _inactive(home_mode, mode) or _unpayable(protocol, price)
+    inactive = _inactive(home_mode, mode) or unpayable(protocol, price)
     if inactive is None and ignored_until is not None and (until := ignored_until.timestamp()) > now:
         offers.until = min(offers.until, until)
         inactive = Why.MODE_OFFER, f"the offer is ignored until {_minute(ignored_until)}"
@@ -148,7 +166,7 @@ def _minute(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _unpayable(protocol: str, price: Price | None) -> tuple[Why, str] | None:
+def unpayable(protocol: str, price: Price | None) -> tuple[Why, str] | None:
     """A priced runner answers 402 until it is paid by ticket, which nobody here can do yet."""
     if protocol != ProtocolChoice.LIVE_RUNNER or price is None or price.wei == 0:
         return None

@@ -10,7 +10,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from orchestrators.models import Offer, Orchestrator
-from routing import fleet
+from orchestrators.standing import waits
+from routing import fleet, preview
 
 register = template.Library()
 
@@ -25,6 +26,19 @@ def losses(rows: Iterable[Orchestrator | Offer] | Orchestrator | Offer) -> dict[
     """Of what is active alone: what is off already is not missed."""
     rows = [rows] if isinstance(rows, Orchestrator | Offer) else rows
     return {"losses": fleet.losses(_active(rows), timezone.now())}
+
+
+@register.inclusion_tag("admin/gains.html")
+def gains(rows: Iterable[Offer], percent: Any) -> dict[str, Any]:
+    """Of what waits alone: the rest is left as it is. `percent`: as somebody typed it."""
+    return {"gains": preview.gains(filter(waits, rows), _share(percent), timezone.now())}
+
+
+def _share(percent: Any) -> float:
+    try:
+        return min(max(float(percent) / 100, 0.0), 1.0)
+    except (TypeError, ValueError):
+        return 1.0
 
 
 def _active(rows: Iterable[Any]) -> QuerySet[Offer]:

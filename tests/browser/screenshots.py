@@ -32,6 +32,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "playground": ("/admin/playground/?capability=depth",),
     "jobs": ("/admin/routing/job/",),
     "job": ("/admin/routing/job/?code=exhausted", "tbody th a"),
+    "candidates": ("/admin/candidates/",),
     "trials": ("/admin/orchestrators/trial/",),
     "signatures": ("/admin/orchestrators/failuresignature/",),
     "prices": ("/admin/prices/",),

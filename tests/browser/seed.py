@@ -40,11 +40,13 @@ dice = random.Random(4)
 def seed(scale: float) -> None:
     from django.utils import timezone
 
+    from tests.browser.newcomers import newcomers
     from tests.browser.past import fill
 
     now = timezone.now()
     offers = [(row.pk, row.orchestrator.name, row.capability.slug) for row in supply(now)]
     demand()
+    newcomers(now)
     usual = {slug: ms for slug, (_profile, ms) in CAPABILITIES.items()}
     fill(offers, usual, now, int(SNAPSHOTS * scale), int(CALLS * scale), dice)
     changes()
@@ -97,6 +99,7 @@ def supply(now: datetime) -> list[Any]:
             OfferHealth(
                 offer=row,
                 state=state,
+                epoch=1,  # stored by somebody: others take it over
                 since=now - timedelta(minutes=dice.randrange(1, 900)),
                 until=now + timedelta(minutes=dice.randrange(1, 9))
                 if is_down and cause != "api_mismatch"

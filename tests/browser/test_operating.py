@@ -102,7 +102,7 @@ def said(page: Any) -> str:
     return " ".join(page.inner_text("#content").split())
 
 
-def link(page: Any, name: str, within: str = "body") -> None:
+def link(page: Any, name: str | re.Pattern[str], within: str = "body") -> None:
     with page.expect_navigation(wait_until="domcontentloaded"):
         page.locator(within).get_by_role("link", name=name, exact=True).first.click()
 
@@ -123,11 +123,9 @@ def test_from_a_new_orchestrator_to_a_revoked_key(gateway: Running, page: Any, c
 
     _add_capability(page, gateway.url)
     _add_orchestrator(page, gateway.url, container.uri)
-    press(page, "Run trial mirror")
-    assert "lder / mirror: pass" in page.inner_text(".messagelist"), said(page)
+    _try(page)
     assert call().status_code == 503, "a trial alone lets nobody in"
-    link(page, "Activate…", ".heading")
-    press(page, "Activate", ".steering")
+    _approve(page)
     until(lambda: call().status_code == 200, "it serves")
     _is_said_on_the_dashboard(page, gateway.url, "mirror alder 1 / 1")
 
@@ -174,6 +172,28 @@ def _add_orchestrator(page: Any, url: str, uri: str) -> None:
     page.fill("#id_offers-0-price", "10 wei/second")
     press(page, "Save and continue editing", ".submit-row")
     assert "mirror" in page.inner_text(".offers")
+
+
+def _try(page: Any) -> None:
+    link(page, re.compile("^Candidates"), "#menu")
+    assert "Nobody can serve mirror now: it would be the only one." in said(page)
+    press(page, "Run trial alder / mirror")
+    assert "lder / mirror: pass" in page.inner_text(".messagelist"), said(page)
+    row = page.locator("tbody", has=page.get_by_role("link", name="alder", exact=True))
+    assert "All 9 calls in a row were answered." in row.inner_text() and "pass" in row.inner_text()
+
+
+def _approve(page: Any) -> None:
+    """With a share, from the page of candidates."""
+    link(page, "Approve… alder / mirror")
+    assert "so all of its calls go there, whatever the share" in said(page)
+    page.fill("#id_share", "20")
+    page.fill("#id_reason", "passed its trial")
+    press(page, "Approve", ".steering")
+    told = said(page)
+    assert (
+        "1 approved, for 20 % of the traffic at the most" in told and "alder" not in told.partition("Show")[2]
+    ), told
 
 
 def _is_said_on_the_dashboard(page: Any, url: str, told: str) -> None:

@@ -24,6 +24,7 @@ SCREENS = (
     "/admin/orchestrators/orchestrator/1/change/",
     "/admin/orchestrators/offer/",
     "/admin/orchestrators/offer/1/change/",
+    "/admin/candidates/",
     "/admin/orchestrators/capability/",
     "/admin/orchestrators/capability/1/change/",
     "/admin/orchestrators/healthsnapshot/",

@@ -8,6 +8,7 @@ lines      PolicyInline: rows on their parent's page, without a query for each
 measured   MeasuredAdmin: what machines wrote; to be read, at any size of the table
 reading    ReadOnly: whatever nobody edits
 standing   the offers' list by where they stand
+deleting   what would be missed, and why it is done all the same
 steering   activate, drain, disable, ignore: what would follow, and why
 approving  what waits is let in, with a share, or rejected
 acting     probe now, reset, trust

@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from orchestrators.admin.acting import Operated
+from orchestrators.admin.deleting import ReasonedDeletion
 from orchestrators.admin.door import note, reason
 from orchestrators.display.moments import utc
 from orchestrators.models import Mode
@@ -119,12 +120,10 @@ class SteeringForm(forms.Form):
                 del self.fields[name]
 
 
-class Steering(Operated):
+class Steering(ReasonedDeletion, Operated):
     """For models with a `mode`. `steps`: names in STEPS. `acts`: actions that write no policy."""
 
     action_form = ReasonForm
-    delete_confirmation_template = "admin/delete_with_losses.html"
-    delete_selected_confirmation_template = "admin/delete_selected_with_losses.html"
     steps: tuple[str, ...] = ("activate", "drain", "disable")
     acts: tuple[str, ...] = ("probe_now",)
     unlocked_actions = frozenset({"drain", "disable"})  # they ask first

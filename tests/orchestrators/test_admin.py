@@ -156,7 +156,7 @@ def test_it_records_each_change_once_with_who_and_what(ada: Client) -> None:
     assert revision.policy == Revision.objects.get(pk=1).policy
     submit(ada, page("orchestrator", row))  # nothing differs
     assert ConfigRevision.objects.count() == 1
-    ada.post(f"/admin/orchestrators/orchestrator/{row.pk}/delete/", {"post": "yes"})
+    ada.post(f"/admin/orchestrators/orchestrator/{row.pk}/delete/", {"post": "yes", "reason": "sold"})
     assert not Orchestrator.objects.exists()
     assert ConfigRevision.objects.first().summary == "deleted orchestrator alder"  # type: ignore[union-attr]
 

@@ -126,6 +126,30 @@ def test_a_deletion_says_it_too(client: Client, depth: list[Offer]) -> None:
     )
 
 
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("base", [HOMES, OFFERS])
+def test_nothing_is_deleted_without_saying_why(
+    client: Client, depth: list[Offer], base: str, many: bool
+) -> None:
+    """Whatever the browser thinks of the field: the page comes back and names it."""
+    boss = person(client, "Policy editor")
+    new = offer(orchestrator("dogwood"), "depth")
+    key = new.orchestrator_id if base == HOMES else new.pk
+    url, before = base if many else f"{base}{key}/delete/", ConfigRevision.objects.count()
+    data = {"action": "delete_selected", "index": "0", "_selected_action": [key], "post": "yes"}
+    for silent in (data, data | {"reason": " "}, data | {"reason": ""}):
+        answer = boss.post(url, silent)
+        assert answer.status_code == 200 and "Why is empty" in answer.content.decode()
+        assert 'name="post" value="yes"' in answer.content.decode(), "it can be said now"
+    assert Offer.objects.filter(pk=new.pk).exists() and ConfigRevision.objects.count() == before
+    if many:
+        asked = boss.post(url, {key: each for key, each in data.items() if key != "post"} | {"reason": "sold"})
+        assert 'value="sold"' in asked.content.decode() and "Why is empty" not in asked.content.decode()
+    assert boss.post(url, data | {"reason": "sold"}).status_code == 302
+    assert not Offer.objects.filter(pk=new.pk).exists()
+    assert ConfigRevision.objects.latest("id").why.partition(": sold")[1], "kept with the change"
+
+
 def test_an_ignored_offer_gets_no_call_and_comes_back_by_itself(ops: Client, depth: list[Offer]) -> None:
     row = depth[0]
     ops.post(f"{OFFERS}steer/ignore/", {"id": row.pk, "reason": "driver update", "hours": "1"})

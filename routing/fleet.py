@@ -183,16 +183,10 @@ def shares(slugs: Collection[str], now: datetime) -> Mapping[str, Counter[str]]:
     return found
 
 
-def in_flight() -> Counter[tuple[str, str]]:
+def in_flight() -> Counter[tuple[str, ...]]:
     """Calls under way, by capability and orchestrator: of this worker now, of the others a second ago."""
-    found = Counter[tuple[str, str]]()
-    runtime = Runtime.running
-    own = [] if runtime is None else list(under_way(runtime))
-    for samples in (own, *sharing.of_others(time.time())):
-        for name, labels, value in samples:
-            if name == "byocgw_calls_under_way" and not isinstance(value, list):
-                found[labels[0], labels[1]] += int(value)
-    return found
+    own = under_way(Runtime.running) if Runtime.running else ()
+    return sharing.total("byocgw_calls_under_way", own, time.time())
 
 
 def _line(
@@ -202,7 +196,7 @@ def _line(
     calls: Mapping[str, Counter[str]],
     looks: list[Tone],
     judged: tuple[Lane | None, int | None, int, str],
-    busy: Counter[tuple[str, str]],
+    busy: Counter[tuple[str, ...]],
     now: datetime,
 ) -> Line:
     slug = offer.capability.slug

@@ -76,6 +76,12 @@ _ALL = (
     Family("byocgw_kept_in_flight", G, (), "Those whose outcome is kept: asynchronous, or with a key."),
     Family("byocgw_attempts_in_flight", G, BY_CAPABILITY, "Calls under way at orchestrators."),
     Family("byocgw_calls_under_way", G, BY_OFFER, "Calls under way at each offer that has any."),
+    Family(
+        "byocgw_client_calls_in_flight",
+        G,
+        ("client",),
+        "Calls of each client that has any, by its number in the console's addresses.",
+    ),
     Family("byocgw_waiting", G, BY_CAPABILITY, "Requests waiting for a seat at an orchestrator."),
     Family(
         "byocgw_loop_lag_seconds",

@@ -47,6 +47,7 @@ def of_worker(runtime: Runtime, now: float, wall: float) -> Iterator[Sample]:
     for slug, number in _busy(runtime):
         yield "byocgw_attempts_in_flight", (slug,), number
     yield from under_way(runtime)
+    yield from of_clients(runtime)
     for slug, number in runtime.service.waiting.items():
         yield "byocgw_waiting", (slug,), number
     for metric in _process.collect():
@@ -62,6 +63,12 @@ def under_way(runtime: Runtime) -> Iterator[Sample]:
         for offer in table.offers_of(slug):
             if offer.id in calls:
                 yield "byocgw_calls_under_way", (slug, offer.orchestrator), calls[offer.id]
+
+
+def of_clients(runtime: Runtime) -> Iterator[Sample]:
+    """The calls of this worker by whose they are; in any thread."""
+    for client_id, number in runtime.allowances.in_flight.copy().items():
+        yield "byocgw_client_calls_in_flight", (str(client_id),), number
 
 
 def _busy(runtime: Runtime) -> Iterator[tuple[str, int]]:

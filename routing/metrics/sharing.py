@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,16 @@ def workers(wall: float) -> dict[str, Snapshot]:
     found = {path.stem: snapshot for path in paths if (snapshot := _read(path)) is not None}
     gone = (_read(_folder / GONE) if _folder is not None else None) or Snapshot(0.0, [])
     return {name: each for name, each in found.items() if f"{name}.json" not in gone.buried}
+
+
+def total(family: str, own: Iterable[Sample], wall: float) -> Counter[tuple[str, ...]]:
+    """A gauge of this machine, by labels: of this worker, whose samples are given, and what the others left."""
+    found = Counter[tuple[str, ...]]()
+    for samples in (own, *of_others(wall)):
+        for name, labels, value in samples:
+            if name == family and not isinstance(value, list):
+                found[labels] += int(value)
+    return found
 
 
 def merged(workers: Iterable[Iterable[Sample]]) -> list[Sample]:

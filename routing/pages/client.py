@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from orchestrators.display import amounts
 from orchestrators.models.fields import WeiSum
 from routing.core.rate import EthRate, dollars, worth
+from routing.metrics import sharing
+from routing.metrics.gauges import of_clients
 from routing.models import Client, Job, UsageHour
 from routing.models.rate import eth_rate
 from routing.runtime import Runtime
@@ -59,12 +60,11 @@ def _pace(client: Client, now: datetime) -> list[Used]:
     tier = client.tier
     rows = Job.objects.filter(client=client.name, at__gte=now - timedelta(minutes=1)).order_by()
     minute = rows[:MOST_COUNTED].count()
-    runtime = Runtime.running
-    in_flight = runtime.allowances.in_flight[client.pk] if runtime else 0
-    of = "" if settings.WEB_CONCURRENCY == 1 else _("of this worker")
+    own = of_clients(Runtime.running) if Runtime.running else ()
+    in_flight = sharing.total("byocgw_client_calls_in_flight", own, now.timestamp())[str(client.pk),]
     return [
         _counted(_("Calls in the last minute"), minute, tier.requests_per_minute if tier else None, ""),
-        _counted(_("In flight"), in_flight, tier.max_in_flight if tier else None, of),
+        _counted(_("In flight"), in_flight, tier.max_in_flight if tier else None, _("on this machine")),
     ]
 
 

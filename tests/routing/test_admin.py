@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from orchestrators.core.price import Price
 from orchestrators.models import Capability, ConfigRevision, Offer, Orchestrator
+from routing.metrics import sharing
 from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
 from tests.support.forms import shown, submit
 
@@ -196,6 +197,21 @@ def test_a_clients_page_leads_to_its_keys_and_tells_what_it_uses(ada: Browser, a
         assert way in text and ada.get(way).status_code == 200
     assert f"{page('apikey', add=True)}?client={acme.pk}" in text
     assert "250 wei" in ada.get(page("client")).content.decode()
+
+
+def test_a_client_is_in_flight_at_every_worker(
+    ada: Browser, acme: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_folder", None)
+    sharing.open_folder()
+    assert sharing._folder is not None
+    for pid, number in ((101, 2), (102, 3)):
+        samples: list[Any] = [("byocgw_client_calls_in_flight", (str(acme.pk),), number)]
+        snapshot = sharing.Snapshot(timezone.now().timestamp(), samples)
+        sharing._write(sharing._folder / f"{pid}-abcd.json", snapshot)
+    limits = {each.title: each for each in ada.get(page("client", acme)).context["used"]["limits"]}
+    sharing.remove_folder()
+    assert (limits["In flight"].now, limits["In flight"].note) == ("5", "on this machine")
 
 
 def test_revoking_says_what_it_will_do_and_does_it_by_post_alone(ada: Browser, acme: Client) -> None:

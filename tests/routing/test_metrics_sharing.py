@@ -44,6 +44,13 @@ def test_sums_are_added_and_the_worst_is_told(folder: Path) -> None:
     assert of_others(101.0) == {REQUESTS: 7, SECONDS: [1, 3, 0.75], LAG: 0.3, UP: 0.0}
 
 
+def test_one_gauge_is_added_up_by_its_labels(folder: Path) -> None:
+    name = "byocgw_client_calls_in_flight"
+    leave(folder, 1, 100.0, (name, ("7",), 2), (name, ("8",), 1), (*LAG, 0.1))
+    leave(folder, 2, 90.0, (name, ("7",), 9))
+    assert sharing.total(name, [(name, ("7",), 3), (*LAG, 0.2)], 101.0) == {("7",): 5, ("8",): 1}
+
+
 def test_a_worker_does_not_read_its_own(folder: Path) -> None:
     sharing.share([(*REQUESTS, 3)], 100.0)
     assert [path.name.startswith(f"{os.getpid()}-") for path in folder.glob("*.json")] == [True]

@@ -19,27 +19,30 @@ some body, a complete message). It is 0 after nearly every read, and then nothin
 Draining: uvicorn closes idle connections at once, which breaks the request that is already on its way.
 Here they get LINGER seconds, and every answer from then on says `Connection: close`.
 
-An answer that is all there may be written at once (`AT_ONCE`, an extension in ASGI's sense): uvicorn's `send`
-looks at each field by two regular expressions, twice 6 us of a request.
+Where the request or its answer is one piece, ASGI's messages need not be made (`EXCHANGE`, an extension in its
+sense): uvicorn's `send` looks at each field by two regular expressions, twice 6 us of a request.
 
-Written against the internals of the uvicorn pinned in requirements.in (`cycle`, `on_headers_complete`,
-`send_400_response`, `shutdown`); each behaviour has its test over a socket.
+Written against the internals of the uvicorn pinned in requirements.in (`cycle`, `on_header`, in place of
+`on_headers_complete`, `send_400_response`, `shutdown`); each behaviour has its test over a socket.
 """
 
 from __future__ import annotations
 
 import socket
-from asyncio import TimerHandle, Transport
-from collections.abc import Sequence
-from functools import partial
+from asyncio import Event, TimerHandle, Transport
+from collections.abc import Mapping
 from typing import NoReturn
+from urllib.parse import unquote
 from weakref import ref
 
+from httptools import parse_url
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from routing.api.extensions import AT_ONCE
+from routing.api.extensions import EXCHANGE
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
+FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 VISIBLE = bytes([9, *range(32, 127), *range(128, 256)])  # what a header field may hold
 
 
@@ -102,7 +105,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return  # a trailer: the head has been judged, nothing may be added to it
         if len(self.headers) >= self.FIELDS:
             self.reject(431, f"This request has more than {self.FIELDS} header fields.")
-        super().on_header(name, value)
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self.pending > self.HEAD and self.head_size() > self.HEAD:
@@ -110,27 +113,60 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.has_body():
             # The parser drops the body of such a request, and would read its rest as the next one.
             self.reject(400, "A request with a body cannot ask for an upgrade of the protocol.")
-        self.judge_framing()
+        fields = dict(self.headers)
+        version = self.judge_framing(fields)
         self.pending = 0
         self.in_head = False
         self.stop_clock()
-        super().on_headers_complete()
-        # Weakly: the cycle has the scope, and what each request leaves is to be freed without the collector.
-        self.scope["extensions"] = {AT_ONCE: partial(answer_at_once, ref(self.cycle))}  # type: ignore[dict-item]
-        if self.draining:
-            self.cycle.keep_alive = False
+        self.begin(fields, version)
 
-    def judge_framing(self) -> None:
-        """What the parser lets pass, and a proxy before us could understand in another way."""
-        version = self.parser.get_http_version()
+    def judge_framing(self, fields: Mapping[bytes, bytes]) -> str:
+        """The version, if there is nothing that the parser lets pass and a proxy before us could understand in
+        another way."""
+        version: str = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
             self.reject(505, "This version of HTTP is not spoken here.")
-        fields = dict(self.headers)
         if len(fields) < len(self.headers) and [name for name, _ in self.headers].count(b"host") > 1:
             self.reject(400, "This request has more than one Host.")
         coding = fields.get(b"transfer-encoding")
         if coding is not None and (version == "1.0" or coding.strip().lower() != b"chunked"):
             self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
+        return version
+
+    def begin(self, fields: Mapping[bytes, bytes], version: str) -> None:
+        """What uvicorn does once a head is complete, without what is switched off here: WebSockets, a root
+        path, its own bound of requests. Its middleware for what a proxy says is asked where one said so."""
+        scope, before = self.scope, self.cycle
+        url = parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        cycle = self.cycle = Cycle(
+            scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            False,  # the access log
+            self.server_state.default_headers,
+            Event(),
+            fields.get(b"expect", b"").lower() == b"100-continue",
+            not self.draining and version == "1.1" and self.parser.should_keep_alive(),
+            self.on_response_complete,
+        )
+        # Weakly: the cycle has the scope, and what each request leaves is to be freed without the collector.
+        scope["extensions"] = {EXCHANGE: ref(cycle)}  # type: ignore[dict-item]
+        app = self.app
+        if isinstance(app, ProxyHeadersMiddleware) and FORWARDED.isdisjoint(fields):
+            app = app.app  # 4 us
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
 
     def on_body(self, body: bytes) -> None:
         self.pending = 0
@@ -227,27 +263,31 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def answer_at_once(
-    owner: ref[RequestResponseCycle], status: int, fields: Sequence[tuple[bytes, bytes]], body: bytes
-) -> bool:
-    """Write a whole answer. False, with nothing written, where ASGI's `send` has to: for HEAD, for a client
-    that takes nothing at the moment, and for a field that no head may hold.
-    """
-    cycle = owner()
-    if cycle is None:
-        return False
-    fields = (*cycle.default_headers, *fields)
-    head = b"".join([b"%b: %b\r\n" % field for field in fields])
-    is_sound = head.translate(None, VISIBLE) == b"\r\n" * len(fields)
-    if not is_sound or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
-        return False
-    if not cycle.disconnected:
-        last = b"" if cycle.keep_alive else b"connection: close\r\n"
-        size = b"content-length: %d\r\n" % len(body)
-        cycle.transport.write(b"".join((STATUS_LINE[status], head, size, last, b"\r\n", body)))
-        cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            cycle.transport.close()
-        cycle.on_response()
-    return True
+class Cycle(RequestResponseCycle):
+    """One request and its answer, with what `routing.api.extensions.Exchange` promises."""
+
+    def whole_body(self) -> bytes | None:
+        if self.more_body or self.disconnected or self.response_complete or not self.message_event.is_set():
+            return None
+        self.message_event.clear()
+        self.flow.resume_reading()
+        body, self.body = bytes(self.body), bytearray()
+        return body
+
+    def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
+        """False for HEAD, for a client that takes nothing now, and for a field that no head may hold."""
+        head = "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode("latin-1")
+        is_sound = head.translate(None, VISIBLE) == b"\r\n" * len(fields)
+        if not is_sound or self.flow.write_paused or self.scope["method"] == "HEAD":
+            return False
+        if not self.disconnected:
+            ours = b"".join([b"%b: %b\r\n" % field for field in self.default_headers])
+            last = b"" if self.keep_alive else b"connection: close\r\n"
+            size = b"content-length: %d\r\n" % len(body)
+            self.transport.write(b"".join((STATUS_LINE[status], ours, head, size, last, b"\r\n", body)))
+            self.response_started = self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+        return True

@@ -118,7 +118,7 @@ class Scoreboard:
 
     def __init__(self, draw: Callable[[], float]) -> None:
         self._draw = draw
-        self._offers: dict[int, Live] = {}
+        self.offers: dict[int, Live] = {}  # to look at; `live` makes what is missing
         # keyed by offer, so a database that is away for a day costs no memory
         self._transitions: dict[int, Transition] = {}
         self._claims: dict[int, bool] = {}
@@ -127,24 +127,24 @@ class Scoreboard:
         self._starved: set[int] = set()
 
     def __repr__(self) -> str:
-        down = sum(live.health.state is State.DOWN for live in self._offers.values())
-        return f"<Scoreboard {len(self._offers)} offers, {self.in_flight} in flight, {down} down>"
+        down = sum(live.health.state is State.DOWN for live in self.offers.values())
+        return f"<Scoreboard {len(self.offers)} offers, {self.in_flight} in flight, {down} down>"
 
     @property
     def in_flight(self) -> int:
-        return sum(live.in_flight for live in self._offers.values())
+        return sum(live.in_flight for live in self.offers.values())
 
     def live(self, offer_id: int) -> Live:
-        found = self._offers.get(offer_id)
+        found = self.offers.get(offer_id)
         if found is None:
-            found = self._offers[offer_id] = Live()
+            found = self.offers[offer_id] = Live()
         return found
 
     def glimpse(self, offers: Iterable[int]) -> Scoreboard:
         """How these fare now, as a board of its own: for a thread that must not touch this one."""
         seen = Scoreboard(self._draw)
-        known = self._offers
-        seen._offers = {each: replace(known[each], seen=None) for each in offers if each in known}
+        known = self.offers
+        seen.offers = {each: replace(known[each], seen=None) for each in offers if each in known}
         return seen
 
     def know(self, homes: Mapping[int, int]) -> None:
@@ -155,13 +155,13 @@ class Scoreboard:
     def forget(self, known: Iterable[int]) -> None:
         """Drop offers that no table knows any more, once they have nothing in flight."""
         known = set(known)
-        for offer_id in [i for i, live in self._offers.items() if i not in known and not live.in_flight]:
-            del self._offers[offer_id]
+        for offer_id in [i for i, live in self.offers.items() if i not in known and not live.in_flight]:
+            del self.offers[offer_id]
 
     def forget_epochs(self) -> None:
         """Another database took the place of the last: its numbers have nothing to do with ours."""
-        for live in self._offers.values():
-            live.epoch, live.revoked_before = -1, 0
+        for live in self.offers.values():
+            live.epoch, live.revoked_before, live.seen = -1, 0, None
 
     def seat(self, offer_id: int, limit: int) -> Seat | None:
         live = self.live(offer_id)
@@ -221,8 +221,13 @@ class Scoreboard:
 
         A revocation stands, whatever tables are built meanwhile, until `settle` knows which has it.
         """
-        self.live(offer_id).revoked_before = 0 if claimed else inf
+        self._revoke(offer_id, 0 if claimed else inf)
         self._claims[offer_id] = claimed
+
+    def _revoke(self, offer_id: int, before: float) -> None:
+        live = self.live(offer_id)
+        live.revoked_before = before
+        live.seen = None
 
     # --- with the other processes: collect() on the loop, write() in a thread, settle() on the loop ---
 
@@ -238,7 +243,7 @@ class Scoreboard:
         """The news is stored. The state of rows on which someone else was first becomes ours."""
         for offer_id, claimed in news.claims:
             if not claimed and offer_id not in self._claims:
-                self.live(offer_id).revoked_before = written.policy
+                self._revoke(offer_id, written.policy)
         beaten = {row.offer_id: row for row in written.lost}
         for transition in news.transitions:
             live = self.live(transition.offer_id)
@@ -275,7 +280,7 @@ class Scoreboard:
 
     def calls(self) -> dict[int, int]:
         """Calls of ours in flight, by offer, where there are any. Any thread may ask: it looks at a copy."""
-        return {offer_id: live.in_flight for offer_id, live in list(self._offers.items()) if live.in_flight}
+        return {offer_id: live.in_flight for offer_id, live in list(self.offers.items()) if live.in_flight}
 
 
 def moved_since(marks: Marks, offers: Container[int]) -> tuple[list[OfferHealth], Marks, float | None]:

@@ -27,37 +27,44 @@ REAL_TIME = "warm"
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    """A candidate, what it was made of besides what is live, and the times between which it reads the same."""
+    """A candidate, what it was made of besides what is live, and the times between which it reads the same.
+
+    `policy_number`: of the table, which says whether the claim stands.
+    """
 
     candidate: Candidate
     offer: OfferEntry
     policy: CapabilityPolicy
-    revoked: bool
+    policy_number: int
     since: float
     until: float
 
 
 def view(lane: Lane, board: Scoreboard, *, policy_number: int, now: float) -> list[Candidate]:
     """`now`: wall seconds. `policy_number`: of the table the lane is from."""
-    policy, live = lane.policy, board.live
-    return [candidate(offer, policy, live(offer.id), policy_number, now) for offer in lane.offers]
+    policy, known, found = lane.policy, board.offers, []
+    for offer in lane.offers:
+        live = known.get(offer.id) or board.live(offer.id)
+        seen: _Seen | None = live.seen
+        if (
+            seen is not None
+            and seen.offer is offer
+            and seen.policy is policy
+            and seen.since <= now < seen.until
+            and seen.policy_number == policy_number
+        ):
+            found.append(seen.candidate)  # as nearly always
+        else:
+            found.append(candidate(offer, policy, live, policy_number, now))
+    return found
 
 
 def candidate(
     offer: OfferEntry, policy: CapabilityPolicy, live: Live, policy_number: int, now: float
 ) -> Candidate:
-    seen: _Seen | None = live.seen
-    revoked = policy_number < live.revoked_before
-    if (
-        seen is not None
-        and seen.since <= now < seen.until
-        and seen.offer is offer
-        and seen.policy is policy
-        and seen.revoked is revoked
-    ):
-        return seen.candidate
-    made = _candidate(offer, policy, live, revoked, now)
-    live.seen = _Seen(made, offer, policy, revoked, now, _until(live, policy, now))
+    """A new one, which `view` uses again."""
+    made = _candidate(offer, policy, live, policy_number < live.revoked_before, now)
+    live.seen = _Seen(made, offer, policy, policy_number, now, _until(live, policy, now))
     return made
 
 

@@ -131,6 +131,9 @@ class Collected:
                 return
             await self._moved.wait()
 
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.chunks()])
+
     async def aclose(self) -> None:
         self._left()
         self.leave()

@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from orchestrators.core.health import State
@@ -77,6 +78,8 @@ class Ranking(NamedTuple):
     reputation: int = 100
 
 
+_FIELDS = tuple(mark for mark in MARKS if mark in Candidate.__struct_fields__)
+_MARKED = attrgetter(*_FIELDS)
 _USUAL = tuple(Ranking._field_defaults.values())
 _ALWAYS = len(Ranking._fields) - len(_USUAL)
 
@@ -123,14 +126,17 @@ def _ranking(ranked: Ranked) -> tuple[Any, ...]:
         units=terms.price.units,
         unit=_UNIT[terms.price.unit],
         share=candidate.share,
-        marks=sum(_has(candidate, mark) << place for place, mark in enumerate(MARKS)),
+        marks=_marks(candidate),
         reputation=round(candidate.reputation),
     )
     return row[:_ALWAYS] if row[_ALWAYS:] == _USUAL else row
 
 
-def _has(candidate: Candidate, mark: str) -> bool:
-    return mark in candidate.flags or getattr(candidate, mark, False)
+def _marks(candidate: Candidate) -> int:
+    if not (candidate.flags or any(_MARKED(candidate))):
+        return 0  # as nearly always
+    marked = candidate.flags.union(name for name in _FIELDS if getattr(candidate, name))
+    return sum((mark in marked) << place for place, mark in enumerate(MARKS))
 
 
 def _candidate(row: Ranking, value_of_second: int) -> dict[str, Any]:

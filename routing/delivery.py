@@ -33,10 +33,11 @@ class Ending(Enum):
 
 
 class Opening(msgspec.Struct, eq=False):
-    """A reply read as far as the commit point: `pieces` are its first bytes, `whole` if there are no more."""
+    """A reply read as far as the commit point: `pieces` are its first bytes, `whole` if there are no more.
+    `rest`: what follows them."""
 
     reply: Reply
-    rest: AsyncIterator[bytes]
+    rest: AsyncIterator[bytes] | None = None
     pieces: list[bytes] = []
     whole: bool = False
     is_event_stream: bool = False  # by its content type
@@ -170,7 +171,7 @@ class Delivery:
     async def _pieces(self) -> AsyncIterator[bytes]:
         if self._opening.pieces:
             yield self._opening.head
-        if not self._opening.whole:
+        if self._opening.rest is not None and not self._opening.whole:
             async for piece in self._opening.rest:
                 yield piece
 

@@ -23,8 +23,12 @@ _BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n){2}")
 
 async def read_opening(reply: Reply, contract: Contract) -> Opening:
     """Raises UpstreamError when the answer breaks before the commit point."""
-    opening = Opening(reply, reply.chunks())
+    opening = Opening(reply)
     events = FirstEvent() if opening.is_event_stream and reply.status < 300 else None
+    if events is None and reply.length is not None and reply.length <= JUDGED:
+        opening.pieces, opening.whole = [await reply.read()], True
+        return opening
+    opening.rest = reply.chunks()
     size = 0
     while not _judgeable(opening, size, contract, events):
         piece = await anext(opening.rest, None)
@@ -45,8 +49,6 @@ def _judgeable(opening: Opening, size: int, contract: Contract, events: FirstEve
         return True
     if events is not None:
         return events.seen
-    if reply.length is not None and reply.length <= JUDGED:
-        return False  # the end of the body ends the loop
     if not 200 <= reply.status < 300:
         return False
     must_be_whole = contract.validate is not None and "json" in reply.headers.get("content-type", "")

@@ -54,13 +54,23 @@ class ReplayBody:
     has been passed on. The first piece is kept in any case; the server has read it unasked.
 
     `length`: of the Content-Length header, None without one. `limit`: bytes.
+    `at_hand`: asked for all of it before the first piece is received; None if it is not here yet.
     `wanted`: an attempt has begun that sends it.
     """
 
     wanted = False
 
-    def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        length: int | None,
+        limit: int,
+        memory: ReplayMemory,
+        at_hand: Callable[[], bytes | None] | None = None,
+    ) -> None:
         self._receive = receive
+        self._at_hand = at_hand
         self._limit = limit
         self._memory = memory
         self._kept: list[bytes] = []
@@ -98,8 +108,13 @@ class ReplayBody:
 
         Raises BodyTooSlow after `within` seconds.
         """
-        if not self.complete and self.is_short:
+        if self.complete or not self.is_short:
+            return
+        body = None if self._at_hand is None or self._size else self._at_hand()
+        if body is None:
             await self.head(SHORT + 1, within)
+        else:
+            self._arrived(body, more=False)
 
     async def head(self, size: int, within: float) -> bytes:
         """Its first `size` bytes, or all of it: waited for, and kept whatever memory there is.
@@ -141,7 +156,9 @@ class ReplayBody:
         event = await self._receive()
         if event["type"] != "http.request":
             raise ClientGone
-        piece = event.get("body", b"")
+        self._arrived(event.get("body", b""), more=event.get("more_body", False))
+
+    def _arrived(self, piece: bytes, *, more: bool) -> None:
         if not self.repeatable:
             self._kept = []  # whoever reads has had it
         if piece:
@@ -149,7 +166,7 @@ class ReplayBody:
             if self._size > self._limit:
                 raise BodyTooLarge
             self._keep(piece)
-        self.complete = not event.get("more_body", False)
+        self.complete = not more
 
     def _keep(self, piece: bytes) -> None:
         in_head = self._size - len(piece) < self._head

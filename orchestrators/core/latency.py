@@ -92,7 +92,8 @@ def expected(latency: Latency, in_flight: int, seats: int, default: float) -> fl
 
 def flags(latency: Latency, target: float) -> frozenset[str]:
     """What an operator should know: slow, contention, eviction, cold_over_10s. `target`: p95 wanted."""
-    mean, p95 = _mean(latency), _p95(latency)
+    mean = _mean(latency)
+    p95 = mean + _P95 * latency.deviation
     uneven = latency.samples >= _STEADY_SERIES and latency.deviation > _UNEVEN * mean
     raised = []  # most often empty, and asked for with every choice
     if latency.samples >= _SERIES and p95 >= target:
@@ -108,11 +109,12 @@ def flags(latency: Latency, target: float) -> frozenset[str]:
 
 def evidence(latency: Latency, target: float) -> dict[str, str]:
     """What each raised flag rests on, as a sentence for the operator."""
-    mean, p95, apart = (_ms(each) for each in (_mean(latency), _p95(latency), latency.deviation))
+    mean = _mean(latency)
+    usual, p95, apart = (_ms(each) for each in (mean, mean + _P95 * latency.deviation, latency.deviation))
     sentences = {
         "slow": f"slow for its profile: p95 of its warm answers about {p95}, the target is {_ms(target)}",
-        "contention": f"GPU contention suspected: its warm answers deviate by {apart} from {mean}",
-        "eviction": f"model eviction suspected: its latest answer took as long as loading, usual is {mean}",
+        "contention": f"GPU contention suspected: its warm answers deviate by {apart} from {usual}",
+        "eviction": f"model eviction suspected: its latest answer took as long as loading, usual is {usual}",
         "cold_over_10s": f"its latest cold start took {_ms(latency.cold or 0.0)}, over {_ms(_LONG_START)}",
     }
     raised = flags(latency, target)
@@ -175,10 +177,6 @@ def _was_cold(latency: Latency, target: float) -> bool:
 
 def _mean(latency: Latency) -> float:
     return max(latency.mean or 0.0, _LEAST_MEAN)
-
-
-def _p95(latency: Latency) -> float:
-    return _mean(latency) + _P95 * latency.deviation
 
 
 def _ms(seconds: float) -> str:

@@ -115,6 +115,9 @@ class Reply(Protocol):
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 
+    async def read(self) -> bytes:
+        """All of the body at once, for one that is known to be short."""
+
     async def aclose(self) -> None: ...
 
 

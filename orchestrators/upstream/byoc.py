@@ -105,6 +105,9 @@ class ByocReply:
     def chunks(self) -> AsyncIterator[bytes]:
         return self._until_done(self._events) if self._events else self._answer.chunks()
 
+    async def read(self) -> bytes:
+        return b"".join([data async for data in self.chunks()]) if self._events else await self._answer.read()
+
     async def aclose(self) -> None:
         await self._answer.aclose()
 

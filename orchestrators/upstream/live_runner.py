@@ -136,6 +136,10 @@ class Said:
             self._told = True
             yield self.body
 
+    async def read(self) -> bytes:
+        self._told = True
+        return self.body
+
     async def aclose(self) -> None:
         await self._answer.aclose()
 

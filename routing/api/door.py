@@ -17,10 +17,10 @@ from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
 
-from routing.api.extensions import AT_ONCE, AtOnce
-from routing.api.inference import DataPlaneView, StreamedAnswer
+from routing.api.extensions import Exchange, exchange_of
+from routing.api.inference import DataPlaneView, StreamedAnswer, WholeAnswer
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, Scope
+from routing.api.request import DataPlaneRequest, Scope, fields_of
 from routing.api.routes import resolve
 from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal
@@ -37,21 +37,28 @@ OVERLOADED = Refusal(Code.OVERLOADED, "This gateway carries as many calls as it 
 
 
 SOON = 0.02  # seconds
-NONE: dict[str, Any] = {}
 
 
 class Incoming(ReplayBody):
     """The request's body, which also notices that the client hangs up once nobody reads on."""
 
-    def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
-        super().__init__(receive, length=length, limit=limit, memory=memory)
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        length: int | None,
+        limit: int,
+        memory: ReplayMemory,
+        at_hand: Callable[[], bytes | None] | None = None,
+    ) -> None:
+        super().__init__(receive, length=length, limit=limit, memory=memory, at_hand=at_hand)
         self.gone = False
         self._work = asyncio.current_task()
         self._later: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
 
-    async def _more(self) -> None:
-        await super()._more()
+    def _arrived(self, piece: bytes, *, more: bool) -> None:
+        super()._arrived(piece, more=more)
         if self.complete:
             self.watch()
 
@@ -126,9 +133,16 @@ class Door:
             runtime.in_flight -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        runtime, length = self.runtime, declared_length(scope)
-        incoming = Incoming(receive, length=length, limit=runtime.max_body, memory=runtime.replay_memory)
-        request = DataPlaneRequest(scope, runtime, incoming)
+        runtime, exchange, fields = self.runtime, exchange_of(scope), fields_of(scope["headers"])
+        length = fields.get(b"content-length")
+        incoming = Incoming(
+            receive,
+            length=None if length is None else int(length),  # the parser has let digits pass only
+            limit=runtime.max_body,
+            memory=runtime.replay_memory,
+            at_hand=None if exchange is None else exchange.whole_body,
+        )
+        request = DataPlaneRequest(scope, runtime, incoming, fields)
         view_class, kwargs = resolve(scope["raw_path"])
         view = view_class()
         response: HttpResponseBase | None = None
@@ -136,7 +150,8 @@ class Door:
             response = await self._answer(view, request, kwargs)
             if isinstance(response, StreamedAnswer):
                 incoming.watch()  # it may have begun before all of the request was here
-            await send_response(response, send, scope.get("extensions", NONE).get(AT_ONCE))
+            if not answered_whole(response, exchange):
+                await send_response(response, send)
         except (ClientGone, BrokenOff):
             pass  # nobody is there to be told, or cutting the connection is all that tells it
         except asyncio.CancelledError:
@@ -162,11 +177,11 @@ class Door:
             )
 
 
-def declared_length(scope: Scope) -> int | None:
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value)  # the parser has let digits pass only
-    return None
+def answered_whole(response: HttpResponseBase, exchange: Exchange | None) -> bool:
+    """True if the answer is one piece, and written. The cheap way, for nearly all of them."""
+    if exchange is None or not isinstance(response, WholeAnswer):
+        return False
+    return exchange.answer_whole(response.status_code, response.headers, response.content)
 
 
 @lru_cache(maxsize=256)
@@ -174,12 +189,9 @@ def field_name(name: str) -> bytes:
     return name.lower().encode("latin-1")
 
 
-async def send_response(response: HttpResponseBase, send: Send, at_once: AtOnce | None = None) -> None:
+async def send_response(response: HttpResponseBase, send: Send) -> None:
     headers = [(field_name(name), value.encode("latin-1")) for name, value in response.headers.items()]
     body = response.content if isinstance(response, HttpResponse) else None
-    has_length = response.status_code != 304  # whose length would be that of the answer it stands for
-    if at_once and has_length and body is not None and at_once(response.status_code, headers, body):
-        return
     start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
     if isinstance(response, StreamedAnswer):
         await send(start)
@@ -187,7 +199,7 @@ async def send_response(response: HttpResponseBase, send: Send, at_once: AtOnce 
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         return
-    if has_length:
+    if response.status_code != 304:  # whose length would be that of the answer it stands for
         headers.append((b"content-length", b"%d" % len(body or b"")))
     await send(start)
     await send({"type": "http.response.body", "body": body or b""})

@@ -228,7 +228,7 @@ class WholeAnswer(HttpResponse):
 
     def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
         self.status_code = status
-        self.headers = headers  # type: ignore[assignment]
+        self.headers: dict[str, str] = headers  # type: ignore[assignment]
         self._container = [body]
 
 

@@ -20,7 +20,7 @@ from routing.api.door import OVERLOADED, Incoming
 from routing.api.inference import CapabilityView, StreamedAnswer
 from routing.api.problems import refuse
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, from_door
+from routing.api.request import DataPlaneRequest, fields_of, from_door
 from routing.core.refusal import Code
 from routing.runtime import Runtime
 from routing.table import ClientEntry, KeyEntry
@@ -79,7 +79,8 @@ async def send(runtime: Runtime, sent: Sent) -> Answer:
     )
     kwargs: dict[str, Any] = {"slug": sent.slug, "path": sent.path.encode("ascii")}
     view = InsideView()
-    request = DataPlaneRequest(_scope(sent), runtime, incoming)
+    scope = _scope(sent)
+    request = DataPlaneRequest(scope, runtime, incoming, fields_of(scope["headers"]))
     try:
         response = await view.dispatch(request, **kwargs)
         return await _streamed(response) if isinstance(response, StreamedAnswer) else _whole(response)

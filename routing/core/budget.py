@@ -42,14 +42,12 @@ class Budget(msgspec.Struct, frozen=True):
         `client_timeout`: the client's own time for the whole call. `search_timeout`: its time until an
         attempt starts (Livepeer-Orch-Search-Timeout).
         """
-        whole = retry_timeout + attempt_timeout + cold_grace
-        return cls(
-            started=now,
-            retry_until=now + _shorter(retry_timeout, search_timeout),
-            deadline=now + _shorter(whole, client_timeout),
-            attempt_timeout=attempt_timeout,
-            cold_grace=cold_grace,
-        )
+        search, whole = retry_timeout, retry_timeout + attempt_timeout + cold_grace
+        if search_timeout is not None:
+            search = max(0.0, min(search, search_timeout))
+        if client_timeout is not None:
+            whole = max(0.0, min(whole, client_timeout))
+        return cls(now, now + search, now + whole, attempt_timeout, cold_grace)
 
     def may_start(self, now: float) -> bool:
         """True while another attempt may start; the last moment of the retry timeout still counts."""
@@ -70,7 +68,3 @@ class Budget(msgspec.Struct, frozen=True):
     def left(self, now: float) -> float:
         """Seconds to the deadline, never below zero."""
         return max(0.0, self.deadline - now)
-
-
-def _shorter(ours: float, theirs: float | None) -> float:
-    return ours if theirs is None else max(0.0, min(ours, theirs))

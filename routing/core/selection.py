@@ -176,7 +176,7 @@ class Terms(NamedTuple):
         return self.price.per_unit
 
 
-class Ranked(NamedTuple):
+class Ranked(msgspec.Struct, frozen=True, order=True):
     """A candidate in its place. They order as their fields stand: by class, by adjusted price (wei), the
     lighter model before the heavier, by offer id."""
 
@@ -228,7 +228,7 @@ def choose(
 
 
 def sift(
-    candidates: Iterable[Candidate],
+    candidates: Collection[Candidate],
     *,
     tried: frozenset[int],
     include: Collection[str],
@@ -239,13 +239,13 @@ def sift(
 
     `include` and `exclude` hold service URIs as exact strings; an empty `include` means all.
     """
-    kept: list[Candidate] = []
-    refused: list[Refused] = []
-    has_wishes = bool(tried or include or exclude)  # most requests have none
+    has_wishes = bool(tried or include or exclude)
+    if not has_wishes:  # nor has anything changed, as nearly always
+        kept = [each for each in candidates if each.fit and each.busy_until <= now]
+        if len(kept) == len(candidates):
+            return kept, []
+    kept, refused = [], []
     for candidate in candidates:
-        if candidate.fit and not has_wishes and candidate.busy_until <= now:
-            kept.append(candidate)  # as nearly always
-            continue
         unwanted = has_wishes and _unwanted(candidate, tried, include, exclude)
         verdict = unwanted or _unfit(candidate, now)
         if verdict is None:
@@ -340,7 +340,7 @@ def rank(
     the drawing. `last_resort`: label them so. `explore`: the unproven may go first now and then; not where
     a call gets one attempt only.
     """
-    weighed = sorted(
+    weighed = [
         Ranked(
             Rank.LAST_RESORT if last_resort else each.rank,
             (each.cost + value_of_second * each.latency) / each.success,
@@ -350,9 +350,10 @@ def rank(
             value_of_second,
         )
         for each in kept
-    )
+    ]
     if len(weighed) < 2:
         return weighed
+    weighed.sort()
     explored = _explored(weighed, draws[2]) if explore else None
     if explored is not None:
         return [explored, *(each for each in weighed if each is not explored)]
@@ -360,7 +361,8 @@ def rank(
     pool, weights = _taking_part(best, weighed, draws[2])
     near = pool[: bisect(pool, _NEAR * pool[0].adjusted, key=_ADJUSTED_OF)]
     head = _cheaper_of_two(near, weights[: len(near)], draws[:2])
-    ahead = [head, *(each for each in pool if each is not head)]
+    ahead = [head, *pool]
+    del ahead[1 + pool.index(head)]
     if len(ahead) < len(best):
         drawn = {each.offer_id for each in pool}
         ahead += [each for each in best if each.offer_id not in drawn]

@@ -127,6 +127,9 @@ class Replies:
     async def chunks(self) -> AsyncIterator[bytes]:
         yield ANSWER
 
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.chunks()])
+
     async def aclose(self) -> None:
         pass
 

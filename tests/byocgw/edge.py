@@ -13,7 +13,7 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 
 from byocgw.protocol import BoundedProtocol
-from routing.api.extensions import AT_ONCE
+from routing.api.extensions import exchange_of
 
 
 class App:
@@ -36,9 +36,11 @@ class App:
         fields = {name.decode(): len(value) for name, value in scope["headers"]}
         answer = json.dumps({"path": scope["path"], "fields": fields, "body": len(body)}).encode()
         if scope["path"].startswith("/at-once"):
-            name = b"x-odd" if scope["path"] == "/at-once/odd" else b"x-even"
-            value = b"a\r\nb: c" if scope["path"] == "/at-once/odd" else b"a\t1"
-            self.at_once.append(scope["extensions"][AT_ONCE](200, [(name, value)], answer))
+            name = "x-odd" if scope["path"] == "/at-once/odd" else "x-even"
+            value = "a\r\nb: c" if scope["path"] == "/at-once/odd" else "a\t1"
+            exchange = exchange_of(scope)
+            assert exchange is not None
+            self.at_once.append(exchange.answer_whole(200, {name: value}, answer))
             if self.at_once[-1]:
                 return
         length = (b"content-length", str(len(answer)).encode())

@@ -196,9 +196,10 @@ def test_a_candidate_used_again_is_what_a_new_one_would_be(story: list[tuple[str
     for what, passes in story:
         scene.happens(what)
         scene.now += passes
-        again, new = (
-            candidate(scene.offer, scene.policy, live, 1, scene.now)
-            for live in (scene.live, replace(scene.live, seen=None))
+        lane = Lane(scene.policy, (scene.offer,), (), None, True)
+        (again,), (new,) = (
+            view(lane, board, policy_number=1, now=scene.now)
+            for board in (scene.board, scene.board.glimpse([1]))
         )
         if passes > 1:
             assert again == new
@@ -209,7 +210,8 @@ def test_a_candidate_used_again_is_what_a_new_one_would_be(story: list[tuple[str
 def test_it_is_used_again_while_nothing_changes() -> None:
     board = Scoreboard(lambda: 0.0)
     board.observe(1, OUTCOMES["ok"], now=NOW)
-    found = [candidate(OFFER, WARM, board.live(1), 1, NOW + later) for later in (0.0, 0.5, 29.9)]
+    lane = Lane(WARM, (OFFER,), (), None, True)
+    found = [view(lane, board, policy_number=1, now=NOW + later)[0] for later in (0.0, 0.5, 29.9)]
     assert found[0] is found[1] is found[2]
 
 

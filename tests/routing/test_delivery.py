@@ -35,6 +35,9 @@ class Reply:
                 raise PartlyAnswered(Fault.CUT_OFF, "given up by us")
             yield self.pieces.pop(0) if self.pieces else b"more"
 
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.chunks()])
+
     async def aclose(self) -> None:
         self.closed = True
 

@@ -18,7 +18,7 @@ import fcntl
 import ssl
 import struct
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Protocol, cast
 
 import httptools
@@ -32,7 +32,7 @@ from orchestrators.upstream.transport.tls import fingerprint_of
 
 HIGH_WATER = 256 * 1024  # bytes of an answer kept for a slow reader before the socket is left unread
 _BODILESS = frozenset({204, 304})
-_FRAMING = frozenset({"content-length", "transfer-encoding"})
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Owner(Protocol):
@@ -62,9 +62,8 @@ class Connection(asyncio.Protocol):
 
     def _prepare(self, answer: Answer | None) -> None:
         self._answer = answer
-        self._headers: dict[str, str] = {}
-        self._framing = 0  # header fields that say where the body ends
-        self._head_size = 0
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._phrase = 0  # bytes of the status line
         self._barren = 0  # bytes since the last that were of use: head, trailers, chunk extensions
         self._received = 0
         self._written = 0
@@ -306,49 +305,41 @@ class Connection(asyncio.Protocol):
 
     def on_status(self, phrase: bytes) -> None:
         """Nobody reads the phrase, but it is part of the head, and the parser lets NUL pass in it."""
-        self._head_size += len(phrase)
+        self._phrase += len(phrase)
         if b"\0" in phrase:
             raise NotAnswered(Fault.MALFORMED, "NUL in the status line")
-        if self._head_size > self._limits.head:
-            raise self._head_too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > self._limits.head:
-            raise self._head_too_large()
-        if self._answer is None or self._answer.headed:
-            return  # trailers: counted, never told
-        key = name.decode("latin-1").lower()
-        self._headers[key] = value.decode("latin-1")
-        if key in _FRAMING:
-            self._framing += 1
-
-    def _head_too_large(self) -> UpstreamError:
-        return PartlyAnswered(Fault.TOO_LARGE, f"a head of more than {self._limits.head} bytes")
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        fields, self._fields = self._fields, []
+        if self._barren > self._limits.head:  # what came in this read behind the head is counted there too
+            self._bound(fields)
         if status < 200 and status != 101:
-            self._headers, self._framing = {}, 0  # on the way: the answer itself follows
-            return
-        headers = self._headers
-        if not self._is_well_framed(status):
+            return  # on the way: the answer itself follows
+        headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in fields}
+        framed = ("content-length" in headers) + ("transfer-encoding" in headers)
+        if len(headers) < len(fields):  # one of the two twice, perhaps
+            framed = sum(name.lower() in _FRAMING for name, _ in fields)
+        if not self._is_well_framed(status, headers, framed):
             raise NotAnswered(Fault.MALFORMED, f"status {status} with framing we do not trust")
         length = int(headers["content-length"]) if "content-length" in headers else None
         if length is not None and length > self._limits.body:
             raise PartlyAnswered(Fault.TOO_LARGE, f"a body of {length} bytes")
         self._keep_alive = self._parser.should_keep_alive()
-        self._until_close = not self._framing and status not in _BODILESS
+        self._until_close = not framed and status not in _BODILESS
         self._barren = 0
         assert self._answer is not None
         self._answer.begin(status, headers, length)
 
-    def _is_well_framed(self, status: int) -> bool:
+    def _is_well_framed(self, status: int, headers: Mapping[str, str], framed: int) -> bool:
         """What the parser lets pass and two readers could understand in two ways."""
-        coding = self._headers.get("transfer-encoding", "chunked")
+        coding = headers.get("transfer-encoding", "chunked")
         return (
             200 <= status <= 599
-            and self._framing <= 1
+            and framed <= 1
             and coding.strip().lower() == "chunked"
             and self._parser.get_http_version() in ("1.1", "1.0")
         )
@@ -365,5 +356,11 @@ class Connection(asyncio.Protocol):
             self._clock.hold()
 
     def on_message_complete(self) -> None:
+        if self._fields:  # trailers: never told
+            self._bound(self._fields)
         if self._answer is not None and self._answer.headed:
             self._complete = True
+
+    def _bound(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
+        if self._phrase + sum(len(name) + len(value) + 4 for name, value in fields) > self._limits.head:
+            raise PartlyAnswered(Fault.TOO_LARGE, f"a head of more than {self._limits.head} bytes")

@@ -61,7 +61,8 @@ class Origin:
         self._allowed = allowed
         self._ways = ways
         self._limits = limits
-        self._seats = asyncio.Semaphore(limits.connections)
+        self._seats = limits.connections  # that nobody has
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: deque[Connection] = deque()
         self._connections: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -118,19 +119,35 @@ class Origin:
         try:
             return (self._reuse() if kept else None) or await self._connect()
         except BaseException:
-            self._seats.release()
+            self._leave()
             raise
 
     async def _seat(self) -> None:
-        if not self._seats.locked():
-            await self._seats.acquire()
+        """A semaphore's work; asyncio's takes 3 us where a seat is free, as nearly always."""
+        if self._seats:
+            self._seats -= 1
             return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         try:
             async with asyncio.timeout(self._limits.wait):
-                await self._seats.acquire()
-        except TimeoutError:
-            text = f"{self._limits.connections} calls under way to {self._address.host}"
-            raise NotConnected(Fault.SATURATED, text) from None
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._leave()  # it came just as its time ran out
+            if isinstance(error, TimeoutError):
+                text = f"{self._limits.connections} calls under way to {self._address.host}"
+                raise NotConnected(Fault.SATURATED, text) from None
+            raise
+
+    def _leave(self) -> None:
+        """To who has waited longest and still does."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._seats += 1
 
     def _reuse(self) -> Connection | None:
         """The one used last: the others may rest, and be closed."""
@@ -219,7 +236,7 @@ class Origin:
             self._idle.append(connection)
             if self._sweeper is None:
                 self._sweeper = loop.call_later(self._limits.keep, self._sweep)
-        self._seats.release()
+        self._leave()
 
     def lost(self, connection: Connection) -> None:
         self._connections.discard(connection)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import shutil
+import socket
 import subprocess
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -139,39 +142,77 @@ async def _closed(
     return _summed_up(took, bad, time.monotonic() - began)
 
 
-async def open_loop(peer: Peer, *, rate: float, connections: int, seconds: float) -> Load:
-    """So many requests a second, whatever becomes of them; each timed from when it was due."""
-    url = peer.url()
-    data = request(url, peer.headers, REQUEST)
-    free: asyncio.LifoQueue[Asking] = asyncio.LifoQueue()
-    for _ in range(connections):
-        free.put_nowait(await connect(url))
+class Line:
+    """One kept connection of the open loop."""
+
+    def __init__(self, address: tuple[str | None, int | None]) -> None:
+        self.address = address
+        self.due = 0.0
+        self._open()
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def _open(self) -> None:
+        self.socket = socket.create_connection(self.address)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.parser = httptools.HttpResponseParser(self)
+        self.status: int | None = None
+
+    def ask(self, request: bytes, due: float) -> None:
+        self.due, self.status = due, None
+        self.socket.sendall(request)
+
+    def hear(self) -> int | None:
+        """The status once the answer is all here, 0 when there will be none; else None."""
+        try:
+            data = self.socket.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self.socket.close()
+            self._open()
+            return 0
+        self.parser.feed_data(data)
+        return self.status
+
+    def on_message_complete(self) -> None:
+        self.status = self.parser.get_status_code()
+        self.parser = httptools.HttpResponseParser(self)
+
+
+def open_loop(peer: Peer, *, rate: float, connections: int, seconds: float) -> Load:
+    """So many requests a second, whatever becomes of them; each timed from when it was due.
+
+    It sleeps until something is due or heard: a load that waits busily takes one of two cores from those it
+    measures, and what it then sees is the scheduler.
+    """
+    parts = urlsplit(peer.url())
+    data = request(peer.url(), peer.headers, REQUEST)
+    free = [Line((parts.hostname, parts.port)) for _ in range(connections)]
+    busy: set[Line] = set()
     took: list[float] = []
     bad = 0
-
-    async def one(due: float) -> None:
-        nonlocal bad
-        asking = await free.get()
-        status = await asking.ask(data)
-        took.append(time.monotonic() - due)
-        bad += status != 200
-        free.put_nowait(asking if status else await connect(url))
-
     began = time.monotonic()
-    tasks: set[asyncio.Task[None]] = set()
-    for number in range(int(rate * seconds)):
-        due = began + number / rate
-        while (left := due - time.monotonic()) > 0:
-            # the loop's timers are a millisecond coarse: near the time, only let others run
-            await asyncio.sleep(left - 0.001 if left > 0.0015 else 0)
-        task = asyncio.get_running_loop().create_task(one(due))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    if tasks:
-        await asyncio.wait(tasks)
+    dues = deque(began + number / rate for number in range(int(rate * seconds)))
+    while dues or busy:
+        left = max(0.0, dues[0] - time.monotonic()) if dues and free else 30.0
+        heard, _, _ = select.select(busy, (), (), left)
+        now = time.monotonic()
+        for line in heard:
+            status = line.hear()
+            if status is not None:
+                took.append(now - line.due)
+                bad += status != 200
+                busy.remove(line)
+                free.append(line)
+        while dues and free and dues[0] <= now:
+            line = free.pop()
+            line.ask(data, dues.popleft())
+            busy.add(line)
     spent = time.monotonic() - began
-    while not free.empty():
-        free.get_nowait().transport.close()
+    for line in free:
+        line.socket.close()
     return _summed_up(took, bad, spent)
 
 

@@ -36,7 +36,7 @@ def throughput(peer: Peer, folder: Path, seconds: float, body: bytes = REQUEST) 
 
 def latency(peer: Peer, seconds: float) -> Load:
     """2,000 requests a second, come what may."""
-    return asyncio.run(open_loop(peer, rate=2000, connections=64, seconds=seconds))
+    return open_loop(peer, rate=2000, connections=64, seconds=seconds)
 
 
 def waiting(peer: Peer, folder: Path, seconds: float) -> Load:

@@ -38,6 +38,9 @@ class TwinPool:
             self._origins[target.service_uri] = TwinOrigin(target.service_uri, self._limits)
         return self._origins[target.service_uri]
 
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.chunks()])
+
     async def aclose(self) -> None:
         for origin in self._origins.values():
             for response in origin.open:

@@ -82,4 +82,4 @@ async def test_the_orchestrator_is_told_at_once(
                 await asyncio.sleep(0.005)
 
     assert took < SOON
-    assert all(live.health == Health() for live in gateway.runtime.board._offers.values())
+    assert all(live.health == Health() for live in gateway.runtime.board.offers.values())

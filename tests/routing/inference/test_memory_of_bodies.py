@@ -229,4 +229,4 @@ async def test_a_client_that_does_not_read_keeps_no_seat(gateway: Gateway) -> No
         await asyncio.sleep(0.01)
 
     assert (job.code, job.status) == ("cancelled", 200)
-    assert all(not live.health.streak for live in gateway.runtime.board._offers.values())
+    assert all(not live.health.streak for live in gateway.runtime.board.offers.values())

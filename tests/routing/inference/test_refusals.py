@@ -171,7 +171,7 @@ async def test_a_body_over_the_limit_is_413(gateway: Gateway, chunked: bool) -> 
     )
     assert "attempts" not in problem
     assert in_flight == 0
-    assert all(not live.health.streak for live in gateway.runtime.board._offers.values())
+    assert all(not live.health.streak for live in gateway.runtime.board.offers.values())
 
 
 # --- how often -----------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ async def test_a_broken_stream_ends_with_an_error_event(gateway: Gateway) -> Non
     assert (job.code, job.status, job.orchestrator, job.attempts_made) == ("broken", 200, "alder", 1)
     assert job.bytes_out == len(passed)
     assert await in_thread(lambda: Attempt.objects.get().outcome) == "upstream_error"
-    (live,) = [each for each in gateway.runtime.board._offers.values() if each.health.streak]
+    (live,) = [each for each in gateway.runtime.board.offers.values() if each.health.streak]
     assert live.health.streak == 1
     assert gateway.runtime.board.in_flight == 0
 
@@ -228,7 +228,7 @@ async def hung_up(gateway: Gateway, simulator: Simulator | Scripted, *, status: 
     await until(lambda: gateway.runtime.board.in_flight == 0)
     job = await told(gateway)
     assert (job.code, job.status) == ("cancelled", status)
-    assert all(live.health == Health() for live in gateway.runtime.board._offers.values())
+    assert all(live.health == Health() for live in gateway.runtime.board.offers.values())
     assert await in_thread(HealthSnapshot.objects.filter(source="traffic").count) == 0
     assert not any(gateway.runtime.allowances.in_flight.values())
 

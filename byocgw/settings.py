@@ -349,7 +349,7 @@ DATABASES = {"default": database(read("DATABASE_URL", f"sqlite:///{LOCAL_DIR / '
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",  # refuses who is locked out, before the password is looked at
-    "django.contrib.auth.backends.ModelBackend",
+    "byocgw.console.rights.RightsBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}

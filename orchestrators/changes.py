@@ -298,6 +298,16 @@ def change_set(who: str, why: str, via: str) -> Iterator[ChangeSet]:
         _record(changes, before)
 
 
+@contextmanager
+def rehearsal() -> Iterator[None]:
+    """What is written here is undone at the end, whatever happens: to see what it would do, with nobody else
+    writing meanwhile. The history knows nothing of it."""
+    with transaction.atomic():
+        _locked()
+        yield
+        transaction.set_rollback(True)
+
+
 def note_outside() -> bool:
     """Record what has been changed since the latest revision by other ways than a change set: a database
     shell, a script, an upgrade. For a timer; True if there was anything. Raises django.db.Error."""

@@ -119,9 +119,6 @@ def waits(offer: Offer) -> bool:
     return modes <= {*_CONSIDERED} and bool(modes & {*WAITING})
 
 
-def counts() -> tuple[int, int]:
-    """How many offers should serve and do not, and how many wait for approval; by one query."""
-    should = Q(standing__in=[each.value for each in TROUBLED])
-    rows = with_standing(Offer.objects.all())
-    told = rows.aggregate(troubled=Count("pk", filter=should), waiting=Count("pk", filter=_WAITS))
-    return told["troubled"], told["waiting"]
+def troubled() -> QuerySet[Any]:
+    """Offers that should serve and do not."""
+    return with_standing(Offer.objects.all()).filter(standing__in=[each.value for each in TROUBLED])

@@ -91,7 +91,8 @@ def dashboard(now: datetime) -> dict[str, Any]:
     """Raises django.db.Error."""
     offers = list(with_standing(Offer.objects.select_related("orchestrator", "capability", "health")))
     total, by_slug = traffic(now)
-    served = list(_served(by_slug, now))
+    table = current_table()
+    served = list(_served(table, by_slug, now))
     capabilities = [(each.id, each.slug) for each in served]
     probed = [row.health.probed_at for row in offers if getattr(row, "health", None) and row.health.probed_at]
     latest = list(Job.objects.order_by("-at").values_list("ms", flat=True)[:LATEST])
@@ -105,11 +106,11 @@ def dashboard(now: datetime) -> dict[str, Any]:
         "ready": sum(standings[each.value] for each in _READY),
         "troubled": sum(standings[each.value] for each in TROUBLED),
         "served": served,
-        "notices": [*_notices(served), *_late(max(probed, default=None), offers, now), *_open_to_all()],
+        "notices": [*_notices(served), *_late(max(probed, default=None), offers, now), *_open_to_all(table)],
         "capabilities": capabilities,
         "matrix": matrix(offers, [slug for _id, slug in capabilities]),
         "changes": ConfigRevision.objects.defer("bundle", "summary")[:6],
-        "steps": steps(bool(offers), bool(probed)),
+        "steps": steps(table, bool(offers), bool(probed), bool(latest)),
     }
 
 
@@ -142,8 +143,8 @@ def current_table() -> RoutingTable:
         return _kept[0]
 
 
-def _served(by_slug: dict[str, Traffic], now: datetime) -> Iterator[Served]:
-    table, board = current_table(), stored_board()
+def _served(table: RoutingTable, by_slug: dict[str, Traffic], now: datetime) -> Iterator[Served]:
+    board = stored_board()
     for slug, policy in table.policies.items():
         lane = table.lane(slug, None)
         if lane is None:
@@ -189,9 +190,9 @@ def _late(probed: datetime | None, offers: list[Any], now: datetime) -> Iterator
         yield Notice("bad", said, _("Keep this running: manage.py probe_orchestrators --loop"))
 
 
-def _open_to_all() -> Iterator[Notice]:
-    """Clients that are known by a network which is everybody's; of the table, so no question more."""
-    names = {client.name for network, client in current_table().networks if not network.prefixlen}
+def _open_to_all(table: RoutingTable) -> Iterator[Notice]:
+    """Clients that are known by a network which is everybody's."""
+    names = {client.name for network, client in table.networks if not network.prefixlen}
     for name in sorted(names):
         said = _("Whoever reaches this gateway may call as %(client)s, without a key") % {"client": name}
         yield Notice("warn", said, _("Narrow its networks, or give it a key instead."))
@@ -206,13 +207,14 @@ def matrix(offers: list[Any], slugs: list[str]) -> list[tuple[Any, list[Any]]]:
     return [(home, [by_home[home].get(slug) for slug in slugs]) for home in homes]
 
 
-def steps(has_offers: bool, has_probes: bool) -> list[bool]:
-    """What a new gateway needs, in order, and whether it is done; empty once all of it is."""
+def steps(table: RoutingTable, has_offers: bool, has_probes: bool, has_calls: bool) -> list[bool]:
+    """What a new gateway needs, in order, and whether it is done; empty once all of it is. Asks for what is not
+    in the table alone."""
     done = [
-        PriceCeiling.objects.exists(),
+        any(each.ceiling_decided for each in table.lanes.values()) or PriceCeiling.objects.exists(),
         has_offers or Orchestrator.objects.exists(),
         has_probes,
-        Client.objects.filter(keys__isnull=False).exists(),
-        Job.objects.exists(),
+        bool(table.keys) or Client.objects.filter(keys__isnull=False).exists(),
+        has_calls,
     ]
     return [] if all(done) else done

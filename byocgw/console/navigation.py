@@ -15,7 +15,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from orchestrators.display.states import Tone
-from orchestrators.standing import counts
+from orchestrators.models.counting import counted
+from orchestrators.standing import troubled, waiting
 from routing.pages.alerts import open_alerts
 
 Text = str | Promise
@@ -134,11 +135,11 @@ def navigation(request: HttpRequest, available: list[dict[str, Any]]) -> list[Gr
 
 
 def _badges() -> dict[str, Badge]:
-    troubled, waiting = counts()
+    ill, candidates, alerts = counted([troubled(), waiting(), open_alerts()])
     return {
-        "orchestrators.Offer": Badge(troubled, _("in trouble")),
-        "admin:candidates": Badge(waiting, _("waiting for approval"), "news"),
-        "admin:alerts": Badge(open_alerts(), _("that nobody has in hand")),
+        "orchestrators.Offer": Badge(ill, _("in trouble")),
+        "admin:candidates": Badge(candidates, _("waiting for approval"), "news"),
+        "admin:alerts": Badge(alerts, _("that nobody has in hand")),
     }
 
 

@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import ManyToManyField, Q, QuerySet
+from django.db.models import ManyToManyField, QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 from django.utils.translation import gettext
@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from byocgw.console.rights import held
 from byocgw.console.second_factor import take_away
 
 if TYPE_CHECKING:
@@ -32,13 +33,6 @@ else:
 def caller(request: HttpRequest) -> str | None:
     """Whose address failed log-ins are counted for: the server has made it that of the proxy's client."""
     return request.META.get("REMOTE_ADDR") or None
-
-
-def held(user: Any) -> QuerySet[Permission]:
-    """The account's own and its groups', whether or not it is active now."""
-    if user.is_superuser:
-        return Permission.objects.all()
-    return Permission.objects.filter(Q(user=user) | Q(group__user=user)).distinct()
 
 
 def beyond(user: Any) -> QuerySet[Permission]:
@@ -54,6 +48,8 @@ class WithinOwnRights(ModelAdmin):
         ManyToManyField: {"widget": CheckboxSelectMultiple({"class": "ticked"})},
     }
     filter_horizontal = ()
+    show_facets = admin.ShowFacets.NEVER  # a query for every choice of every filter
+    show_full_result_count = False
 
     def rights_of(self, row: Any) -> QuerySet[Permission]:
         raise NotImplementedError
@@ -61,8 +57,11 @@ class WithinOwnRights(ModelAdmin):
     def may_touch(self, request: HttpRequest, row: Any) -> bool:
         if request.user.is_superuser or row is None:
             return True
-        mine = held(request.user).values("pk")
-        return not getattr(row, "is_superuser", False) and not self.rights_of(row).exclude(pk__in=mine).exists()
+        judged: dict[Any, bool] = vars(request).setdefault("judged", {})  # a page asks several times
+        if row not in judged:
+            mine, is_above = held(request.user).values("pk"), getattr(row, "is_superuser", False)
+            judged[row] = not is_above and not self.rights_of(row).exclude(pk__in=mine).exists()
+        return judged[row]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and self.may_touch(request, obj)

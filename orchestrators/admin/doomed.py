@@ -10,12 +10,13 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import NestedObjects
-from django.db import connections, router
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
 from django.http import HttpRequest
 
 from orchestrators.admin.reading import ReadOnly
+from orchestrators.models.counting import counted
 
 Doom = tuple[list[Any], dict[Any, int], set[Any], list[str]]
 
@@ -25,12 +26,11 @@ def doomed(rows: Sequence[Model] | QuerySet[Any], request: HttpRequest, site: Ad
     person may not delete; what forbids it)."""
     if not rows:
         return [], {}, set(), []
-    using = router.db_for_write(rows[0]._meta.model)
-    found = _Doomed(site, using)
+    found = _Doomed(site)
     found.collect(rows)
     numbers = Counter[Any]({kind: len(each) for kind, each in found.by_kind.items()})
     uncounted = [each for each in found.fast_deletes if not each.model._meta.auto_created]
-    for each, number in zip(uncounted, _counted(uncounted, using), strict=True):
+    for each, number in zip(uncounted, counted(uncounted), strict=True):
         numbers[each.model] += number
     counts = {kind._meta.verbose_name_plural: number for kind, number in numbers.items() if number}
     missing = {
@@ -42,8 +42,8 @@ def doomed(rows: Sequence[Model] | QuerySet[Any], request: HttpRequest, site: Ad
 
 
 class _Doomed(NestedObjects):
-    def __init__(self, site: AdminSite, using: str) -> None:
-        super().__init__(using=using)
+    def __init__(self, site: AdminSite) -> None:
+        super().__init__(using=DEFAULT_DB_ALIAS)
         self._site = site
 
     @property
@@ -74,14 +74,3 @@ def _may_go(its_admin: Any, request: HttpRequest, rows: Iterable[Any]) -> bool:
 
 def _named(row: Model) -> str:
     return f"{str(row._meta.verbose_name).capitalize()}: {row}"
-
-
-def _counted(rows: Sequence[QuerySet[Any]], using: str) -> list[int]:
-    """One query."""
-    if not rows:
-        return []
-    parts = [each.order_by().values("pk").query.sql_with_params() for each in rows]
-    sql = ", ".join(f"(SELECT COUNT(*) FROM ({part}) AS part)" for part, _values in parts)
-    with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT {sql}", [value for _part, values in parts for value in values])
-        return list(cursor.fetchone())

@@ -36,6 +36,8 @@ class PolicyAdmin(ModelAdmin):
     """`unlocked_actions`: those that write no policy; they may take seconds and must not hold the lock."""
 
     form = MeanwhileForm
+    show_facets = admin.ShowFacets.NEVER  # a query for every choice of every filter
+    show_full_result_count = False
     unlocked_actions: frozenset[str] = frozenset()
 
     def changeform_view(
@@ -77,7 +79,8 @@ class PolicyAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         action = request.POST.get("action") or "edit the list"
         view = super().changelist_view
-        if action in self.unlocked_actions:
+        asks_first = action == "delete_selected" and "post" not in request.POST
+        if asks_first or action in self.unlocked_actions:
             return view(request, extra_context)
         why = ": ".join(filter(None, (action.replace("_", " "), reason(request))))
         response = self._through_the_door(request, why, view, extra_context)

@@ -253,7 +253,7 @@ class OfferAdmin(Approving, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
     actions = ("activate", "drain", "disable", "reset", "probe_now", "run_trial")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Offer]:
-        return with_standing(super().get_queryset(request))
+        return with_standing(super().get_queryset(request).select_related(*self.list_select_related))
 
     @admin.display(description="standing")
     def stands(self, offer: Offer) -> SafeString:

@@ -16,7 +16,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from orchestrators.changes import change_set
+from orchestrators.changes import change_set, rehearsal
 from orchestrators.core.discovery import Kind, Named
 from orchestrators.core.discovery.merging import Claim, conflicts, in_order, key_of, merged
 from orchestrators.discovery.memory import Look, remember
@@ -53,20 +53,13 @@ class Plan:
 Show = Callable[[Plan], None]
 
 
-class _Undo(Exception):
-    """Rolls everything back; never seen outside."""
-
-
 def propose(looks: Iterable[Look], *, now: datetime) -> Plan:
     """What `apply` would do. Nothing stays written, not even what the sources answered."""
     plan = Plan()
-    try:
-        with change_set("", "", "command"):
-            plan.events.extend(remember(looks, now))
-            _Proposal(plan).run()
-            raise _Undo
-    except _Undo:
-        return plan
+    with rehearsal():
+        plan.events.extend(remember(looks, now))
+        _Proposal(plan).run()
+    return plan
 
 
 def apply(

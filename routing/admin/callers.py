@@ -86,7 +86,7 @@ class ClientAdmin(PolicyAdmin):
                 wei_today=Subquery(today.annotate(sum=WeiSum("wei")).values("sum")),
             )
         )
-        return clients.prefetch_related("capabilities")
+        return clients.select_related("tier").prefetch_related("capabilities")
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         client = kwargs.get("obj")

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import all_valid
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -23,7 +22,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from orchestrators.admin import CapabilityAdmin, warn
-from orchestrators.models import Capability, Revision, RoutingProfile
+from orchestrators.changes import rehearsal
+from orchestrators.models import Capability, RoutingProfile
 from routing import history
 from routing import table as tables
 from routing.admin.prices import PriceCeilingInline, in_dollars
@@ -62,8 +62,10 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         return with_rate(rows.prefetch_related("ceilings__tier"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """What is not chained has no parts, so the page does not ask for them."""
-        if obj is None or obj.profile.slug not in NOT_CHAINED:
+        """What is not chained has no parts, so the page does not ask for them; a new one has no past."""
+        if obj is None:
+            return self.fieldsets[:-1]
+        if obj.profile.slug not in NOT_CHAINED:
             return self.fieldsets
         return [
             (title, options | {"fields": tuple(name for name in options["fields"] if name != "parts")})
@@ -157,8 +159,7 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         """(what is wrong with the form, the routing table with it saved). Undone at the end: no gateway and no
         reader sees it. The lock is the one of a change set, for as long as a table takes to build.
         """
-        with transaction.atomic():
-            Revision.objects.select_for_update().get(pk=1)
+        with rehearsal():
             form = self.get_form(request, capability, change=True)(request.POST, instance=capability)
             formsets, _inlines = self._create_formsets(request, capability, change=True)  # type: ignore[attr-defined]
             if not (all_valid(formsets) & form.is_valid()):
@@ -167,7 +168,6 @@ class PricedCapabilityAdmin(CapabilityAdmin):
             for formset in formsets:
                 formset.save()
             table = tables.build(settings.WEB_CONCURRENCY)
-            transaction.set_rollback(True)
         return [], table
 
 

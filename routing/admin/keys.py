@@ -112,6 +112,9 @@ class ApiKeyInline(KeyColumns, MeasuredInline):
         ),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        return super().get_queryset(request).select_related("client")  # whom a key's name tells
+
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(KeyColumns, PolicyAdmin):

@@ -15,7 +15,7 @@ from typing import Any, cast
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from orchestrators.changes import change_set
+from orchestrators.changes import change_set, rehearsal
 from orchestrators.models import Capability, Offer, Orchestrator, RoutingProfile
 from orchestrators.models.advice import about_capability, about_profile
 from routing.configuration.document import misfits
@@ -63,7 +63,11 @@ class _Undo(Exception):
 
 def plan(document: object, *, prune: bool = False) -> Plan:
     """What `apply` would do. Nothing stays written."""
-    return _run(document, who="", why="", via="apply", prune=prune, keep=lambda plan: False)
+    result = _readable(document)
+    if not result.errors:
+        with rehearsal():
+            _Application(cast(dict[str, Any], document), result).run(prune=prune)
+    return result
 
 
 def apply(
@@ -79,26 +83,28 @@ def apply(
 
     `confirm`: asked before the end, with nobody else writing; False, and nothing is kept.
     """
-    return _run(document, who=who, why=why, via=via, prune=prune, keep=confirm)
+    result = _readable(document)
+    if result.errors:
+        return result
+    try:
+        with change_set(who, why, via) as changes:
+            _Application(cast(dict[str, Any], document), result).run(prune=prune)
+            changes.summary.extend(result.changes)
+            if result.errors or not confirm(result):
+                raise _Undo
+    except _Undo:
+        pass
+    return result
 
 
-def _run(document: object, *, who: str, why: str, via: str, prune: bool, keep: Callable[[Plan], bool]) -> Plan:
+def _readable(document: object) -> Plan:
+    """With errors, if it is no document at all."""
     result = Plan()
     if not isinstance(document, dict):
         names = ", ".join(each.name for each in SECTIONS)
         result.errors.append(f"the document: must be an object with sections: {names}.")
         return result
     result.errors.extend(misfits(document, ""))
-    if result.errors:
-        return result
-    try:
-        with change_set(who, why, via) as changes:
-            _Application(document, result).run(prune=prune)
-            changes.summary.extend(result.changes)
-            if result.errors or not keep(result):
-                raise _Undo
-    except _Undo:
-        pass
     return result
 
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -77,11 +77,11 @@ class Group:
         return len(self.first) + len(self.rest)
 
 
-def open_alerts() -> int:
+def open_alerts() -> QuerySet[Alert]:
     """That nobody has in hand, for the menu."""
     now = timezone.now()
     waiting = Alert.objects.filter(ended_at=None, acknowledged_at=None)
-    return waiting.filter(Q(silenced_until=None) | Q(silenced_until__lte=now)).count()
+    return waiting.filter(Q(silenced_until=None) | Q(silenced_until__lte=now))
 
 
 def alerts(site: AdminSite, request: HttpRequest) -> HttpResponse:

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import template
-from django.db.models import QuerySet
 from django.utils import timezone
 
-from orchestrators.models import Offer, Orchestrator
+from orchestrators.models import Mode, Offer, Orchestrator
 from orchestrators.standing import waits
 from routing import fleet, preview
 
@@ -41,9 +40,10 @@ def _share(percent: Any) -> float:
         return 1.0
 
 
-def _active(rows: Iterable[Any]) -> QuerySet[Offer]:
+def _active(rows: Iterable[Any]) -> Iterable[Offer]:
     rows = list(rows)
     homes = [row.pk for row in rows if isinstance(row, Orchestrator)]
-    offers = Offer.objects.filter(mode="active", orchestrator__mode="active")
-    chosen = offers.filter(orchestrator__in=homes) if homes else offers.filter(pk__in=[row.pk for row in rows])
-    return chosen.select_related("orchestrator", "capability")
+    offers: Iterable[Offer] = rows
+    if homes:
+        offers = Offer.objects.filter(orchestrator__in=homes).select_related("orchestrator", "capability")
+    return [each for each in offers if each.mode == each.orchestrator.mode == Mode.ACTIVE]

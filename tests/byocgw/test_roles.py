@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from orchestrators.models import Capability, ConfigRevision, Mode, Offer, Orchestrator
@@ -20,6 +18,7 @@ from routing.models import Client as ApiClient
 from routing.roles import ROLES, make_groups
 from tests.orchestrators.scenes import ALDER, offer, orchestrator
 from tests.support.forms import act, submit
+from tests.support.screens import MODELS, addresses
 
 pytestmark = pytest.mark.django_db
 
@@ -66,35 +65,6 @@ def contents() -> dict[str, list[Any]]:
     }
 
 
-def addresses() -> Iterator[str]:
-    """Every address of the admin, with the first row's key where one is asked for."""
-    resolver = get_resolver()
-    inner = next(each for each in resolver.url_patterns if getattr(each, "app_name", "") == "admin")
-    yield from _addresses(inner, "/admin/")
-
-
-def _addresses(resolver: Any, base: str) -> Iterator[str]:
-    for each in resolver.url_patterns:
-        route = base + str(each.pattern)
-        if isinstance(each, URLResolver):
-            yield from _addresses(each, route)
-        elif isinstance(each, URLPattern):
-            yield _filled(route)
-
-
-def _filled(route: str) -> str:
-    """The pattern with values: the key of a row of the model that the route names."""
-    parts = route.removeprefix("/admin/").split("/")
-    key: Any = 1
-    if len(parts) > 1 and (parts[0], parts[1]) in {(m._meta.app_label, m._meta.model_name) for m in MODELS}:
-        key = getattr(apps.get_model(parts[0], parts[1])._default_manager.first(), "pk", 1)
-    for name in ("path:object_id", "int:object_id", "int:pk", "str:pk", "path:pk", "int:content_type_id"):
-        route = route.replace(f"<{name}>", str(key))
-    route = route.replace("<slug:step>", "drain").replace("<slug:act>", "reset")
-    return route.replace("<id>", str(key)).replace("<slug:slug>", "depth").replace("(?P<url>.*)$", "nothing")
-
-
-MODELS = list(admin.site._registry)
 WRITES: list[dict[str, Any]] = [
     {"post": "yes", "_save": "Save", "name": "mallory", "slug": "mallory", "username": "mallory"},
     {"action": "drain", "index": "0", "_selected_action": ["1"], "reason": "x"},

@@ -22,8 +22,8 @@ Here they get LINGER seconds, and every answer from then on says `Connection: cl
 Where the request or its answer is one piece, ASGI's messages need not be made (`EXCHANGE`, an extension in its
 sense): uvicorn's `send` looks at each field by two regular expressions, twice 6 us of a request.
 
-Written against the internals of the uvicorn pinned in requirements.in (`cycle`, `on_header`, in place of
-`on_headers_complete`, `send_400_response`, `shutdown`); each behaviour has its test over a socket.
+Written against the internals of the uvicorn pinned in requirements.in (`cycle` and the callbacks of its
+parser, `send_400_response`, `shutdown`); each behaviour has its test over a socket.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from weakref import ref
 
 from httptools import parse_url
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from routing.api.extensions import EXCHANGE
@@ -170,12 +171,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self.pending = 0
-        super().on_body(body)
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self.pending = 0
         self.in_head = True
-        super().on_message_complete()
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

@@ -175,7 +175,9 @@ class Scoreboard:
         live.seen = None
         live.latency = latencies.observe(live.latency, outcome, now)
         live.health = healths.step(before, outcome, source=source, now=now, draw=self._draw())
-        if EFFECTS[outcome.cls].reprobe_siblings or self._rolls_up(offer_id, outcome, now):
+        if EFFECTS[outcome.cls].reprobe_siblings or (
+            outcome.cls is OutcomeClass.UNREACHABLE and self._rolls_up(offer_id, now)
+        ):
             self._starved.add(offer_id)
         if healths.shared(live.health) != healths.shared(before):
             earlier = self._transitions.get(offer_id)
@@ -190,13 +192,13 @@ class Scoreboard:
             )
             live.unpublished = True
 
-    def _rolls_up(self, offer_id: int, outcome: Outcome, now: float) -> bool:
+    def _rolls_up(self, offer_id: int, now: float) -> bool:
         """Three capabilities of one orchestrator out of reach within 10 s: have a look at all the others.
 
         A look, no verdict: nothing is down by association (R59, R60).
         """
         home = self.homes.get(offer_id)
-        if outcome.cls is not OutcomeClass.UNREACHABLE or home is None:
+        if home is None:
             return False
         recent = {each: at for each, at in self._unreached.get(home, {}).items() if now - at <= ROLL_UP_WITHIN}
         is_new = offer_id not in recent

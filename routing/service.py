@@ -155,8 +155,7 @@ class RoutingService:
                     await self._drop_held(trip)
                 if step.budgeted:
                     self._tallies[slug] = retries.with_retry(self._tallies[slug], now)
-                await self._attempt(trip, step)
-                if trip.history and trip.history[-1].outcome.is_answer:
+                if await self._attempt(trip, step):
                     return self._deliver(trip)  # as `decide` would say, without another look: 6 us
             elif not await self._seat_came_free(trip, budget):
                 await self._drop_held(trip)
@@ -212,25 +211,30 @@ class RoutingService:
 
     # --- one attempt -----------------------------------------------------------------------------
 
-    async def _attempt(self, trip: Trip, step: Try) -> None:
+    async def _attempt(self, trip: Trip, step: Try) -> bool:
+        """True if there is an answer for the client."""
         offer = trip.call.lane.offer(step.candidate.offer_id)
         seat = self.board.seat(offer.id, max(offer.seats, 1))
         at, started = self._wall(), self._clock()
         opening: Opening | None = None
         outcome = GIVEN_UP
         if seat is None:
-            return  # taken between ranking and now: rank again
+            return False  # taken between ranking and now: rank again
+        is_answer = False
         try:
             opening, outcome = await self._ask(trip, offer, step, started)
         finally:
             attempt = trip.note(offer, outcome, at=at, seconds=self._clock() - started)
-            if opening is not None and (outcome.is_answer or attempt.answer is not None):
+            is_answer = outcome.is_answer
+            if opening is not None and (is_answer or attempt.answer is not None):
                 trip.held = Held(opening, seat, offer, step.candidate, outcome, started)
             else:
                 self._leave(trip, seat)
         if opening is not None and trip.held is None:
             await opening.reply.aclose()
-        self._judge(trip, attempt)
+        if not outcome.is_success:  # a stream is judged at its end
+            self._judge(trip, attempt)
+        return is_answer
 
     async def _ask(
         self, trip: Trip, offer: OfferEntry, step: Try, started: float
@@ -305,8 +309,6 @@ class RoutingService:
     def _judge(self, trip: Trip, attempt: Attempt) -> None:
         """Tell the scoreboard: now, or, where the request itself may be to blame, when it ends."""
         outcome = attempt.outcome
-        if outcome.is_success:
-            return  # a stream is judged at its end
         if attempt.answer is not None:
             trip.postponed.append((attempt.offer_id, outcome))
             self.board.doubt(attempt.offer_id, 1)
@@ -347,6 +349,7 @@ class RoutingService:
 
     def _settle(self, trip: Trip, held: Held, ending: Ending, sent: int, fault: Fault | None) -> None:
         outcome, now = held.outcome, self._wall()
+        is_good = outcome.is_success and ending is Ending.ENDED
         code = "ok" if outcome.is_success else "client_error"
         if ending is Ending.CANCELLED:
             code = "cancelled"
@@ -354,9 +357,9 @@ class RoutingService:
             code = "broken"
             outcome = classify_fault(fault or Fault.CUT_OFF, held.offer.target.protocol)
             trip.broke_off(outcome)
-        if ending is Ending.BROKEN or (ending is Ending.ENDED and outcome.is_success):
+        if is_good or ending is Ending.BROKEN:
             self.board.observe(held.offer.id, outcome, now=now)
-        if ending is Ending.ENDED and outcome.is_success:
+        if is_good:
             self.board.served(held.offer.id, trip.call.worker_path)
             if not held.candidate.claimed:
                 self.board.claim(held.offer.id, True)

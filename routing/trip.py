@@ -161,12 +161,12 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
 
     def own_seconds(self, now: float) -> float:
         """What the gateway itself took until `now` (monotonic), without attempts and waiting."""
-        return max(0.0, now - self.started - self.idle - sum(seconds for _, seconds in self.times))
+        return max(0.0, now - self.started - self.idle - sum([seconds for _, seconds in self.times]))
 
     def server_timing(self) -> str:
         """W3C Server-Timing: each attempt by class, and what the gateway itself took. Milliseconds."""
         parts = [
-            f'attempt{number};desc="{attempt.outcome.cls.value}";dur={seconds * 1000:.1f}'
+            f'attempt{number};desc="{attempt.outcome.cls}";dur={seconds * 1000:.1f}'
             for number, (attempt, (_, seconds)) in enumerate(zip(self.history, self.times, strict=True), 1)
         ]
         return ", ".join([*parts, f"gateway;dur={(self.overhead or 0.0) * 1000:.2f}"])
@@ -195,7 +195,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
                     AttemptRecord(
                         at=at,
                         orchestrator=attempt.orchestrator,
-                        outcome=attempt.outcome.cls.value,
+                        outcome=attempt.outcome.cls,
                         status=attempt.outcome.status,
                         ms=attempt.ms,
                         cold=attempt.outcome.cold,
@@ -213,7 +213,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         """Kept for whatever did not go well at once, and for this share of the rest; else empty."""
         if not self.draws:
             return {}  # refused before anybody was looked at
-        smooth = code == "ok" and [each.outcome.cls for each in self.history] == [OutcomeClass.OK]
+        smooth = code == "ok" and len(self.history) == 1 and self.history[0].outcome.cls is OutcomeClass.OK
         if smooth and not (self.call.keep_decision or is_sampled(self.call.request_id, sample)):
             return {}
         return pack(self.ranked, [*self.call.lane.refused, *self.first_refused], self.draws)

@@ -110,7 +110,7 @@ class DataPlaneView(APIView):
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         for name, value in self.headers.items():
-            response[name] = value
+            response.headers[name] = value
         return response
 
     async def dispatch(  # type: ignore[override]

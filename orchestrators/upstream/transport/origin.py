@@ -12,7 +12,7 @@ import errno
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -75,7 +75,7 @@ class Origin:
         self,
         method: bytes,
         target: bytes,
-        fields: Iterable[request.Field],
+        fields: Sequence[request.Field],
         body: bytes | Body = b"",
         *,
         timeout: float,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -16,22 +16,19 @@ _END = re.compile(rb"[?#]")
 _DOTS = re.compile(rb"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)
 
 
-def head(method: bytes, target: bytes, host: bytes, fields: Iterable[Field], *, length: int | None) -> bytes:
+def head(method: bytes, target: bytes, host: bytes, fields: Sequence[Field], *, length: int | None) -> bytes:
     """Request line and header fields. `length`: of the body in bytes; None sends it chunked.
 
     ValueError: a control character, a space in the target, or a name that is no token.
     """
     if not _TARGET.fullmatch(target):
         raise ValueError(f"{target!r} cannot be the target of a request")
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, host)]
-    for name, value in fields:
-        if not _is_token(name) or value.translate(None, _VISIBLE):
-            raise ValueError(f"{name!r}: {value!r} cannot be a header field")
-        lines.append(b"%b: %b\r\n" % (name, value))
-    lines.append(
-        b"transfer-encoding: chunked\r\n\r\n" if length is None else b"content-length: %d\r\n\r\n" % length
-    )
-    return b"".join(lines)
+    lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+    if lines.translate(None, _VISIBLE) != b"\r\n" * len(fields) or not all(map(_is_token, dict(fields))):
+        odd = [each for each in fields if not _is_token(each[0]) or each[1].translate(None, _VISIBLE)]
+        raise ValueError(f"{odd!r} cannot be header fields")
+    framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n\r\n" % (method, target, host, lines, framing)
 
 
 @lru_cache(maxsize=256)
@@ -47,8 +44,7 @@ def join(prefix: bytes, *parts: bytes) -> bytes:
     """
     path = prefix
     for part in parts:
-        part = _END.split(part, maxsplit=1)[0].lstrip(b"/")
-        if part:
+        if part and (part := _END.split(part, maxsplit=1)[0].lstrip(b"/")):
             path = path.rstrip(b"/") + b"/" + part
     if _DOTS.search(path):
         raise ValueError(f"{path!r} climbs out of its prefix")

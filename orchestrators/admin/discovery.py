@@ -12,12 +12,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from orchestrators.admin.door import PolicyAdmin
 from orchestrators.admin.measured import MeasuredAdmin, NameFilter
 from orchestrators.discovery import Plan, apply, look, propose, remember
-from orchestrators.display.moments import when
-from orchestrators.models import DiscoveredEndpoint, DiscoveryRun, DiscoverySource
+from orchestrators.display.moments import length, when
+from orchestrators.display.states import state
+from orchestrators.models import DiscoveredEndpoint, DiscoveryRun, DiscoverySource, Mode
+from orchestrators.standing import waiting
 
 MOST_SHOWN = 200  # lines of each part of a plan
 PAGE = "orchestrators_discoverysource_discover"
@@ -29,17 +33,7 @@ class PlanChanged(Exception):
 
 @admin.register(DiscoverySource)
 class DiscoverySourceAdmin(PolicyAdmin):
-    list_display = (
-        "name",
-        "format",
-        "enabled",
-        "trusted",
-        "interval",
-        "endpoints",
-        "asked",
-        "succeeded",
-        "said",
-    )
+    list_display = ("name", "read_as", "is_on", "becomes", "every", "endpoints", "asked", "succeeded", "said")
     list_filter = ("enabled", "trusted", "format")
     search_fields = ("name", "url")
     change_list_template = "admin/orchestrators/discoverysource/change_list.html"
@@ -59,6 +53,22 @@ class DiscoverySourceAdmin(PolicyAdmin):
             good_at=Subquery(latest.filter(ok=True).values("at")[:1]),
             detail=Subquery(latest.values("detail")[:1]),
         )
+
+    @admin.display(description="format", ordering="format")
+    def read_as(self, row: Any) -> str:
+        return str(row.format)
+
+    @admin.display(description="asked at all", ordering="enabled")
+    def is_on(self, row: Any) -> SafeString:
+        return state(Mode.ACTIVE, _("yes")) if row.enabled else state(Mode.DISABLED, _("no"))
+
+    @admin.display(description="what it names", ordering="trusted")
+    def becomes(self, row: Any) -> SafeString:
+        return state(Mode.ACTIVE, _("is active at once")) if row.trusted else state(Mode.DISCOVERED, _("waits"))
+
+    @admin.display(description="every", ordering="interval")
+    def every(self, row: Any) -> str:
+        return length(row.interval)
 
     @admin.display(description="endpoints")
     def endpoints(self, row: Any) -> str:
@@ -97,12 +107,13 @@ class DiscoverySourceAdmin(PolicyAdmin):
             plan = Plan()
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
-            "title": "Discover orchestrators",
+            "title": _("Discover orchestrators"),
             "opts": self.opts,
             "plan": plan,
             "changes": _shown(plan.changes),
             "notes": _shown(plan.notes),
             "may_apply": may_apply,
+            "waiting": waiting().count(),
         }
         return TemplateResponse(request, "admin/orchestrators/discoverysource/discover.html", context)
 

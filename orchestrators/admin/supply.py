@@ -243,7 +243,6 @@ class OfferAdmin(Approving, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
     list_display = (
         *("orchestrator", "capability", state("mode"), "stands", "asks", "capacity"),
         *(milliseconds("health.warm_ms"), milliseconds("health.cold_ms"), "share", moment("health.probed_at")),
-        "reason",
     )
     list_display_links = ("orchestrator", "capability")
     list_filter = (StandingFilter, "mode", "capability", "orchestrator", "orchestrator__protocol")
@@ -257,7 +256,9 @@ class OfferAdmin(Approving, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
 
     @admin.display(description="standing")
     def stands(self, offer: Offer) -> SafeString:
-        return badge(getattr(offer, "standing", ""))
+        """And why."""
+        reason = getattr(getattr(offer, "health", None), "reason", "")
+        return format_html("{}<small>{}</small>", badge(getattr(offer, "standing", "")), reason)
 
     @admin.display(description="price")
     def asks(self, offer: Offer) -> str:
@@ -267,10 +268,6 @@ class OfferAdmin(Approving, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
     def capacity(self, offer: Offer) -> int | str:
         free = getattr(getattr(offer, "advert", None), "capacity", None)
         return "" if free is None else int(free)
-
-    @admin.display(description="why")
-    def reason(self, offer: Offer) -> str:
-        return getattr(getattr(offer, "health", None), "reason", "")
 
 
 class ChangedFilter(admin.SimpleListFilter):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from orchestrators.admin.acting import Operated
 from orchestrators.admin.columns import milliseconds, moment, price, state
@@ -21,12 +26,14 @@ from orchestrators.core.scorecard import Verdict
 from orchestrators.display.moments import when
 from orchestrators.models import Offer, Orchestrator, ReputationEvent, Trial
 from orchestrators.prober import selected
+from orchestrators.standing import waits
 from orchestrators.trial import Order, Result, Summary, run
 
 # A browser waits for the trials that have begun by then, a minute and a half at the longest.
 TRY_WITHIN = 20.0
 MOST_TOLD = 5
 MOST_EVENTS = 10
+MOST_TRIALS = 12
 _LEVELS = {Verdict.PASS: messages.SUCCESS, Verdict.WARN: messages.WARNING, Verdict.FAIL: messages.ERROR}
 
 
@@ -89,16 +96,26 @@ class TrialAdmin(OfEveryOffer):
     )
     list_filter = (VerdictFilter, OrchestratorFilter, CapabilityFilter)
     ordering = ("-id",)
-    fields = readonly_fields = (
-        *("offer", moment("at"), "who", state("verdict"), "scorecard", *measured),
-        *("calls", "capacity", price("price")),
-    )
 
-    @admin.display(description="scorecard")
-    def scorecard(self, trial: Trial) -> SafeString:
-        rows = ((each["name"], each["verdict"], each["sentence"]) for each in trial.points)
-        body = format_html_join("", "<tr><th>{}</th><td><strong>{}</strong></td><td>{}</td></tr>", rows)
-        return format_html("<table>{}</table>", body)
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The scorecard, and how its offer did before and since."""
+        if request.method not in ("GET", "HEAD") or not self.has_view_permission(request):
+            raise PermissionDenied
+        trial = self.get_object(request, unquote(object_id))
+        if trial is None:
+            raise Http404
+        offer = Offer.objects.select_related("orchestrator", "capability").get(pk=trial.offer_id)
+        context = self.admin_site.each_context(request) | {
+            "title": _("Trial of %(offer)s") % {"offer": offer},
+            "opts": self.opts,
+            "trial": trial,
+            "offer": offer,
+            "waits": waits(offer),
+            "others": Trial.objects.filter(offer=offer).order_by("-id")[:MOST_TRIALS],
+        }
+        return TemplateResponse(request, "admin/orchestrators/trial/scorecard.html", context)
 
 
 class HomeFilter(NameFilter):

@@ -130,7 +130,26 @@ class PriceField(models.CharField):  # type: ignore[type-arg]
 
     def formfield(self, **kwargs: Any) -> Any:
         kwargs.setdefault("help_text", self.help_text or "Such as 1000 wei/second or 0.3 gwei/second.")
-        return super().formfield(**{"empty_value": None, **kwargs})
+        return models.Field.formfield(self, **{"form_class": PriceFormField, **kwargs})
+
+
+class PriceFormField(forms.Field):
+    """Shows a stored price as the shortest exact text: `500 gwei/second`."""
+
+    widget = forms.TextInput
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, Price) and value.units == 1:
+            return f"{amount.shown(value.wei)}/{value.unit}"
+        return value
+
+    def to_python(self, value: Any) -> Price | None:
+        if value in self.empty_values or isinstance(value, Price):
+            return value or None
+        try:
+            return Price.parse(str(value))
+        except PriceError as exc:
+            raise ValidationError(str(exc), code="price") from exc
 
 
 class AmountField(models.CharField):  # type: ignore[type-arg]

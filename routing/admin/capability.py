@@ -20,9 +20,12 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from orchestrators.admin import CapabilityAdmin, warn
 from orchestrators.changes import rehearsal
+from orchestrators.display.amounts import percent
+from orchestrators.display.moments import milliseconds
 from orchestrators.models import Capability, RoutingProfile
 from routing import history
 from routing import table as tables
@@ -39,7 +42,11 @@ INHERITED = (
     *("retry_timeout", "attempt_timeout", "cold_grace", "max_attempts", "max_in_flight", "value_of_second"),
 )
 NOT_CHAINED = ("warm", "per-frame")  # of the shipped profiles
-WINDOWS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+WINDOWS = (
+    (gettext_lazy("hour"), timedelta(hours=1)),
+    (gettext_lazy("day"), timedelta(days=1)),
+    (gettext_lazy("week"), timedelta(days=7)),
+)
 TEMPLATES = "admin/orchestrators/capability"
 LEFT_OUT = ("csrfmiddlewaretoken", "_preview")
 
@@ -98,12 +105,12 @@ class PricedCapabilityAdmin(CapabilityAdmin):
     def lately(self, capability: Capability) -> str:
         """For the last hour, day and week (R72)."""
         now = timezone.now()
-        found = history.lately(capability.slug, [now - window for window in WINDOWS.values()])
+        found = history.lately(capability.slug, [now - window for _name, window in WINDOWS])
         return "; ".join(
-            f"{name}: "
-            + ("no calls" if rate is None else f"{rate:.1%} errors")
-            + ("" if p95 is None else f", p95 {p95:.0f} ms")
-            for name, (rate, p95) in zip(WINDOWS, found, strict=True)
+            f"{name}: {_('no calls')}"
+            if rate is None
+            else f"{name}: {_('%(share)s errors') % {'share': percent(rate, 1)}}, p95 {milliseconds(p95)}"
+            for (name, _window), (rate, p95) in zip(WINDOWS, found, strict=True)
         )
 
     # --- the form as it stands ---------------------------------------------------------------------------

@@ -21,6 +21,7 @@ POOLS = ("community-pool", "explorer")
 SAMPLE = {"content_type": "application/json", "body": {"prompt": "a lighthouse"}}
 ANSWERS = ("answers", "pass", "All 9 calls in a row were answered.")
 CONTRACT = ("contract", "pass", "Every answer was what the capability promises.")
+NAMED = {"kind": "byoc", "path": "", "model": "", "capacity": None}
 UNTRIABLE = "transcribe"  # its capability has no sample request
 
 
@@ -87,7 +88,8 @@ def _add(each: Newcomer, pools: Mapping[str, DiscoverySource], now: datetime) ->
         name=each.name, defaults={"service_uri": uri, "mode": mode, "region": "eu"}
     )
     if each.pool and is_new:
-        said = {"serves": [{"name": UNTRIABLE, "price": "150 gwei/second"}]}
+        served = [each.slug for each in NEWCOMERS if each.name == home.name]
+        said = {"serves": [NAMED | {"name": slug, "price": "150 gwei/second"} for slug in served]}
         first = now - timedelta(days=each.days)
         DiscoveredEndpoint.objects.create(
             source=pools[each.pool], service_uri=uri, first_seen=first, last_seen=now, said=said

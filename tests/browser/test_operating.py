@@ -253,9 +253,9 @@ def test_the_screens_alone_tell_who_fails_who_serves_and_what_a_ceiling_would_do
 
     link(page, "Dashboard", "#menu")
     link(page, "depth", "#dashboard")
-    now = page.input_value("#id_ceilings-0-price")
+    now, unit = page.input_value("#id_ceilings-0-price").split(maxsplit=1)
     with page.expect_response("**/preview/"):
-        page.fill("#id_ceilings-0-price", f"{int(now.split()[0]) // 2} wei/second")
+        page.fill("#id_ceilings-0-price", f"{int(now) // 2} {unit}")
     page.wait_for_selector("text=would not be asked any more")
     told = page.inner_text("#preview")
     assert "is above the ceiling of" in told and "recorded decisions" in told and "Unserved" in told, told

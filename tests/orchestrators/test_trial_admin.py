@@ -53,7 +53,11 @@ def test_it_runs_a_trial_and_records_who_let_the_offer_in(ada: Client) -> None:
     trial = Trial.objects.get()
     assert trial.who == "ada"
     text = ada.get(f"/admin/orchestrators/trial/{trial.pk}/change/").content.decode()
-    assert "<th>cold start</th><td><strong>pass</strong></td>" in text
+    assert (
+        '<th scope="row">cold start</th><td data-label="Verdict"><span class="state good">pass</span></td>'
+        in text
+    )
+    assert "Approve…" not in text, "it is active already"
     assert ada.get("/admin/orchestrators/trial/", {"verdict": "pass"}).context["cl"].result_count == 1
 
 

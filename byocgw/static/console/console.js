@@ -3,7 +3,7 @@
 
 // In the narrow layout each cell shows the name of its column.
 for (const table of document.querySelectorAll("#result_list")) {
-  const names = [...table.tHead.rows[0].cells].map((cell) => cell.innerText.trim());
+  const names = [...table.tHead.rows[0].cells].map((cell) => (cell.querySelector(".text") ?? cell).innerText.trim());
   for (const row of table.tBodies[0].rows) {
     [...row.cells].forEach((cell, place) => { if (names[place]) cell.dataset.label = names[place]; });
   }

@@ -234,6 +234,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BYOCGW_HTTPS el
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^discovery/"]  # neighbours come without TLS
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_AGE = whole("BYOCGW_SESSION_HOURS", 12, 1) * 3600  # a shift
+BYOCGW_SESSION_IDLE = whole("BYOCGW_SESSION_IDLE", 60, 0)
 SESSION_COOKIE_NAME = "__Host-session" if BYOCGW_HTTPS else "session"  # __Host-: no other host may set it
 CSRF_COOKIE_NAME = "__Host-csrf" if BYOCGW_HTTPS else "csrf"
 CSRF_COOKIE_HTTPONLY = True  # forms carry the token; no script of ours reads the cookie
@@ -322,6 +323,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "byocgw.console.idle.IdleMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "byocgw.console.second_factor.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -370,6 +372,7 @@ LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SECURE = BYOCGW_HTTPS
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "byocgw" / "static"]

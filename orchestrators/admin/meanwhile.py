@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
@@ -45,9 +47,8 @@ class MeanwhileForm(ModelForm):
         return cleaned
 
     def _tell(self, changed: list[str], seen: Mapping[str, str]) -> None:
-        latest = ConfigRevision.objects.defer("bundle", "summary").first()
-        who = latest.who if latest is not None and latest.who else _("somebody")
-        told = [_("Not saved yet: %(who)s has changed this while you were editing.") % {"who": who}]
+        who = {"who": _changed_by(self.instance) or _("somebody")}
+        told = [_("Not saved yet: %(who)s has changed this while you were editing.") % who]
         data: Any = self.data
         self.data = data.copy()
         for name in changed:
@@ -75,6 +76,17 @@ class MeanwhileForm(ModelForm):
             data.pop(key, None)
         else:
             data[key] = "" if value is None else str(value)
+
+
+def _changed_by(row: Model) -> str:
+    """Who saved it here last, unless policy was changed since then, by whatever way."""
+    of_type = ContentType.objects.get_for_model(row)
+    entries = LogEntry.objects.filter(content_type=of_type, object_id=str(row.pk)).select_related("user")
+    saved = entries.order_by("-action_time").first()
+    latest = ConfigRevision.objects.defer("bundle", "summary").first()
+    if saved is not None and (latest is None or saved.action_time >= latest.at):
+        return saved.user.get_username()
+    return latest.who if latest is not None else ""
 
 
 def _is_of_a_row(form: forms.BaseForm) -> bool:

@@ -66,6 +66,16 @@ async def test_a_key_is_good_from_its_networks_alone(depth: Gateway) -> None:
     assert here.status_code == 200
 
 
+async def test_a_proxy_that_is_trusted_says_where_a_call_is_from(depth: Gateway) -> None:
+    await change(depth, networks=["10.0.0.0/8"])
+    headers = {"x-forwarded-for": "10.1.2.3", "x-forwarded-proto": "https"}
+    behind = await depth.post("/v1/capabilities/depth", json=PICTURE, headers=headers)
+    directly = await ask(depth)
+
+    assert behind.status_code == 200
+    assert told(directly) == (403, "key_not_allowed")
+
+
 async def test_a_client_without_a_key_is_known_by_its_network(depth: Gateway) -> None:
     """G25"""
     stranger = await keyless(depth)

@@ -6,10 +6,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byocgw.settings")
+if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # Django REST framework loads PostgreSQL's driver wherever it is installed: 8 MB of each worker.
+    sys.modules.setdefault("psycopg", None)  # type: ignore[arg-type]
 django_application = get_asgi_application()
 
 # Models are importable only now.

@@ -1,7 +1,7 @@
 """One orchestrator for people, capability by capability; and what would be missed if offers got no more calls.
 
 Plain values. Who would be asked is decided by the functions of live traffic, on the routing table; how it went
-is told of the latest calls and probes, so nothing here grows with the history.
+is told of sums and of the latest calls and probes, so nothing here grows with the history.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Sum
 
 from orchestrators.core.effects import EFFECTS, OnHealth
 from orchestrators.core.health import State
@@ -29,12 +29,12 @@ from routing.dashboard import current_table, percentile
 from routing.explain import chosen, stored_board
 from routing.metrics import sharing
 from routing.metrics.gauges import under_way
-from routing.models import Attempt, Job
+from routing.models import Attempt, OfferDay
 from routing.runtime import Runtime
 from routing.table import Lane, RoutingTable
 
 DAY = timedelta(hours=24)
-CALLS = 1_000  # the latest of a capability that shares are told of, and of an orchestrator, how it fared
+CALLS = 1_000  # the latest of an orchestrator
 LOOKS = 48  # the latest of each offer
 FAILURES = 8
 _GOOD = frozenset({OnHealth.PROOF, OnHealth.START})
@@ -69,7 +69,8 @@ class Record:
 class Line:
     """One offer. `place`: its turn among `eligible` if a request came now; None: it would not be asked, and
     `refusal` says why. `price` and `ceiling` of clients without a tier's own. `seats`: calls at once.
-    `served`, `of`: its part of the latest calls of its capability. `looks`: tones of the latest, oldest first.
+    `served`, `of`: its part of its capability's answers, since yesterday. `looks`: tones of the latest, oldest
+    first.
     """
 
     offer: Any
@@ -116,7 +117,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a capability would miss. `served`, `of`: calls of the latest; `others`: who could be asked."""
+    """What a capability would miss. `served`, `of`: answers since yesterday; `others`: who could be asked."""
 
     slug: str
     served: int
@@ -171,15 +172,14 @@ def losses(offers: Iterable[Offer], now: datetime) -> list[Loss]:
 
 
 def shares(slugs: Collection[str], now: datetime) -> Mapping[str, Counter[str]]:
-    """Who served the latest calls of each capability, within a day; one query, of an index alone."""
+    """Whose answers those of each capability were, yesterday (UTC) and today; one query, of sums."""
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    served = Job.objects.filter(at__gte=now - DAY).exclude(orchestrator="").order_by("-at")
-    names = served.values_list("capability", "orchestrator")
-    together, values = _together([names.filter(capability=slug)[:CALLS] for slug in sorted(set(slugs))])
-    if values:
-        counted = f"SELECT capability, orchestrator, COUNT(*) FROM ({together}) AS latest GROUP BY 1, 2"
-        for slug, name, number in _asked(counted, values):
-            found[slug][name] = number
+    days = OfferDay.objects.filter(day__gte=(now - DAY).astimezone(UTC).date(), capability__in=set(slugs))
+    answered = days.order_by().values_list("capability", "orchestrator").annotate(
+        answered=Sum(F("attempts") - F("failures"))
+    )  # fmt: skip
+    for slug, name, number in answered:
+        found[slug][name] = number
     return found
 
 
@@ -250,7 +250,7 @@ def _records(name: str, now: datetime) -> tuple[dict[str, Record], list[Attempt]
 def _looks(offers: list[Any]) -> Mapping[int, list[Tone]]:
     """Oldest first; one query."""
     found: defaultdict[int, list[Tone]] = defaultdict(list)
-    rows = HealthSnapshot.objects.order_by("-id").values_list("offer_id", "outcome")
+    rows = HealthSnapshot.objects.order_by("-at", "-id").values_list("offer_id", "outcome")
     together, values = _together([rows.filter(offer=each.pk)[:LOOKS] for each in offers])
     if values:
         for offer_id, outcome in _asked(together, values):

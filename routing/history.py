@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.models import Q, Sum
 
+from orchestrators.models import reach
 from routing.core.kept import UNDER_WAY, State, on_result, state_after
 from routing.decisions import unpack
 from routing.journal import AttemptRecord, JobRecord
@@ -34,7 +35,8 @@ def lately(capability: str, windows: Sequence[datetime]) -> list[tuple[float | N
     """(error rate from 0 to 1, p95 in ms) since each of these; None where nothing was asked, or no good answer
     is kept. Two queries.
 
-    The rate is exact and counts whole hours; the percentile is of the latest good answers kept as jobs (R72).
+    The rate is exact and counts whole hours; the percentile is of the latest good answers kept as jobs (R72),
+    as far back as one search goes.
     """
     whole = [since.replace(minute=0, second=0, microsecond=0) for since in windows]
     sums = {
@@ -43,8 +45,8 @@ def lately(capability: str, windows: Sequence[datetime]) -> list[tuple[float | N
         for name in ("requests", "failures")
     }
     told = UsageHour.objects.filter(capability=capability, hour__gte=min(whole)).aggregate(**sums)
-    good = Job.objects.filter(capability=capability, at__gte=min(windows), code="ok").order_by("-at")
-    latest = list(good.values_list("at", "ms")[:LATEST])
+    seen = reach.within(Job.objects.filter(at__gte=min(windows)).order_by("-at"))
+    latest = list(seen.filter(capability=capability, code="ok").values_list("at", "ms")[:LATEST])
     return [
         (
             _part(told[f"failures_{place}"], told[f"requests_{place}"]),

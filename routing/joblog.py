@@ -1,4 +1,4 @@
-"""The log of calls, a page at a time: newest first, by an index whatever is asked for, and never counted.
+"""The log of calls, a page at a time: newest first, each searched so far back (models/reach.py), never counted.
 
 A page begins where another ended (keyset): at a moment and a request id, not at a number. So page ten
 thousand costs what the first does, and calls that come meanwhile move nothing.
@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 
+from orchestrators.models import reach
 from routing.core.refusal import STATUS
 from routing.models import Job
 
@@ -52,6 +52,10 @@ class Asked:
         return cls(**{name: text[:80].replace("\0", "").strip() for name, text in given.items()})
 
     @property
+    def upwards(self) -> bool:
+        return bool(self.after) and not self.before
+
+    @property
     def names(self) -> dict[str, str]:
         """Of the filters by name, those that are set."""
         told = {name: getattr(self, name) for name in ("code", "capability", "client", "orchestrator")}
@@ -66,32 +70,44 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`older`, `newer`: where the neighbouring pages begin, "" where there is none."""
+    """`older`, `newer`: where the neighbouring pages begin, "" where there is none.
+
+    `searched`: as far as this moment, where that is not to the end; the next page goes on from there.
+    """
 
     jobs: list[Job]
-    older: str
-    newer: str
+    older: str = ""
+    newer: str = ""
+    searched: datetime | None = None
 
 
 def page(asked: Asked) -> Page:
     """At most two queries. Raises BadQuestion, django.db.Error."""
-    upwards = bool(asked.after) and not asked.before
-    found = _found(_rows(asked, upwards=upwards), asked)
-    more = len(found) > PAGE
-    jobs = found[:PAGE]
-    if upwards:
-        jobs.reverse()
-    has_older, has_newer = (bool(jobs), more) if upwards else (more, bool(asked.before))
-    return Page(
-        jobs,
-        older=place(jobs[-1]) if jobs and has_older else "",
-        newer=place(jobs[0]) if jobs and has_newer else "",
-    )
+    span = _span(asked)
+    end = reach.end_of(span) if asked.names else None
+    found = list(_wanted(span, asked, end)[: PAGE + 1])
+    jobs, more = found[:PAGE], len(found) > PAGE
+    came_from = asked.before or asked.after
+    back = place(jobs[0]) if came_from and jobs else came_from
+    on = place(jobs[-1]) if more else "" if end is None else _beyond(end, asked)
+    searched = None if more else end
+    if asked.upwards:
+        return Page(jobs[::-1], older=back, newer=on, searched=searched)
+    return Page(jobs, older=on, newer=back, searched=searched)
 
 
 def place(job: Job) -> str:
     """Where a page ends: "<microseconds>-<request id>"."""
-    return f"{(job.at - _ZERO) // _MICROSECOND}-{job.pk}"
+    return f"{_microseconds(job.at)}-{job.pk}"
+
+
+def _beyond(end: datetime, asked: Asked) -> str:
+    """Where all calls of that moment have been seen; every request id comes after the empty one."""
+    return f"{_microseconds(end) + asked.upwards}-"
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - _ZERO) // _MICROSECOND
 
 
 def moment(name: str, text: str) -> datetime:
@@ -103,21 +119,36 @@ def moment(name: str, text: str) -> datetime:
         raise BadQuestion(f"{name}: {text[:40]!r} is no date or time, such as 2026-11-25T12:00.") from None
 
 
-def _rows(asked: Asked, *, upwards: bool) -> QuerySet[Job]:
-    names = {name: value for name, value in asked.names.items() if value != FAILED or name != "code"}
-    rows = Job.objects.filter(**names)
+def _span(asked: Asked) -> QuerySet[Job]:
+    """In the order of reading, from the moment at which the other page ended. By `at` alone: no row is read."""
+    rows = Job.objects.order_by("at" if asked.upwards else "-at")
     if asked.since:
         rows = rows.filter(at__gte=moment("since", asked.since))
     if asked.until:
         rows = rows.filter(at__lt=moment("until", asked.until))
-    if upwards:
+    if asked.upwards:
+        return rows.filter(at__gte=_place_of("after", asked.after)[0])
+    return rows.filter(at__lte=_place_of("before", asked.before)[0]) if asked.before else rows
+
+
+def _wanted(span: QuerySet[Job], asked: Asked, end: datetime | None) -> QuerySet[Job]:
+    """What was asked for of those until that moment, without what the other page showed of the first one."""
+    rows = span.defer("decision").filter(**_names(asked))
+    if asked.upwards:
         at, key = _place_of("after", asked.after)
-        # the first condition alone is one that an index is searched by
-        return rows.filter(Q(at__gte=at), Q(at__gt=at) | Q(pk__gt=key)).order_by("at", "pk")
+        rows = rows.filter(Q(at__gt=at) | Q(pk__gt=key)).order_by("at", "pk")
+        return rows if end is None else rows.filter(at__lte=end)
     if asked.before:
         at, key = _place_of("before", asked.before)
-        rows = rows.filter(Q(at__lte=at), Q(at__lt=at) | Q(pk__lt=key))
-    return rows.order_by("-at", "-pk")
+        rows = rows.filter(Q(at__lt=at) | Q(pk__lt=key))
+    rows = rows.order_by("-at", "-pk")
+    return rows if end is None else rows.filter(at__gte=end)
+
+
+def _names(asked: Asked) -> dict[str, Any]:
+    if asked.code != FAILED:
+        return asked.names
+    return {name: value for name, value in asked.names.items() if name != "code"} | {"code__in": FAILURES}
 
 
 def _place_of(name: str, text: str) -> tuple[datetime, str]:
@@ -125,27 +156,3 @@ def _place_of(name: str, text: str) -> tuple[datetime, str]:
     if not (dash and number.isascii() and number.isdecimal() and len(number) <= 17):
         raise BadQuestion(f"{name}: {text[:40]!r} is no place in the log; begin at its first page.")
     return _ZERO + int(number) * _MICROSECOND, key
-
-
-def _found(rows: QuerySet[Job], asked: Asked) -> list[Job]:
-    if asked.code != FAILED:
-        return list(rows.defer("decision")[: PAGE + 1])
-    downwards = str(rows.query.order_by[0]).startswith("-")
-    places = sorted(_first_of_each(rows), reverse=downwards)[: PAGE + 1]
-    # Sorted here: PostgreSQL, asked for an order too, reads all jobs in it until it has met every key.
-    found = Job.objects.filter(pk__in=[key for _, key in places]).order_by().defer("decision")
-    return sorted(found, key=lambda job: (job.at, job.pk), reverse=downwards)
-
-
-def _first_of_each(rows: QuerySet[Job]) -> list[tuple[Any, str]]:
-    """A page of every code of failure, by the index of codes: (the database's word for the moment, key). One
-    query that asked for them all would sort every failure there is, or read past every success."""
-    parts: list[str] = []
-    values: list[Any] = []
-    for code in FAILURES:
-        sql, given = rows.filter(code=code).values_list("at", "pk")[: PAGE + 1].query.sql_with_params()
-        parts.append(f"SELECT * FROM ({sql}) AS of_{code}")
-        values += given
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), values)
-        return list(cursor.fetchall())

@@ -30,6 +30,7 @@ from orchestrators.admin.measured import (
     MeasuredAdmin,
     MeasuredInline,
     NameFilter,
+    TimeFilter,
 )
 from orchestrators.admin.supply import CapabilityAdmin, OrchestratorAdmin
 
@@ -42,6 +43,7 @@ __all__ = [
     "OrchestratorAdmin",
     "PolicyAdmin",
     "PolicyInline",
+    "TimeFilter",
     "discovery",
     "evidence",
     "signatures",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest
 
 from orchestrators.admin.columns import milliseconds, moment, price, state
-from orchestrators.admin.measured import MeasuredAdmin, NameFilter
+from orchestrators.admin.measured import MeasuredAdmin, NameFilter, TimeFilter
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.models import (
     Advert,
     Capability,
     HealthSnapshot,
+    Offer,
     OfferHealth,
     Orchestrator,
     Revision,
@@ -79,14 +82,41 @@ class OfferHealthAdmin(OfEveryOffer):
     ordering = ("pk",)
 
 
+def by_time(rows: QuerySet[Any], offers: QuerySet[Offer]) -> QuerySet[Any]:
+    """Those of the offers, walked by time: by the index of offers all that many of them have would be sorted.
+    A sum is no column, so neither database takes that index."""
+    walked: QuerySet[Any] = rows.alias(of=F("offer_id") + 0)
+    return walked.filter(of__in=offers.values("pk"))
+
+
+class ByTime(NameFilter):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        column = str(self.parameter_name).removeprefix("offer__")
+        return by_time(queryset, Offer.objects.filter(**{column: self.value()}))
+
+
+class SnapshotOrchestratorFilter(ByTime, OrchestratorFilter): ...
+
+
+class SnapshotCapabilityFilter(ByTime, CapabilityFilter): ...
+
+
 @admin.register(HealthSnapshot)
 class HealthSnapshotAdmin(OfEveryOffer):
     list_display = (
         *(moment("at"), "orchestrator", "capability", "source", state("outcome"), state("before")),
         *(state("after"), "claimed", milliseconds("latency_ms"), "cold", "price", "capacity", "detail"),
     )
-    list_filter = ("source", OutcomeFilter, OrchestratorFilter, CapabilityFilter)
-    ordering = ("-id",)
+    list_filter = ("source", OutcomeFilter, SnapshotOrchestratorFilter, SnapshotCapabilityFilter, TimeFilter)
+    ordering = ("-at",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        named = Q(orchestrator__name__icontains=search_term) | Q(capability__slug__icontains=search_term)
+        return (by_time(queryset, Offer.objects.filter(named)) if search_term else queryset), False
 
 
 @admin.register(Revision)

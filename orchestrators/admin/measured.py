@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.http import urlencode
 
 from orchestrators.admin.door import ModelAdmin
 from orchestrators.admin.lines import TabularInline
 from orchestrators.admin.reading import ReadOnly
+from orchestrators.models import reach
 
 if TYPE_CHECKING:
     AnyPaginator = Paginator[Any]
@@ -40,6 +45,7 @@ class MeasuredAdmin(ReadOnly, ModelAdmin):
     show_facets = admin.ShowFacets.NEVER  # a count for every choice of every filter reads it all
     sortable_by = ()
     list_per_page = 50
+    search_by_id = False  # on: the search box finds its few rows however far back they are
 
 
 class MeasuredInline(ReadOnly, TabularInline):
@@ -61,3 +67,39 @@ class NameFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset if self.value() is None else queryset.filter(**{str(self.parameter_name): self.value()})
+
+
+class TimeFilter(admin.SimpleListFilter):
+    """What came before a moment. A list is searched so far back (models/reach.py), and so far again from there.
+
+    `end`: of this search, where it does not see all. `further`: the page that goes on from there.
+    """
+
+    title, parameter_name = "time", "before"
+    rows = reach.ROWS
+    end: datetime | None = None
+    further = ""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        if not (model_admin.search_by_id and request.GET.get("q")):
+            self.end = reach.end_of(self._before(model_admin.model.objects.order_by("-at")))
+        before = self.value() or ""
+        further = "" if self.end is None else self.end.isoformat()
+        self.further = "?" + urlencode({**request.GET.dict(), "p": "1", "before": further})
+        return [(each, f"before {each[:16]}") for each in (before, further) if each]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        rows = self._before(queryset)
+        return rows if self.end is None else rows.filter(at__gte=self.end)
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        newest, *others = super().choices(changelist)
+        yield newest | {"display": "newest"}
+        yield from others
+
+    def _before(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        before = self.value()
+        try:
+            return rows.filter(at__lt=datetime.fromisoformat(before).astimezone(UTC)) if before else rows
+        except (ValueError, OverflowError) as exc:
+            raise IncorrectLookupParameters(f"before: {before!r} is no moment.") from exc

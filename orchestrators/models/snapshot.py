@@ -33,14 +33,12 @@ class HealthSnapshot(models.Model):
     detail = models.CharField(max_length=500, blank=True, help_text="What the outcome rests on.")
 
     class Meta:
-        # the admin's only orders: of one offer, of one outcome or source, and of all, newest first
         indexes = [
-            models.Index(fields=["offer", "-id"], name="snapshot_of_offer"),
-            models.Index(fields=["outcome", "-id"], name="snapshot_of_outcome"),
-            models.Index(fields=["source", "-id"], name="snapshot_of_source"),
-            models.Index(fields=["at"], name="snapshot_at"),
+            models.Index(fields=["offer", "-at"], name="snapshot_of_offer"),
+            # holds what the admin's list filters by (models/reach.py)
+            models.Index(fields=["-at", "source", "outcome", "offer"], name="snapshot_by_time"),
         ]
-        ordering = ["-id"]
+        ordering = ["-at"]
 
     def __str__(self) -> str:
         return f"{self.offer_id} {self.at:%Y-%m-%d %H:%M:%S} {self.outcome}"

@@ -14,10 +14,10 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-from orchestrators.admin import MeasuredAdmin, NameFilter
+from orchestrators.admin import MeasuredAdmin, NameFilter, TimeFilter
 from orchestrators.admin.columns import milliseconds, moment, money, number, state
 from orchestrators.display import moments
-from orchestrators.models import Capability, Orchestrator
+from orchestrators.models import Capability, Orchestrator, reach
 from routing import joblog
 from routing.joblog import Asked, BadQuestion, Page
 from routing.models import (
@@ -48,13 +48,13 @@ class JobAdmin(MeasuredAdmin):
         try:
             found = joblog.page(asked)
         except BadQuestion as exc:
-            found, wrong = Page([], "", ""), str(exc)
+            found, wrong = Page([]), str(exc)
         return self._log(request, asked, found, wrong)
 
     def _named(self, request: HttpRequest, request_id: str) -> HttpResponse:
         if find(request_id) is not None:
             return HttpResponseRedirect(reverse("admin:routing_job_change", args=[request_id]))
-        return self._log(request, Asked(), Page([], "", ""), "", missed=request_id)
+        return self._log(request, Asked(), Page([]), "", missed=request_id)
 
     def _log(
         self, request: HttpRequest, asked: Asked, found: Page, wrong: str, missed: str = ""
@@ -73,6 +73,8 @@ class JobAdmin(MeasuredAdmin):
             ],
             "older": found.older and self._url(asked.filters | {"before": found.older}),
             "newer": found.newer and self._url(asked.filters | {"after": found.newer}),
+            "upwards": asked.upwards,
+            "searched": reach.ROWS,
             "latest": self._url(asked.filters),
         }
         status = 400 if wrong else 200
@@ -91,7 +93,7 @@ class JobAdmin(MeasuredAdmin):
             raise PermissionDenied
         record = find(unquote(object_id))
         if record is None:
-            return self._log(request, Asked(), Page([], "", ""), "", missed=unquote(object_id))
+            return self._log(request, Asked(), Page([]), "", missed=unquote(object_id))
         context = self.admin_site.each_context(request) | trace(record)
         context |= {"title": record.request_id, "opts": self.opts}
         return TemplateResponse(request, "admin/routing/job/trace.html", context)
@@ -142,7 +144,8 @@ class AttemptAdmin(MeasuredAdmin):
         ),
         *(milliseconds("ms", "took"), "cold", "held_against", "detail"),
     )
-    list_filter = (CapabilityFilter, OrchestratorFilter)
+    list_filter = (CapabilityFilter, OrchestratorFilter, TimeFilter)
+    search_by_id = True
     search_fields = ("job__request_id__exact",)
     search_help_text = "The whole request id."
     ordering = ("-at",)

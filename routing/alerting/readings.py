@@ -78,7 +78,7 @@ def _prices(now: datetime) -> Iterator[Jump]:
     """Of active offers: what each asks, and what it asked when it was last looked at before the window."""
     earlier = HealthSnapshot.objects.filter(offer=OuterRef("pk"), at__lte=now - WINDOW).exclude(price="")
     offers = Offer.objects.filter(mode=Mode.ACTIVE, orchestrator__mode=Mode.ACTIVE, advert__claimed=True)
-    rows = offers.annotate(before=Subquery(earlier.order_by("-id").values("price")[:1]))
+    rows = offers.annotate(before=Subquery(earlier.order_by("-at").values("price")[:1]))
     columns: Any = ("orchestrator__name", "capability__slug", "before", "advert__price")
     for name, slug, before, price in rows.values_list(*columns):
         try:

@@ -28,7 +28,7 @@ from routing.configuration.sections import (
     TIERS,
     Section,
 )
-from routing.models import Attempt, Client, Job, Pipeline, Tier, UsageHour
+from routing.models import Client, OfferDay, Pipeline, Tier, UsageHour
 
 
 @dataclass(slots=True)
@@ -98,10 +98,10 @@ def _left_out(section: Section, listed: Listed) -> Iterator[models.Model]:
 
 
 def _has_past(offers: models.QuerySet[Offer] | list[Offer], orchestrator: str, capability: str = "") -> bool:
-    attempts = Attempt.objects.filter(orchestrator=orchestrator)
+    days = OfferDay.objects.filter(orchestrator=orchestrator)
     if capability:
-        attempts = attempts.filter(capability=capability)
-    return HealthSnapshot.objects.filter(offer__in=offers).exists() or attempts.exists()
+        days = days.filter(capability=capability)
+    return HealthSnapshot.objects.filter(offer__in=offers).exists() or days.exists()
 
 
 def _prune_client(client: Client, pruned: Pruned) -> None:
@@ -129,7 +129,7 @@ def _capability_stays(capability: models.Model) -> str:
     # a client that may call nothing else would be left with an empty list, which means everything
     if Client.objects.filter(capabilities=capability).exists():
         return "clients are limited to it"
-    return "it has a history" if Job.objects.filter(capability=capability.slug).exists() else ""
+    return "it has a history" if UsageHour.objects.filter(capability=capability.slug).exists() else ""
 
 
 def _profile_stays(profile: models.Model) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrators.models import Capability, HealthSnapshot, Offer
 from routing.configuration import apply, export
-from routing.models import ApiKey, Attempt, Client, Job, Tier, UsageHour
+from routing.models import ApiKey, Client, OfferDay, Tier, UsageHour
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -54,13 +54,7 @@ def test_what_has_a_history_is_retired() -> None:
 
 def test_an_offer_that_was_called_is_retired() -> None:
     do(example())
-    job = Job.objects.create(
-        request_id="r1", at=NOW, client="acme", capability="depth", code="ok", status=200, attempts_made=1,
-        ms=1, bytes_in=1, bytes_out=1, wei=1, policy=1,
-    )  # fmt: skip
-    Attempt.objects.create(
-        job=job, number=1, at=NOW, orchestrator="birch", capability="depth", outcome="ok", status=200, ms=1
-    )
+    OfferDay.objects.create(day=NOW, orchestrator="birch", capability="depth", attempts=1)
     birch = example()["orchestrators"][1]
     assert do({"orchestrators": [birch | {"offers": []}]}, prune=True) == [
         "- orchestrator alder",

@@ -20,7 +20,7 @@ from orchestrators.standing import Standing, with_standing
 from routing import configuration
 from routing import table as tables
 from routing.fleet import fleet, losses
-from routing.models import Attempt, Job, PriceCeiling
+from routing.models import Attempt, Job, OfferDay, PriceCeiling
 from routing.roles import make_groups
 from tests.orchestrators.scenes import ALDER, BIRCH, CEDAR, offer, orchestrator
 
@@ -70,6 +70,9 @@ def called(row: Offer, number: int, *, failed: int = 0, ms: int = 40) -> None:
             job=job, number=1, at=job.at, orchestrator=name, capability=slug, ms=ms,
             outcome="ok" if good else "gpu_oom", detail="" if good else "CUDA out of memory",
         )  # fmt: skip
+    OfferDay.objects.create(
+        day=timezone.now(), orchestrator=name, capability=slug, attempts=number + failed, failures=failed
+    )
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from orchestrators.models import reach
 from routing import joblog
 from routing.joblog import PAGE, Asked, BadQuestion, page
 from routing.models import Attempt, Job
@@ -73,6 +74,32 @@ def test_failures_go_on_over_pages() -> None:
     first = page(Asked(code="failed"))
     assert numbers(first) == list(range(79, 29, -1))
     assert numbers(page(Asked(code="failed", before=first.older))) == list(range(29, -1, -1))
+
+
+def test_what_is_rare_is_searched_for_so_far_at_a_time(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    """Issue 4, section 3: a page reads so many rows, says how far it came, and the next goes on from there."""
+    monkeypatch.setattr(reach, "ROWS", 10)
+    for number in range(40):
+        job(number, client="rare" if number in (2, 30) else "acme")
+    asked, seen, pages = Asked(client="rare"), list[int](), 0
+    while True:
+        found, pages = page(asked), pages + 1
+        seen += numbers(found)
+        if not found.older:
+            break
+        assert found.searched is not None
+        asked = Asked(client="rare", before=found.older)
+    assert (seen, pages, found.searched) == ([30, 2], 5, None)
+    assert not found.jobs and found.newer, "an empty page has a way back, too"
+    seen = []
+    while found.newer:
+        found = page(Asked(client="rare", after=found.newer))
+        seen += numbers(found)
+    assert seen == [2, 30] and found.searched is None
+    assert page(Asked()).searched is None, "who filters nothing reads no more than a page"
+    client.force_login(User.objects.create_superuser("ada"))
+    text = client.get("/admin/routing/job/", {"client": "nobody"}).content.decode()
+    assert "No call like that among these." in text and "before=" in text.split("Search further")[0]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import combinations, product
 
 from django.db import connection
 
@@ -14,38 +16,48 @@ DAY = timedelta(days=1)
 ORCHESTRATORS, CAPABILITIES, CLIENTS = 50, 10, 20
 
 DEEP = f"{int(datetime(2026, 3, 5, tzinfo=UTC).timestamp()) * 10**6}-x"  # a place in the middle of the log
-# The pages of the admin that show history, with every filter: common names, rare ones, and some of nobody.
+# What the lists are asked for by name: common, common elsewhere (the two meet in no row), rare, and in no row.
+_OF_JOBS = {
+    "code": ("ok", "failed", "exhausted", "deadline", "body_too_large"),
+    "capability": ("capability-1", "capability-2", "capability-rare"),
+    "client": ("client-1", "client-2", "client-rare"),
+    "orchestrator": ("orchestrator-1", "orchestrator-2", "orchestrator-rare"),
+}
+_OF_ATTEMPTS = {name: _OF_JOBS[name] for name in ("capability", "orchestrator")}
+_OF_SNAPSHOTS = {
+    "source__exact": ("probe", "trial"),
+    "outcome": ("ok", "gpu_oom", "timeout"),
+    "offer__orchestrator__name": ("orchestrator-1", "orchestrator-2", "orchestrator-rare"),
+    "offer__capability__slug": ("capability-0", "capability-1"),
+}
+
+
+def _asked(names: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """Every name alone, and every two of different columns."""
+    for column, values in names.items():
+        yield from (f"?{column}={value}" for value in values)
+    for first, second in combinations(names, 2):
+        for pair in product(names[first], names[second]):
+            yield f"?{first}={pair[0]}&{second}={pair[1]}"
+
+
+# The pages of the admin that show history: with every filter, far back, and the search box.
 _QUERIES = {
     "routing/job": (
-        *("", f"?before={DEEP}", f"?after={DEEP}", "?code=failed", f"?code=failed&before={DEEP}"),
         *(
-            "?code=failed&client=client-rare",
-            "?code=ok",
-            "?code=exhausted",
-            "?code=deadline",
-            "?code=body_too_large",
+            "",
+            f"?before={DEEP}",
+            f"?after={DEEP}",
+            f"?code=failed&before={DEEP}",
+            f"?client=client-1&after={DEEP}",
         ),
-        *(f"?client=client-1&before={DEEP}", "?since=2026-03-02&until=2026-03-03&capability=capability-1"),
-        *("?capability=capability-1", "?capability=capability-rare", "?client=client-1", "?client=client-rare"),
-        *("?orchestrator=orchestrator-1", "?orchestrator=orchestrator-rare"),
-        *("?code=exhausted&client=client-10", "?code=exhausted&client=client-1"),  # the second never meet
-        *("?capability=capability-1&client=client-2", "?client=client-1&orchestrator=orchestrator-2"),
-        *(f"{40_000:032x}/change/", "?q=nobody"),
+        *(f"?client=client-1&before={DEEP}", f"?client=client-1&orchestrator=orchestrator-2&before={DEEP}"),
+        *("?since=2026-03-02&until=2026-03-03&capability=capability-1", *_asked(_OF_JOBS)),
+        *("?code=ok&capability=capability-1&client=client-1&orchestrator=orchestrator-2",),
+        *(f"{40_000:032x}/change/", f"?q={40_000:032x}", "?q=nobody"),
     ),
-    "routing/attempt": (
-        *("", "?p=150", "?capability=capability-1", "?capability=capability-rare"),
-        *("?orchestrator=orchestrator-1", "?orchestrator=orchestrator-rare"),
-        *(
-            "?capability=capability-1&orchestrator=orchestrator-1",
-            "?capability=capability-1&orchestrator=orchestrator-2",
-            f"?q={40_000:032x}",
-        ),
-    ),
-    "orchestrators/healthsnapshot": (
-        *("", "?p=150", "?source__exact=probe", "?source__exact=trial", "?outcome=ok", "?outcome=gpu_oom"),
-        *("?outcome=timeout", "?offer__orchestrator__name=orchestrator-1"),
-        *("?offer__orchestrator__name=orchestrator-rare", "?offer__capability__slug=capability-1"),
-    ),
+    "routing/attempt": ("", "?p=150", *_asked(_OF_ATTEMPTS), f"?q={40_000:032x}", "?q=nobody"),
+    "orchestrators/healthsnapshot": ("", "?p=150", *_asked(_OF_SNAPSHOTS), "?q=orchestrator-1", "?q=nobody"),
 }
 LISTS = tuple(f"{page}/{query}" for page, queries in _QUERIES.items() for query in queries)
 

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import socket
 from asyncio import Event, TimerHandle, Transport
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 from urllib.parse import unquote
 from weakref import ref
@@ -56,6 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
     LINGER = 1.0  # seconds
     STALL = 60.0  # seconds
 
+    cycle: Cycle
     pending = 0
     in_head = True
     draining = False
@@ -81,6 +82,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_clock()
         super().connection_lost(exc)
+        if self.cycle is not None and self.cycle.disconnected:
+            self.cycle.tell_gone()
 
     def data_received(self, data: bytes) -> None:
         self.pending += len(data)
@@ -272,8 +275,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
+def nobody() -> None:
+    """To be told that the client is gone."""
+
+
 class Cycle(RequestResponseCycle):
     """One request and its answer, with what `routing.api.extensions.Exchange` promises."""
+
+    tell_gone: Callable[[], None] = staticmethod(nobody)
+
+    def when_gone(self, tell: Callable[[], None] | None) -> None:
+        self.tell_gone = tell or nobody
+        if self.disconnected:
+            self.tell_gone()
 
     def whole_body(self) -> bytes | None:
         if self.more_body or self.disconnected or self.response_complete or not self.message_event.is_set():

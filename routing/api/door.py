@@ -49,10 +49,12 @@ class Incoming(ReplayBody):
         length: int | None,
         limit: int,
         memory: ReplayMemory,
-        at_hand: Callable[[], bytes | None] | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
+        at_hand = None if exchange is None else exchange.whole_body
         super().__init__(receive, length=length, limit=limit, memory=memory, at_hand=at_hand)
         self.gone = False
+        self._exchange = exchange
         self._work = asyncio.current_task()
         self._later: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -63,22 +65,29 @@ class Incoming(ReplayBody):
             self.watch()
 
     def watch(self) -> None:
-        """From here on, what still comes of the body is dropped. Whoever is answered within SOON needs no
-        watching: a timer costs 1 us, a task and its cancelling 12."""
-        if self._later is None:
+        """From here on, what still comes of the body is dropped. Where nothing does our server says that the
+        client is gone; else, or with another server, somebody has to receive, if it takes longer than SOON."""
+        if self.complete and self._exchange is not None:
+            self._exchange.when_gone(self._hang_up)
+        elif self._later is None:
             self._later = asyncio.get_running_loop().call_later(SOON, self._begin)
 
     def _begin(self) -> None:
-        self._watch = asyncio.get_running_loop().create_task(self._cancel_when_gone())
+        self._watch = asyncio.get_running_loop().create_task(self._hang_up_when_gone())
 
-    async def _cancel_when_gone(self) -> None:
+    async def _hang_up_when_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         self.gone = True
         if self._work is not None:
             self._work.cancel("the client hung up")
 
     def stop_watching(self) -> None:
+        if self._exchange is not None:
+            self._exchange.when_gone(None)
         if self._later is not None:
             self._later.cancel()
         if self._watch is not None:
@@ -140,7 +149,7 @@ class Door:
             length=None if length is None else int(length),  # the parser has let digits pass only
             limit=runtime.max_body,
             memory=runtime.replay_memory,
-            at_hand=None if exchange is None else exchange.whole_body,
+            exchange=exchange,
         )
         request = DataPlaneRequest(scope, runtime, incoming, fields)
         view_class, kwargs = resolve(scope["raw_path"])

@@ -12,6 +12,9 @@ class ConsoleConfig(AdminConfig):
     def ready(self) -> None:
         super().ready()  # imports every app's admin; what stands above them all comes after
         from byocgw.console import changes, idle, people  # noqa: F401  (they register themselves)
+        from byocgw.console.labels import translate
+
+        translate()
 
 
 class OwnConfig(AppConfig):

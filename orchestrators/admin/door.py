@@ -95,7 +95,7 @@ class PolicyAdmin(ModelAdmin):
     def _through_the_door(self, request: HttpRequest, why: str, view: View, *args: Any) -> Any:
         if request.method != "POST":
             return view(request, *args)
-        text = f"admin: {why} ({self.opts.verbose_name})"
+        text = f"admin: {why} ({self.opts.verbose_name_raw})"
         with change_set(who=request.user.get_username(), why=text, via="admin") as changes:
             request.change_set = changes  # type: ignore[attr-defined]
             return view(request, *args)
@@ -103,18 +103,18 @@ class PolicyAdmin(ModelAdmin):
     # Django calls these for every object written; so the history tells the objects by name.
 
     def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
-        note(request, f"added {self.opts.verbose_name} {obj}")
+        note(request, f"added {self.opts.verbose_name_raw} {obj}")
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
         fields = sorted({name for part in message for name in _fields(part)})
         told = f": {', '.join(fields)}" if fields else ""
-        note(request, f"changed {self.opts.verbose_name} {obj}{told}")
+        note(request, f"changed {self.opts.verbose_name_raw} {obj}{told}")
         return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         for obj in queryset:
-            note(request, f"deleted {self.opts.verbose_name} {obj}")
+            note(request, f"deleted {self.opts.verbose_name_raw} {obj}")
         return super().log_deletions(request, queryset)
 
 

@@ -211,7 +211,7 @@ class _Proposal:
             return
         row.mode = Mode.ACTIVE
         row.save(update_fields=["mode"])
-        label = f"{row._meta.verbose_name} {row}"
+        label = f"{row._meta.verbose_name_raw} {row}"
         self.plan.changes.append(f"~ {label}: mode discovered -> active ({_reason(claim)})")
 
     def saved(self, made: Orchestrator | Offer, label: str, claim: Claim) -> bool:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.core.scorecard import Verdict
@@ -67,8 +68,9 @@ def tone(word: str) -> Tone:
 
 
 def state(word: str, told: str = "", *, colour: Tone | None = None) -> SafeString:
-    """The badge. `told`: the word to show, if another one; `colour`: instead of the word's own."""
+    """The badge. `told`: the word to show, if another one; `colour`: instead of the word's own. A word that
+    the catalogue does not have, such as an outcome's, is the same in every language."""
     if not word:
         return SafeString("")
-    shown = (told or word).replace("_", " ")
+    shown = gettext((told or word).replace("_", " "))
     return format_html('<span class="state {}">{}</span>', colour or tone(word), shown)

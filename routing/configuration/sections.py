@@ -61,7 +61,7 @@ class Section:
 
     @property
     def label(self) -> str:
-        return str(self.model._meta.verbose_name)
+        return self.model._meta.verbose_name_raw
 
 
 PROFILES = Section("profiles", RoutingProfile, "slug")

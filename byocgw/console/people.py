@@ -121,8 +121,8 @@ class PeopleAdmin(WithinOwnRights, StockUserAdmin):
 
     @admin.display(description="may do")
     def role(self, user: User) -> str:
-        names = ["everything"] if user.is_superuser else [each.name for each in user.groups.all()]
-        return ", ".join(names) if user.is_staff else "nothing: no staff"
+        names = [gettext("everything")] if user.is_superuser else [each.name for each in user.groups.all()]
+        return ", ".join(names) if user.is_staff else gettext("nothing: no staff")
 
 
 @admin.register(Group)

@@ -11,6 +11,8 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from orchestrators import scoreboard
 from orchestrators.admin.door import note
@@ -46,7 +48,7 @@ class ProbeAction(Operated):
         try:
             reports, summary = probe(offers)
         except (OperationalError, InterfaceError) as error:
-            self.message_user(request, f"The database is away: {error}", messages.ERROR)
+            self.message_user(request, _("The database is away: %s") % error, messages.ERROR)
             return
         worse = [report for report in reports if report.reason]
         level = messages.WARNING if worse or summary.unfinished or summary.poisoned else messages.SUCCESS
@@ -66,7 +68,7 @@ class ResetAction(Operated):
         number = scoreboard.reset(queryset.values_list("pk", flat=True), timezone.now().timestamp())
         for offer in queryset:
             self.log_change(request, offer, "Reset its health.")
-        text = f"{number} reset: as good as never tried, and due for a probe."
+        text = _("%(number)s reset: as good as never tried, and due for a probe.") % {"number": number}
         self.message_user(request, text, messages.SUCCESS)
 
 
@@ -90,13 +92,14 @@ def probe(offers: QuerySet[Offer]) -> tuple[list[Report], Summary]:
 def _told(reports: list[Report], summary: Summary) -> str:
     states = Counter(report.after for report in reports)
     parts = [f"{number} {state}" for state, number in sorted(states.items())]
-    text = f"{summary.probed} probed" + (f": {', '.join(parts)}" if parts else "")
+    text = _("%s probed") % summary.probed + (f": {', '.join(parts)}" if parts else "")
     if summary.left:
-        text += f"; {summary.left} held by another prober"
+        text += "; " + _("%s held by another prober") % summary.left
     if summary.poisoned:
-        text += f"; {summary.poisoned} could not be probed (see the log)"
+        text += "; " + _("%s could not be probed (see the log)") % summary.poisoned
     if summary.unfinished:
-        text += f"; {summary.unfinished} not finished in {PROBE_WITHIN:.0f} s, due at once for the next prober"
+        late = _("%(number)s not finished in %(seconds)d s, due at once for the next prober")
+        text += "; " + late % {"number": summary.unfinished, "seconds": PROBE_WITHIN}
     return f"{text}."
 
 
@@ -114,5 +117,6 @@ class TrustAction(Host):
         for certificate in changed:
             note(request, f"trusted {certificate.seen} for {certificate.orchestrator}")
         number = changed.update(trusted=F("seen"))
-        text = f"{number} new certificates trusted." if number else "No certificate has changed."
+        some = ngettext("%s new certificate trusted.", "%s new certificates trusted.", number) % number
+        text = some if number else _("No certificate has changed.")
         self.message_user(request, text, messages.SUCCESS if number else messages.INFO)

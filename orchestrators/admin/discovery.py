@@ -72,7 +72,7 @@ class DiscoverySourceAdmin(PolicyAdmin):
 
     @admin.display(description="endpoints")
     def endpoints(self, row: Any) -> str:
-        return f"{row.listed} listed, {row.kept} kept"
+        return _("%(listed)s listed, %(kept)s kept") % {"listed": row.listed, "kept": row.kept}
 
     @admin.display(description="asked", ordering="asked_at")
     def asked(self, row: Any) -> str:
@@ -103,7 +103,7 @@ class DiscoverySourceAdmin(PolicyAdmin):
                 return HttpResponseRedirect(reverse(f"admin:{PAGE}"))
             plan = propose([], now=timezone.now())
         except (OperationalError, InterfaceError) as error:
-            self.message_user(request, f"The database is away: {error}", messages.ERROR)
+            self.message_user(request, _("The database is away: %s") % error, messages.ERROR)
             plan = Plan()
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
@@ -130,7 +130,8 @@ class DiscoverySourceAdmin(PolicyAdmin):
             events = remember(looks, timezone.now())
         good = sum(each.answer is not None for each in looks)
         level = messages.SUCCESS if good == len(looks) else messages.WARNING
-        self.message_user(request, f"{good} of {len(looks)} sources answered.", level)
+        text = _("%(good)s of %(all)s sources answered.") % {"good": good, "all": len(looks)}
+        self.message_user(request, text, level)
         for line in _shown(events):
             self.message_user(request, line, messages.WARNING)
 
@@ -143,10 +144,12 @@ class DiscoverySourceAdmin(PolicyAdmin):
             who = request.user.get_username()
             plan = apply([], who=who, via="admin", now=timezone.now(), why="admin: discovery", show=confirm)
         except PlanChanged:
-            text = "Something has changed since this was shown; nothing was applied. Here is what there is now."
+            text = _(
+                "Something has changed since this was shown; nothing was applied. Here is what there is now."
+            )
             self.message_user(request, text, messages.WARNING)
             return
-        self.message_user(request, f"Applied. Changes: {len(plan.changes)}.", messages.SUCCESS)
+        self.message_user(request, _("Applied. Changes: %s.") % len(plan.changes), messages.SUCCESS)
 
 
 def _shown(lines: list[str]) -> list[str]:

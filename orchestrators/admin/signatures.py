@@ -10,6 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from orchestrators.admin.door import PolicyAdmin
 from orchestrators.core.classify import Answered, Contract, Setting, Verdict, judge
@@ -36,38 +38,51 @@ class AnswerForm(forms.Form):
     """An answer as a person has it before them."""
 
     protocol = forms.ChoiceField(
+        label=gettext_lazy("Protocol"),
         choices=ProtocolChoice.choices,
         initial=ProtocolChoice.BYOC,
-        help_text="byoc: an orchestrator is in front and has texts of its own. direct: a bare container.",
+        help_text=gettext_lazy(
+            "byoc: an orchestrator is in front and has texts of its own. direct: a bare container."
+        ),
     )
     capability = forms.ModelChoiceField(
         Capability.objects.all(),
+        label=gettext_lazy("Capability"),
         required=False,
-        empty_label="none: any content",
-        help_text="Whose contract a success has to keep.",
+        empty_label=gettext_lazy("none: any content"),
+        help_text=gettext_lazy("Whose contract a success has to keep."),
     )
-    status = forms.IntegerField(min_value=100, max_value=599, initial=500)
-    content_type = forms.CharField(required=False, initial="application/json", label="Content type")
+    status = forms.IntegerField(label=gettext_lazy("Status"), min_value=100, max_value=599, initial=500)
+    content_type = forms.CharField(
+        required=False, initial="application/json", label=gettext_lazy("Content type")
+    )
     headers = forms.CharField(
+        label=gettext_lazy("Headers"),
         required=False,
         widget=forms.Textarea({"rows": 3, "cols": 80}),
-        help_text="The other headers, one a line, such as Retry-After: 5.",
+        help_text=gettext_lazy("The other headers, one a line, such as Retry-After: 5."),
     )
     body = forms.CharField(
+        label=gettext_lazy("Body"),
         required=False,
         strip=False,
         max_length=LONGEST,
         widget=forms.Textarea({"rows": 10, "cols": 80}),
-        help_text="All of it, or the first event of a stream.",
+        help_text=gettext_lazy("All of it, or the first event of a stream."),
     )
     seconds = forms.FloatField(
-        min_value=0, initial=0.5, help_text="How long it took, from an offer that is not known to be warm."
+        label=gettext_lazy("Seconds"),
+        min_value=0,
+        initial=0.5,
+        help_text=gettext_lazy("How long it took, from an offer that is not known to be warm."),
     )
     path_known = forms.BooleanField(
         required=False,
         initial=True,
-        label="The path is known",
-        help_text="The offer has served this path before, so that a 404 or 405 there is a mismatch.",
+        label=gettext_lazy("The path is known"),
+        help_text=gettext_lazy(
+            "The offer has served this path before, so that a 404 or 405 there is a mismatch."
+        ),
     )
 
     def clean_headers(self) -> dict[str, str]:
@@ -82,7 +97,7 @@ class AnswerForm(forms.Form):
             if capability is not None:
                 capability.contract()
         except ValueError as exc:
-            raise forms.ValidationError(f"Its contract cannot be used: {exc}") from exc
+            raise forms.ValidationError(_("Its contract cannot be used: %s") % exc) from exc
         return capability
 
     def verdict(self) -> Verdict:
@@ -129,7 +144,7 @@ class FailureSignatureAdmin(PolicyAdmin):
     def statuses(self, row: FailureSignature) -> str:
         if row.status_from == row.status_to:
             return str(row.status_from)
-        return f"{row.status_from} to {row.status_to}"
+        return _("%(first)s to %(last)s") % {"first": row.status_from, "last": row.status_to}
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.classify_view)
@@ -143,7 +158,7 @@ class FailureSignatureAdmin(PolicyAdmin):
         verdict = form.verdict() if form.is_bound and form.is_valid() else None
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
-            "title": "Classify an answer",
+            "title": _("Classify an answer"),
             "opts": self.opts,
             "form": form,
             "verdict": verdict,

@@ -10,6 +10,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from orchestrators.admin.acting import ProbeAction, ResetAction, TrustAction
 from orchestrators.admin.approving import Approving
@@ -82,7 +83,7 @@ class CountsMixin:
 
     @admin.display(description="usable", ordering="ready_offers")
     def usable(self, row: Any) -> str:
-        return f"{row.ready_offers} of {row.all_offers}"
+        return _("%(ready)s of %(all)s") % {"ready": row.ready_offers, "all": row.all_offers}
 
     @admin.display(description="in trouble", ordering="troubled_offers")
     def troubled(self, row: Any) -> int | str:
@@ -204,11 +205,11 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
     @admin.display(description="certificate")
     def certificate_state(self, orchestrator: Orchestrator) -> str:
         if not orchestrator.service_uri.startswith("https:"):
-            return "none: http"
+            return _("none: http")
         certificate = getattr(orchestrator, "certificate", None)
         if certificate is None:
-            return "not seen yet"
-        changed = badge("claimed, down", f"changed to {certificate.seen[:12]}…")
+            return _("not seen yet")
+        changed = badge("claimed, down", _("changed to %s…") % certificate.seen[:12])
         return changed if certificate.changed else f"{certificate.trusted[:12]}…"
 
 

@@ -49,7 +49,7 @@ class TrialAction(Operated):
         offers = selected().filter(pk__in=list(queryset.values_list("pk", flat=True)))
         untriable = [str(each) for each in offers.filter(capability__sample_request__isnull=True)[:MOST_TOLD]]
         if untriable:
-            text = f"No sample request to try it with: {', '.join(untriable)}."
+            text = _("No sample request to try it with: %s.") % ", ".join(untriable)
             self.message_user(request, text, messages.WARNING)
         order = Order(
             who=request.user.get_username(), why="admin: passed its trial", via="admin", within=TRY_WITHIN
@@ -58,7 +58,7 @@ class TrialAction(Operated):
         try:
             summary = run(offers, order, on_result=results.append)
         except (OperationalError, InterfaceError) as error:
-            self.message_user(request, f"The database is away: {error}", messages.ERROR)
+            self.message_user(request, _("The database is away: %s") % error, messages.ERROR)
             return
         self._tell(request, results, summary)
 
@@ -66,9 +66,9 @@ class TrialAction(Operated):
         for result in results[:MOST_TOLD]:
             self.message_user(request, f"{result.offer}: {result.told}", _LEVELS[result.card.verdict])
         more = len(results) - MOST_TOLD
-        parts = [f"{more} more tried: see the trials" if more > 0 else ""]
-        parts.append(f"{summary.left} not tried: a prober is at work there" if summary.left else "")
-        parts.append(f"{summary.unfinished} not begun in time" if summary.unfinished else "")
+        parts = [_("%s more tried: see the trials") % more if more > 0 else ""]
+        parts.append(_("%s not tried: a prober is at work there") % summary.left if summary.left else "")
+        parts.append(_("%s not begun in time") % summary.unfinished if summary.unfinished else "")
         if any(parts):
             self.message_user(request, f"{'; '.join(filter(None, parts))}.", messages.WARNING)
 
@@ -148,23 +148,26 @@ class ReputationMixin:
         now = timezone.now().timestamp()
         events = list(orchestrator.reputation_events.all())
         if not events:
-            return "Nothing has been held against it: 100 of 100."
+            return _("Nothing has been held against it: 100 of 100.")
         value = score([each.as_event() for each in events], now)
         rows = (
             (
                 when(each.at, timezone.now()),
                 each.kind,
                 f"{each.points:g}",
-                f"{left(each.points, now - each.at.timestamp()):.1f}",
+                _("%s left") % f"{left(each.points, now - each.at.timestamp()):.1f}",
                 each.detail,
             )
             for each in events[:MOST_EVENTS]
         )
-        row = "<tr><td>{}</td><td>{}</td><td>-{}</td><td>{} left</td><td>{}</td></tr>"
-        head = "{} of 100: its calls count as {} times as likely to succeed. What it lost halves in three days."
+        row = "<tr><td>{}</td><td>{}</td><td>-{}</td><td>{}</td><td>{}</td></tr>"
+        head = _(
+            "%(score)s of 100: its calls count as %(trust)s times as likely to succeed. What it lost halves in "
+            "three days."
+        )
         return format_html(
             "{}<table>{}</table>",
-            head.format(f"{value:.1f}", f"{trust(value):.2f}"),
+            head % {"score": f"{value:.1f}", "trust": f"{trust(value):.2f}"},
             format_html_join("", row, rows),
         )
 

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from orchestrators.admin import PolicyAdmin, warn
@@ -104,7 +105,7 @@ class ClientAdmin(PolicyAdmin):
 
     @admin.display(description=gettext_lazy("may call"))
     def may_call(self, client: Client) -> str:
-        return ", ".join(each.slug for each in client.capabilities.all()) or "everything"
+        return ", ".join(each.slug for each in client.capabilities.all()) or _("everything")
 
     @admin.display(description=gettext_lazy("valid keys"), ordering="keys_that_work")
     def key_count(self, client: Any) -> int:

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from orchestrators.admin import PolicyAdmin, PolicyInline, warn
 from orchestrators.core.price import Price
@@ -44,7 +45,7 @@ class PriceCeilingAdmin(PolicyAdmin):
 
     @admin.display(description="at most")
     def most(self, ceiling: PriceCeiling) -> str:
-        return "any price" if ceiling.price is None else in_dollars(ceiling.price, rate_beside(ceiling))
+        return _("any price") if ceiling.price is None else in_dollars(ceiling.price, rate_beside(ceiling))
 
     def save_model(self, request: HttpRequest, obj: PriceCeiling, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

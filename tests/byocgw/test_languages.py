@@ -29,6 +29,7 @@ ROOT = Path(settings.BASE_DIR)
 FOLDER = ROOT / "locale/de/LC_MESSAGES"
 # how many texts each is given: the second one is the plural
 MARKS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "gettext_noop": 1, "ngettext": 2, "ngettext_lazy": 2}
+PLACES = re.compile(r"%(?:\(\w+\))?[sd]")  # where values go
 
 
 def compiled() -> set[str]:
@@ -74,6 +75,7 @@ def test_the_compiled_file_holds_what_is_written() -> None:
     for source, translated in entries:
         assert translated, f"not translated: {source}"
         assert catalog.gettext(_unquoted(source)) == _unquoted(translated)
+        assert sorted(PLACES.findall(source)) == sorted(PLACES.findall(translated)), source
 
 
 def _unquoted(text: str) -> str:

@@ -361,7 +361,7 @@ def test_it_trusts_a_changed_certificate_only_when_told_to(ada: Client) -> None:
     Certificate.objects.create(orchestrator=alder, trusted="a" * 64, seen="b" * 64, seen_at=timezone.now())
     assert "changed to bbbb" in ada.get(page("orchestrator")).content.decode()
     assert ada.get(page("certificate"), {"changed": "yes"}).context["cl"].result_count == 1
-    assert act(ada, page("orchestrator"), "trust_new_certificate", alder) == ["1 new certificates trusted."]
+    assert act(ada, page("orchestrator"), "trust_new_certificate", alder) == ["1 new certificate trusted."]
     assert Certificate.objects.get().trusted == "b" * 64
     assert ConfigRevision.objects.get().summary == f"trusted {'b' * 64} for alder"
     assert act(ada, page("certificate"), "trust_new_certificate", alder.certificate) == [

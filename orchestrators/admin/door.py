@@ -93,12 +93,17 @@ class PolicyAdmin(ModelAdmin):
         return super().get_changelist_form(request, **{"form": MeanwhileForm, **kwargs})
 
     def _through_the_door(self, request: HttpRequest, why: str, view: View, *args: Any) -> Any:
-        if request.method != "POST":
+        """Who may write nothing takes no lock before Django refuses it."""
+        if request.method != "POST" or not self._may_write(request):
             return view(request, *args)
         text = f"admin: {why} ({self.opts.verbose_name_raw})"
         with change_set(who=request.user.get_username(), why=text, via="admin") as changes:
             request.change_set = changes  # type: ignore[attr-defined]
             return view(request, *args)
+
+    def _may_write(self, request: HttpRequest) -> bool:
+        asked = (f"has_{verb}_permission" for verb in ("add", "change", "delete", "operate"))
+        return any(getattr(self, name)(request) for name in asked if hasattr(self, name))
 
     # Django calls these for every object written; so the history tells the objects by name.
 

@@ -65,12 +65,19 @@ def contents() -> dict[str, list[Any]]:
     }
 
 
+# Of forms, actions and buttons all at once: each page takes what it knows (and see test_who_may_write.py).
 WRITES: list[dict[str, Any]] = [
-    {"post": "yes", "_save": "Save", "name": "mallory", "slug": "mallory", "username": "mallory"},
-    {"action": "drain", "index": "0", "_selected_action": ["1"], "reason": "x"},
-    {"action": "delete_selected", "index": "0", "_selected_action": ["1"], "post": "yes"},
-    {"id": "1", "reason": "x", "hours": "1"},
-    {"reason": "x", "confirm": "yes", "mode": "disabled", "send": "yes", "body": "{}", "capability": "depth"},
+    {
+        "post": "yes",
+        "_save": "Save",
+        "name": "mallory",
+        "slug": "mallory",
+        "username": "mallory",
+        "usual": "yes",
+    }
+    | {"action": "delete_selected", "index": "0", "_selected_action": ["1"], "id": "1", "reason": "x"}
+    | {"hours": "1", "confirm": "yes", "mode": "disabled", "send": "yes", "body": "{}"},
+    {"action": "drain", "index": "0", "_selected_action": ["1"], "reason": "x", "capability": "depth"},
 ]
 
 

@@ -13,7 +13,9 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -200,6 +202,14 @@ def test_a_superusers_requests_take_effect(client: Client) -> None:
     deleted = rows()
     for label in SAID:
         assert len(deleted[label]) < len(saved[label]), label
+
+
+def test_who_may_write_nothing_holds_up_nobody(client: Client) -> None:
+    """A refused request never gets as far as the lock that every change of policy takes."""
+    viewer, row = person(client, "Viewer"), latest("orchestrators.Capability")
+    with CaptureQueriesContext(connection) as asked:
+        assert viewer.post(address("orchestrators.Capability", "change", row.pk), {}).status_code == 403
+    assert not [each["sql"] for each in asked if "orchestrators_revision" in each["sql"]]
 
 
 def test_who_may_not_changes_nothing_by_a_full_request() -> None:

@@ -32,10 +32,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='healthsnapshot',
-            index=models.Index(fields=['offer', '-at'], name='snapshot_of_offer'),
+            index=models.Index(fields=['offer', 'at'], name='snapshot_of_offer'),
         ),
         migrations.AddIndex(
             model_name='healthsnapshot',
-            index=models.Index(fields=['-at', 'source', 'outcome', 'offer'], name='snapshot_by_time'),
+            index=models.Index(fields=['at', 'source', 'outcome', 'offer'], name='snapshot_by_time'),
         ),
     ]

@@ -34,9 +34,9 @@ class HealthSnapshot(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["offer", "-at"], name="snapshot_of_offer"),
+            models.Index(fields=["offer", "at"], name="snapshot_of_offer"),
             # holds what the admin's list filters by (models/reach.py)
-            models.Index(fields=["-at", "source", "outcome", "offer"], name="snapshot_by_time"),
+            models.Index(fields=["at", "source", "outcome", "offer"], name="snapshot_by_time"),
         ]
         ordering = ["-at"]
 

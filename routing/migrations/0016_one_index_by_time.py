@@ -30,10 +30,10 @@ class Migration(migrations.Migration):
         *(migrations.RemoveIndex("attempt", f"attempt_of_{name}") for name in ("orchestrator", "capability")),
         migrations.AddIndex(
             "job",
-            models.Index(fields=["-at", "client", "capability", "orchestrator", "code"], name="job_by_time"),
+            models.Index(fields=["at", "client", "capability", "orchestrator", "code"], name="job_by_time"),
         ),
         migrations.AddIndex(
-            "attempt", models.Index(fields=["-at", "orchestrator", "capability"], name="attempt_by_time")
+            "attempt", models.Index(fields=["at", "orchestrator", "capability"], name="attempt_by_time")
         ),
         migrations.SeparateDatabaseAndState(
             [migrations.RunPython(drop_index_of_at)],

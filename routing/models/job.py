@@ -50,7 +50,7 @@ class Job(models.Model):
         ordering = ["-at"]
         # The only one: each more costs every call 1 to 5 us. It holds what lists filter by (models/reach.py).
         indexes = [
-            models.Index(fields=["-at", "client", "capability", "orchestrator", "code"], name="job_by_time")
+            models.Index(fields=["at", "client", "capability", "orchestrator", "code"], name="job_by_time")
         ]
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["job", "number"]
-        indexes = [models.Index(fields=["-at", "orchestrator", "capability"], name="attempt_by_time")]
+        indexes = [models.Index(fields=["at", "orchestrator", "capability"], name="attempt_by_time")]
 
     def __str__(self) -> str:
         return f"{self.job_id}#{self.number} {self.outcome}"

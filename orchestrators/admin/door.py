@@ -32,6 +32,15 @@ def warn(request: HttpRequest, advice: Iterable[str]) -> None:
         messages.warning(request, sentence)
 
 
+class ListedForm(MeanwhileForm):
+    """A row of a list that is edited there: its fields are named by their columns, which nobody hears."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.setdefault("aria-label", str(field.label or ""))
+
+
 class PolicyAdmin(ModelAdmin):
     """`unlocked_actions`: those that write no policy; they may take seconds and must not hold the lock."""
 
@@ -90,7 +99,7 @@ class PolicyAdmin(ModelAdmin):
         return response
 
     def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
-        return super().get_changelist_form(request, **{"form": MeanwhileForm, **kwargs})
+        return super().get_changelist_form(request, **{"form": ListedForm, **kwargs})
 
     def _through_the_door(self, request: HttpRequest, why: str, view: View, *args: Any) -> Any:
         """Who may write nothing takes no lock before Django refuses it."""

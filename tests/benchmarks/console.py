@@ -11,6 +11,7 @@ process keeps, such as the routing table.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
@@ -72,7 +73,6 @@ def main() -> int:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byocgw.settings")
         is_ours = "DATABASE_URL" not in os.environ
         os.environ.setdefault("DATABASE_URL", f"sqlite:///{folder}/console.sqlite3")
-        os.environ["LOG_LEVEL"] = "CRITICAL"
         django.setup()
         if is_ours:
             _seed(given.scale)
@@ -95,6 +95,7 @@ def measure(who: str, runs: int, addresses: list[str]) -> int:
     from django.test import Client
     from django.test.utils import setup_test_environment
 
+    logging.disable()  # of what this person may not open
     setup_test_environment()  # so that pages tell what they were made of
     client = Client(headers={"host": "localhost"})
     client.force_login(User.objects.get(username=who))

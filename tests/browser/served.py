@@ -16,6 +16,8 @@ import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
+# Of the seeded past, where every screen is opened: 1 is a million calls.
+SCALE = float(os.environ.get("CONSOLE_SCALE", "1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,11 @@ class Running:
 
     def manage(self, *arguments: str) -> str:
         """What a management command says beside it."""
-        command = [sys.executable, "manage.py", *arguments]
+        return self.run("manage.py", *arguments)
+
+    def run(self, *arguments: str) -> str:
+        """What Python says, run with these beside it."""
+        command = [sys.executable, *arguments]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.PIPE)
         return done.stdout.decode()
 

@@ -15,7 +15,6 @@ from routing.models import Attempt, Client, Job
 DAY = timedelta(days=1)
 ORCHESTRATORS, CAPABILITIES, CLIENTS = 50, 10, 20
 
-DEEP = f"{int(datetime(2026, 3, 5, tzinfo=UTC).timestamp()) * 10**6}-x"  # a place in the middle of the log
 # What the lists are asked for by name: common, common elsewhere (the two meet in no row), rare, and in no row.
 _OF_JOBS = {
     "code": ("ok", "failed", "exhausted", "deadline", "body_too_large"),
@@ -40,26 +39,6 @@ def _asked(names: dict[str, tuple[str, ...]]) -> Iterator[str]:
         for pair in product(names[first], names[second]):
             yield f"?{first}={pair[0]}&{second}={pair[1]}"
 
-
-# The pages of the admin that show history: with every filter, far back, and the search box.
-_QUERIES = {
-    "routing/job": (
-        *(
-            "",
-            f"?before={DEEP}",
-            f"?after={DEEP}",
-            f"?code=failed&before={DEEP}",
-            f"?client=client-1&after={DEEP}",
-        ),
-        *(f"?client=client-1&before={DEEP}", f"?client=client-1&orchestrator=orchestrator-2&before={DEEP}"),
-        *("?since=2026-03-02&until=2026-03-03&capability=capability-1", *_asked(_OF_JOBS)),
-        *("?code=ok&capability=capability-1&client=client-1&orchestrator=orchestrator-2",),
-        *(f"{40_000:032x}/change/", f"?q={40_000:032x}", "?q=nobody"),
-    ),
-    "routing/attempt": ("", "?p=150", *_asked(_OF_ATTEMPTS), f"?q={40_000:032x}", "?q=nobody"),
-    "orchestrators/healthsnapshot": ("", "?p=150", *_asked(_OF_SNAPSHOTS), "?q=orchestrator-1", "?q=nobody"),
-}
-LISTS = tuple(f"{page}/{query}" for page, queries in _QUERIES.items() for query in queries)
 
 # Rows are numbered `i` from 0 within a day and `n` over all days. Only the very first of all are rare.
 _COLUMNS = {
@@ -118,6 +97,30 @@ _IN_POSTGRESQL = {
     "at": "to_timestamp({day} + i * {step})",
     "series": "WITH s AS (SELECT generate_series(0, {rows} - 1) AS i)",
 }
+
+
+def lists(middle: datetime) -> list[str]:
+    """The pages of the admin that show history: with every filter, far back, and the search box.
+
+    `middle`: a moment amid what was filled.
+    """
+    deep = f"{int(middle.timestamp()) * 10**6}-x"
+    span = f"since={middle:%Y-%m-%d}&until={middle + DAY:%Y-%m-%d}"
+    pages = {
+        "routing/job": (
+            *("", f"?before={deep}", f"?after={deep}", f"?code=failed&before={deep}"),
+            *(f"?client=client-1&before={deep}", f"?client=client-1&after={deep}"),
+            f"?client=client-1&orchestrator=orchestrator-2&before={deep}",
+            *(f"?{span}&capability=capability-1", *_asked(_OF_JOBS)),
+            "?code=ok&capability=capability-1&client=client-1&orchestrator=orchestrator-2",
+            *(f"{40_000:032x}/change/", f"?q={40_000:032x}", "?q=nobody"),
+        ),
+        "routing/attempt": ("", "?p=150", *_asked(_OF_ATTEMPTS), f"?q={40_000:032x}", "?q=nobody"),
+        "orchestrators/healthsnapshot": (
+            *("", "?p=150", *_asked(_OF_SNAPSHOTS), "?q=orchestrator-1", "?q=nobody"),
+        ),
+    }
+    return [f"{page}/{query}" for page, queries in pages.items() for query in queries]
 
 
 def name_everybody() -> None:

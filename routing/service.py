@@ -220,7 +220,6 @@ class RoutingService:
         outcome = GIVEN_UP
         if seat is None:
             return False  # taken between ranking and now: rank again
-        is_answer = False
         try:
             opening, outcome = await self._ask(trip, offer, step, started)
         finally:

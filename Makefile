@@ -30,7 +30,7 @@ migrate: setup ## bring the database up to date
 
 test: lint checks unit core ## everything that is quick: lint, types, floors, checks, tests (5 minutes)
 
-test-all: test long postgres ## the long tests too, and on PostgreSQL all that touch the database (12 minutes)
+test-all: test long postgres ## the long tests too, and on PostgreSQL all that touch the database (20 minutes)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -184,12 +184,13 @@ class Line:
 def open_loop(peer: Peer, *, rate: float, connections: int, seconds: float) -> Load:
     """So many requests a second, whatever becomes of them; each timed from when it was due.
 
-    It sleeps until something is due or heard: a load that waits busily takes one of two cores from those it
-    measures, and what it then sees is the scheduler.
+    The connections take turns, as clients that know nothing of each other: of a stack few would be in use, and
+    all of them might be one worker's. It sleeps until something is due or heard: a load that waits busily takes
+    one of two cores from those it measures, and what it then sees is the scheduler.
     """
     parts = urlsplit(peer.url())
     data = request(peer.url(), peer.headers, REQUEST)
-    free = [Line((parts.hostname, parts.port)) for _ in range(connections)]
+    free = deque(Line((parts.hostname, parts.port)) for _ in range(connections))
     busy: set[Line] = set()
     took: list[float] = []
     bad = 0
@@ -207,7 +208,7 @@ def open_loop(peer: Peer, *, rate: float, connections: int, seconds: float) -> L
                 busy.remove(line)
                 free.append(line)
         while dues and free and dues[0] <= now:
-            line = free.pop()
+            line = free.popleft()
             line.ask(data, dues.popleft())
             busy.add(line)
     spent = time.monotonic() - began

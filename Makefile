@@ -5,6 +5,7 @@ BIN := .venv/bin
 PEERS ?= nginx
 READY := .venv/.ready
 STATIC := .local/static/.ready
+CORE := tests/orchestrators/core tests/routing/core
 PINS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) --quiet
 
@@ -46,10 +47,10 @@ checks: setup
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 
 unit: setup
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 $(CORE:%=--ignore %)
 
 core: setup ## the pure core alone, which its own tests must cover whole
-	$(BIN)/pytest tests/orchestrators/core tests/routing/core --cov --cov-report=term-missing:skip-covered -q
+	$(BIN)/pytest $(CORE) --cov --cov-report=term-missing:skip-covered -q
 
 long: setup
 	$(BIN)/pytest -m long || [ $$? = 5 ]  # 5: there are none

@@ -15,9 +15,8 @@ from orchestrators.core.health import State
 from orchestrators.core.price import Unit
 from orchestrators.models.orchestrator import ProtocolChoice
 from orchestrators.scoreboard import Scoreboard
-from routing.candidates import view
-from routing.core.selection import Rank, choose
-from routing.explain import CHEAPEST, stored_board
+from routing.core.selection import Rank
+from routing.explain import chosen, stored_board
 from routing.table import Lane, OfferEntry, RoutingTable
 
 BYOC = 37  # go-livepeer core.Capability_BYOC
@@ -51,13 +50,7 @@ def roster(table: RoutingTable, slugs: Collection[str], *, now: float, tier: str
 
 
 def _well(lane: Lane, board: Scoreboard, revision: int, now: float) -> Iterator[OfferEntry]:
-    ranked, _ = choose(
-        view(lane, board, policy_number=revision, now=now),
-        now=now,
-        value_of_second=lane.policy.value_of_second,
-        stateful=lane.policy.stateful,
-        draws=CHEAPEST,
-    )
+    ranked, _ = chosen(lane, board, revision=revision, now=now)
     offers = {offer.id: offer for offer in lane.offers if offer.target.protocol != ProtocolChoice.DIRECT}
     for each in ranked:
         if each.rank <= Rank.SECOND and each.candidate.state in _WELL and each.candidate.offer_id in offers:

@@ -50,7 +50,7 @@ unit: setup
 	$(BIN)/pytest -n 2 $(CORE:%=--ignore %)
 
 core: setup ## the pure core alone, which its own tests must cover whole
-	$(BIN)/pytest $(CORE) --cov --cov-report=term-missing:skip-covered -q
+	$(BIN)/pytest -n 2 $(CORE) --cov --cov-report=term-missing:skip-covered -q
 
 long: setup
 	$(BIN)/pytest -m long || [ $$? = 5 ]  # 5: there are none

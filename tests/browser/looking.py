@@ -67,6 +67,8 @@ class Looking:
         self._known.update(kinds)
         self.axes += bool(kinds)
         for name, view in VIEWS.items():
+            if name == "dark" and not kinds:
+                continue  # nothing moves, and its colours were judged where they were new
             page.set_viewport_size(view["viewport"])
             page.emulate_media(color_scheme=view["color_scheme"], reduced_motion="reduce")
             wide = page.evaluate(TOO_WIDE)

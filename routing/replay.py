@@ -54,23 +54,13 @@ class ReplayBody:
     has been passed on. The first piece is kept in any case; the server has read it unasked.
 
     `length`: of the Content-Length header, None without one. `limit`: bytes.
-    `at_hand`: asked for all of it before the first piece is received; None if it is not here yet.
     `wanted`: an attempt has begun that sends it.
     """
 
     wanted = False
 
-    def __init__(
-        self,
-        receive: Receive,
-        *,
-        length: int | None,
-        limit: int,
-        memory: ReplayMemory,
-        at_hand: Callable[[], bytes | None] | None = None,
-    ) -> None:
+    def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
         self._receive = receive
-        self._at_hand = at_hand
         self._limit = limit
         self._memory = memory
         self._kept: list[bytes] = []
@@ -110,11 +100,15 @@ class ReplayBody:
         """
         if self.complete or not self.is_short:
             return
-        body = None if self._at_hand is None or self._size else self._at_hand()
+        body = None if self._size else self._at_hand()
         if body is None:
             await self.head(SHORT + 1, within)
         else:
             self._arrived(body, more=False)
+
+    def _at_hand(self) -> bytes | None:
+        """All of it, where that is here and none was received yet."""
+        return None
 
     async def head(self, size: int, within: float) -> bytes:
         """Its first `size` bytes, or all of it: waited for, and kept whatever memory there is.

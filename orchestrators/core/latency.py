@@ -93,7 +93,7 @@ def expected(latency: Latency, in_flight: int, seats: int, default: float) -> fl
 def flags(latency: Latency, target: float) -> frozenset[str]:
     """What an operator should know: slow, contention, eviction, cold_over_10s. `target`: p95 wanted."""
     mean = _mean(latency)
-    p95 = mean + _P95 * latency.deviation
+    p95 = _p95(latency, mean)
     uneven = latency.samples >= _STEADY_SERIES and latency.deviation > _UNEVEN * mean
     raised = []  # most often empty, and asked for with every choice
     if latency.samples >= _SERIES and p95 >= target:
@@ -110,7 +110,7 @@ def flags(latency: Latency, target: float) -> frozenset[str]:
 def evidence(latency: Latency, target: float) -> dict[str, str]:
     """What each raised flag rests on, as a sentence for the operator."""
     mean = _mean(latency)
-    usual, p95, apart = (_ms(each) for each in (mean, mean + _P95 * latency.deviation, latency.deviation))
+    usual, p95, apart = (_ms(each) for each in (mean, _p95(latency, mean), latency.deviation))
     sentences = {
         "slow": f"slow for its profile: p95 of its warm answers about {p95}, the target is {_ms(target)}",
         "contention": f"GPU contention suspected: its warm answers deviate by {apart} from {usual}",
@@ -177,6 +177,10 @@ def _was_cold(latency: Latency, target: float) -> bool:
 
 def _mean(latency: Latency) -> float:
     return max(latency.mean or 0.0, _LEAST_MEAN)
+
+
+def _p95(latency: Latency, mean: float) -> float:
+    return mean + _P95 * latency.deviation
 
 
 def _ms(seconds: float) -> str:

@@ -51,13 +51,15 @@ class Incoming(ReplayBody):
         memory: ReplayMemory,
         exchange: Exchange | None = None,
     ) -> None:
-        at_hand = None if exchange is None else exchange.whole_body
-        super().__init__(receive, length=length, limit=limit, memory=memory, at_hand=at_hand)
+        super().__init__(receive, length=length, limit=limit, memory=memory)
         self.gone = False
         self._exchange = exchange
         self._work = asyncio.current_task()
         self._later: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
+
+    def _at_hand(self) -> bytes | None:
+        return None if self._exchange is None else self._exchange.whole_body()
 
     def _arrived(self, piece: bytes, *, more: bool) -> None:
         super()._arrived(piece, more=more)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from gunicorn.arbiter import Arbiter
 from gunicorn.util import parse_address
 from uvicorn_worker import UvicornWorker
 
@@ -27,6 +28,9 @@ from routing import succession
 from routing.metrics import sharing
 
 environ.Env.read_env(Path(__file__).resolve().parent.parent / ".env")
+
+_may_fail = os.pipe()  # holds one byte, for one worker of this master
+os.set_blocking(_may_fail[0], False)
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
@@ -48,7 +52,12 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
         # How long a thread that builds a table or drains the journal may make every call wait, in seconds.
         sys.setswitchinterval(0.0005)
         watch = asyncio.create_task(self._watch())
-        await super()._serve()
+        try:
+            await super()._serve()
+        except SystemExit:
+            # Not started. The first exit code of this kind ends the server; a second would reach the master
+            # while it ends, which breaks off there, with a traceback.
+            sys.exit(Arbiter.WORKER_BOOT_ERROR if _first_to_fail() else 0)
         watch.cancel()
 
     async def _watch(self) -> None:
@@ -58,6 +67,13 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
             self.notify()
             await asyncio.sleep(1)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _first_to_fail() -> bool:
+    try:
+        return bool(os.read(_may_fail[0], 1))
+    except BlockingIOError:
+        return False
 
 
 def address(name: str, default: str) -> str:
@@ -94,6 +110,7 @@ errorlog = "-"
 
 def on_starting(server: object) -> None:
     sharing.open_folder()
+    os.write(_may_fail[1], b".")
 
 
 def pre_fork(server: Any, worker: Worker) -> None:

@@ -26,6 +26,9 @@ async def application(scope, receive, send):
     if scope["type"] == "lifespan":
         while True:
             event = (await receive())["type"]
+            if pathlib.Path("damaged").exists():
+                await send({"type": "lifespan.startup.failed", "message": "It cannot start."})
+                return
             await send({"type": event + ".complete"})
             if event == "lifespan.shutdown":
                 pathlib.Path(f"stopped.{os.getpid()}").touch()
@@ -102,6 +105,16 @@ def test_it_stops_at_a_wrong_value_with_a_sentence(home: Path, values: dict[str,
     assert said.returncode == 1
     assert f"Error: {sentence}" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_it_ends_once_when_no_worker_can_start(home: Path) -> None:
+    """However many fail together: the end is told once, and the exit code says that it never ran."""
+    (home / "damaged").touch()
+    command = [*COMMAND, "tiny:application"]
+    values = environment(BIND="127.0.0.1:0", WEB_CONCURRENCY="4")
+    ended = subprocess.run(command, cwd=home, env=values, capture_output=True, text=True, timeout=2 * PATIENCE)
+    assert (ended.returncode, ended.stderr.count("Traceback")) == (3, 0), ended.stderr
+    assert ended.stderr.count("Reason: Worker failed to boot.") == 1
 
 
 def test_its_times_lie_inside_each_other() -> None:

@@ -98,7 +98,6 @@ class Reply(Protocol):
 
     `headers`: lower-case names; a repeated field keeps its last value.
     `complete`: all of the body has been received, and all that was received has been read.
-    `balance`: what the orchestrator said in Livepeer-Balance ("" when it said nothing).
     """
 
     @property

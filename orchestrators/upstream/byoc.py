@@ -11,11 +11,12 @@ import json
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from functools import lru_cache
 
 import msgspec
 
 from orchestrators.core.advert import parse_token
-from orchestrators.upstream.base import TRACE, Call, Sighting, Target
+from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Target
 from orchestrators.upstream.signing import Signer
 from orchestrators.upstream.sse import Events
 from orchestrators.upstream.transport import Answer, Pool
@@ -23,7 +24,7 @@ from orchestrators.upstream.transport.request import Field, join, quoted
 
 DETAIL = 500  # characters of a refusal kept for the operator
 _SEARCH = {"OrchSearchTimeout": 1_000_000_000, "OrchSearchRespTimeout": 500_000_000}  # ns, as Go sends them
-_BALANCES = ("livepeer-balance", "livepeer-payment-balance")
+_TRACE = [(name, name.encode("ascii")) for name in TRACE]
 _encode = msgspec.json.Encoder().encode
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -53,6 +54,12 @@ def job_header(call: Call, capability: str, signer: Signer) -> bytes:
     )
 
 
+@lru_cache(maxsize=1024)
+def _prefix(path: str) -> bytes:
+    """Of the paths of an offer's jobs. `path`: the operator's."""
+    return join(b"/process/request/", quoted(path))
+
+
 def address_header(signer: Signer) -> bytes:
     """The `Livepeer-Eth-Address` header."""
     addr, sig = signer.address_proof()
@@ -68,18 +75,17 @@ def _encoded(document: Mapping[str, object]) -> bytes:
     return base64.b64encode(text)
 
 
-class ByocReply:
-    """`base.Reply`; a stream of events ends at `[DONE]` (see `sse`)."""
+class EventReply:
+    """`base.Reply` of an answer that is a stream of events: it ends at `[DONE]` (see `sse`)."""
 
     __slots__ = ("_answer", "_events")
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
-        streams = "text/event-stream" in answer.headers.get("content-type", "").lower()
-        self._events = Events() if streams else None
+        self._events = Events()
 
     def __repr__(self) -> str:
-        return f"<ByocReply {self._answer}>"
+        return f"<EventReply {self._answer}>"
 
     @property
     def status(self) -> int:
@@ -91,27 +97,20 @@ class ByocReply:
 
     @property
     def length(self) -> int | None:
-        return None if self._events else self._answer.length
+        return None
 
     @property
     def complete(self) -> bool:
-        return self._events.ended if self._events else self._answer.complete
-
-    @property
-    def balance(self) -> str:
-        """Wei as the orchestrator counts them: after this job, or before a stream."""
-        return next((self.headers[name] for name in _BALANCES if name in self.headers), "")
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        return self._until_done(self._events) if self._events else self._answer.chunks()
+        return self._events.ended
 
     async def read(self) -> bytes:
-        return b"".join([data async for data in self.chunks()]) if self._events else await self._answer.read()
+        return b"".join([data async for data in self.chunks()])
 
     async def aclose(self) -> None:
         await self._answer.aclose()
 
-    async def _until_done(self, events: Events) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[bytes]:
+        events = self._events
         if events.ended:
             return
         async with aclosing(self._answer.chunks()) as chunks:
@@ -135,17 +134,19 @@ class Byoc:
         self._signer = signer
         self._address = address_header(signer)
 
-    async def send(self, target: Target, call: Call) -> ByocReply:
+    async def send(self, target: Target, call: Call) -> Reply:
         """UpstreamError; ValueError: a path or content type that cannot go into a request."""
         fields: list[Field] = [(b"livepeer", job_header(call, target.wire_name, self._signer))]
         if call.content_type:
             fields.append((b"content-type", call.content_type.encode("latin-1")))
-        for name in TRACE:
+        for name, wire_name in _TRACE:
             if name in call.headers:
-                fields.append((name.encode("ascii"), call.headers[name].encode("latin-1")))
-        path = join(b"/process/request/", quoted(target.path), call.worker_path)
+                fields.append((wire_name, call.headers[name].encode("latin-1")))
+        path = join(_prefix(target.path), call.worker_path)
         origin = self._pool.origin(target)
-        return ByocReply(await origin.send(b"POST", path, fields, call.body, timeout=call.timeout))
+        answer = await origin.send(b"POST", path, fields, call.body, timeout=call.timeout)
+        streams = "text/event-stream" in answer.headers.get("content-type", "").lower()
+        return EventReply(answer) if streams else answer
 
     async def look(self, target: Target, timeout: float) -> Sighting:
         """A token: price and free slots, never a slot taken. UpstreamError as `send`."""

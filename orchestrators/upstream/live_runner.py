@@ -127,10 +127,6 @@ class Said:
     def complete(self) -> bool:
         return self._told
 
-    @property
-    def balance(self) -> str:
-        return self._answer.balance
-
     async def chunks(self) -> AsyncIterator[bytes]:
         if not self._told:
             self._told = True

@@ -18,7 +18,6 @@ class Reply:
     status = 200
     headers: dict[str, str] = {}
     length: int | None = None
-    balance = ""
 
     def __init__(self, *pieces: bytes, endless: bool = False) -> None:
         self.pieces = list(pieces)

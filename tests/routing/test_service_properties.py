@@ -58,7 +58,7 @@ class Bug(Exception):
 
 
 class Reply:
-    balance = metadata = ""
+    metadata = ""
 
     def __init__(self, status: int, body: bytes, breaks: bool) -> None:
         self.status, self.headers = status, {"content-type": "application/json"}

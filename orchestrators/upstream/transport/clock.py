@@ -1,25 +1,27 @@
 """The deadlines of one exchange on one timer.
 
 Bytes only move `due`, which is a comparison and a store; the timer is put back only when it rings
-early, and brought forward only when a deadline comes nearer.
+early, and brought forward only when a deadline comes nearer. It is left to run when an exchange ends, for
+the next one on the same connection; `close` ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 
 class Clock:
-    """`expired` is called once, unless the clock was stopped before."""
+    """`expired` is called once for each `start`, unless the clock was stopped before."""
 
-    __slots__ = ("_due", "_end", "_expired", "_loop", "_timer")
+    __slots__ = ("_due", "_end", "_expired", "_loop", "_rings", "_timer")
 
     def __init__(self, expired: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._expired = expired
         self._timer: asyncio.TimerHandle | None = None
-        self._due = self._end = 0.0
+        self._rings = self._due = self._end = inf
 
     def start(self, seconds: float, *, total: float) -> None:
         self._end = self._loop.time() + total
@@ -27,25 +29,34 @@ class Clock:
 
     def allow(self, seconds: float) -> None:
         """The other side has this long for its next step."""
-        self._due = min(self._loop.time() + seconds, self._end)
-        if self._timer is not None and self._timer.when() > self._due:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._ring)
+        due = self._loop.time() + seconds
+        self._due = due = due if due < self._end else self._end
+        if due < self._rings:
+            self._set(due)
 
     def hold(self) -> None:
         """The next step is ours: only the whole exchange's time runs."""
         self._due = self._end
 
     def stop(self) -> None:
+        self._due = inf
+
+    def close(self) -> None:
+        """For good."""
+        self.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _set(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = due
+        self._timer = self._loop.call_at(due, self._ring)
+
     def _ring(self) -> None:
-        self._timer = None
-        if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._ring)
-        else:
+        self._timer, self._rings = None, inf
+        if self._due <= self._loop.time():
             self._expired()
+        elif self._due < inf:
+            self._set(self._due)

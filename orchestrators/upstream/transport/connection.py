@@ -18,7 +18,8 @@ import fcntl
 import ssl
 import struct
 import termios
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Sequence
+from operator import methodcaller
 from typing import Protocol, cast
 
 import httptools
@@ -33,6 +34,8 @@ from orchestrators.upstream.transport.tls import fingerprint_of
 HIGH_WATER = 256 * 1024  # bytes of an answer kept for a slow reader before the socket is left unread
 _BODILESS = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_VERSIONS = frozenset({"1.1", "1.0"})
+_text = methodcaller("decode", "latin-1")
 
 
 class Owner(Protocol):
@@ -49,30 +52,27 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, limits: Limits) -> None:
         self._owner = owner
         self._limits = limits
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._clock = Clock(self._expired)
         self._room: asyncio.Future[None] | None = None
-        self._gone = False
+        self._gone = self._paused = False
         self.kept = False  # it has served an exchange before
         self.fingerprint = ""
         self.idle_since = 0.0
-        self.closed: asyncio.Future[None] = self._loop.create_future()
-        self._prepare(None)
+        self.closed: asyncio.Future[None] = self.loop.create_future()
+        self._answer: Answer | None = None
+        self._in_one_piece = self._uploaded = False
+        self._keep_alive = self._until_close = False  # known with the head
 
-    def _prepare(self, answer: Answer | None) -> None:
-        self._answer = answer
+    def _begin(self) -> Answer:
+        answer = self._answer = Answer(self, self.fingerprint)
         self._fields: list[tuple[bytes, bytes]] = []
         self._phrase = 0  # bytes of the status line
         self._barren = 0  # bytes since the last that were of use: head, trailers, chunk extensions
-        self._received = 0
         self._written = 0
-        self._in_one_piece = False
-        self._uploaded = False
-        self._keep_alive = False
-        self._until_close = False
         self._complete = False
-        self._paused = False
+        return answer
 
     def __repr__(self) -> str:
         return f"<Connection {'gone' if self._gone else 'open'} {self._answer}>"
@@ -83,18 +83,18 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._gone = True
+        self._clock.close()
         self._transport.abort()
 
     # -- the exchange ---------------------------------------------------------------------------
 
     async def exchange(self, head: bytes, body: bytes | Body, *, timeout: float, total: float) -> Answer:
         """Returns at the head of the answer. NotAnswered, PartlyAnswered, or the body's own error."""
-        answer = Answer(self, self.fingerprint)
-        self._prepare(answer)
+        answer = self._begin()
         self._clock.start(timeout, total=total)
+        self._uploaded = self._in_one_piece = isinstance(body, bytes)
         try:
             if isinstance(body, bytes):
-                self._uploaded = self._in_one_piece = True
                 self._write(head + body)
                 await answer.head()
             else:
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
         return answer
 
     async def _head_while_uploading(self, answer: Answer, body: Body, timeout: float) -> None:
-        upload = self._loop.create_task(self._upload(answer, body, timeout))
+        upload = self.loop.create_task(self._upload(answer, body, timeout))
         try:
             await answer.head()
         finally:
@@ -123,11 +123,11 @@ class Connection(asyncio.Protocol):
             await self._write_all(answer, chunks, body.length, timeout)
         except asyncio.CancelledError:
             # By us, which nobody hears, or inside the body: then nothing else would end the wait.
-            if not answer.headed:
+            if not answer.status:
                 answer.fail(NotAnswered(Fault.BROKEN, "the request's body was given up"))
             raise
         except Exception as error:
-            if not answer.headed:
+            if not answer.status:
                 answer.fail(error)
         finally:
             close = getattr(chunks, "aclose", None)
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     def _awaits_head(self, answer: Answer) -> bool:
-        return self._answer is answer and not answer.headed
+        return self._answer is answer and not answer.status
 
     def drained(self) -> None:
         if self._paused:
@@ -185,24 +185,26 @@ class Connection(asyncio.Protocol):
             and self._transport.get_write_buffer_size() == 0
         )
         self._answer = None
-        self._clock.stop()
         if not reusable:
             self.abort()
-        elif self._paused:
-            self._transport.resume_reading()
+        else:
+            self._clock.stop()
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
         answer.end()
         self._owner.ended(self, reusable=reusable)
 
     def _fail(self, error: UpstreamError) -> None:
         answer, self._answer = self._answer, None
-        self._clock.stop()
+        self._paused = False
         self.abort()
         if answer is not None:
             answer.fail(error)
             self._owner.ended(self, reusable=False)
 
     def _broken(self, before: Fault, after: Fault, text: str) -> UpstreamError:
-        if self._answer is not None and self._answer.headed:
+        if self._answer is not None and self._answer.status:
             return PartlyAnswered(after, text)
         return NotAnswered(before, text)
 
@@ -219,6 +221,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
+        self._clock.close()
         answer = self._answer
         if answer is not None and self._ends_by_closing(answer) and exc is None:
             self._finish(answer)
@@ -235,7 +238,7 @@ class Connection(asyncio.Protocol):
             return
         if self._ends_by_closing(answer):
             self._finish(answer)
-        elif not answer.headed and not self._barren and self._took_nothing():
+        elif not answer.status and not self._barren and self._took_nothing():
             self._fail(NotConnected(Fault.UNREACHABLE, "closed without having taken a byte of the request"))
 
     def _took_nothing(self) -> bool:
@@ -260,10 +263,10 @@ class Connection(asyncio.Protocol):
         return int(struct.unpack("i", count)[0])
 
     def _ends_by_closing(self, answer: Answer) -> bool:
-        return answer.headed and self._until_close
+        return answer.status > 0 and self._until_close
 
     def pause_writing(self) -> None:
-        self._room = self._loop.create_future()
+        self._room = self.loop.create_future()
 
     def resume_writing(self) -> None:
         room, self._room = self._room, None
@@ -285,8 +288,10 @@ class Connection(asyncio.Protocol):
             self._finish(answer)
         elif self._barren > self._limits.head:
             self._fail(PartlyAnswered(Fault.TOO_LARGE, f"{self._barren} bytes of head or trailers"))
-        elif answer.headed and not self._paused:
-            self._clock.allow(self._limits.idle)
+        else:
+            if answer.status and not self._paused:
+                self._clock.allow(self._limits.idle)
+            answer.wake()
 
     def _misread(self, answer: Answer, error: Exception) -> None:
         if self._complete:
@@ -313,44 +318,45 @@ class Connection(asyncio.Protocol):
         self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        fields, self._fields = self._fields, []
+        parser, answer, fields = self._parser, self._answer, self._fields
+        status = parser.get_status_code()
+        self._fields = []
         if self._barren > self._limits.head:  # what came in this read behind the head is counted there too
             self._bound(fields)
         if status < 200 and status != 101:
             return  # on the way: the answer itself follows
-        headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in fields}
-        framed = ("content-length" in headers) + ("transfer-encoding" in headers)
+        headers = _told(fields)
+        said, coding = headers.get("content-length"), headers.get("transfer-encoding")
+        framed = (said is not None) + (coding is not None)
         if len(headers) < len(fields):  # one of the two twice, perhaps
             framed = sum(name.lower() in _FRAMING for name, _ in fields)
-        if not self._is_well_framed(status, headers, framed):
+        # What the parser lets pass and two readers could understand in two ways.
+        if (
+            not 200 <= status <= 599
+            or framed > 1
+            or (coding is not None and coding.strip().lower() != "chunked")
+            or parser.get_http_version() not in _VERSIONS
+        ):
             raise NotAnswered(Fault.MALFORMED, f"status {status} with framing we do not trust")
-        length = int(headers["content-length"]) if "content-length" in headers else None
+        length = None if said is None else int(said)
         if length is not None and length > self._limits.body:
             raise PartlyAnswered(Fault.TOO_LARGE, f"a body of {length} bytes")
-        self._keep_alive = self._parser.should_keep_alive()
+        self._keep_alive = parser.should_keep_alive()
         self._until_close = not framed and status not in _BODILESS
         self._barren = 0
-        assert self._answer is not None
-        self._answer.begin(status, headers, length)
-
-    def _is_well_framed(self, status: int, headers: Mapping[str, str], framed: int) -> bool:
-        """What the parser lets pass and two readers could understand in two ways."""
-        coding = headers.get("transfer-encoding", "chunked")
-        return (
-            200 <= status <= 599
-            and framed <= 1
-            and coding.strip().lower() == "chunked"
-            and self._parser.get_http_version() in ("1.1", "1.0")
-        )
+        assert answer is not None
+        answer.status, answer.headers, answer.length = status, headers, length
 
     def on_body(self, data: bytes) -> None:
         self._barren = 0
-        self._received += len(data)
-        if self._received > self._limits.body:
+        answer, size = self._answer, len(data)
+        assert answer is not None
+        answer.received += size
+        if answer.received > self._limits.body:
             raise PartlyAnswered(Fault.TOO_LARGE, f"a body of more than {self._limits.body} bytes")
-        assert self._answer is not None
-        if self._answer.put(data) > HIGH_WATER and not self._paused:
+        answer.pieces.append(data)
+        answer.size += size
+        if answer.size > HIGH_WATER and not self._paused:
             self._paused = True
             self._transport.pause_reading()
             self._clock.hold()
@@ -358,9 +364,15 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._fields:  # trailers: never told
             self._bound(self._fields)
-        if self._answer is not None and self._answer.headed:
+        if self._answer is not None and self._answer.status:
             self._complete = True
 
-    def _bound(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
+    def _bound(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         if self._phrase + sum(len(name) + len(value) + 4 for name, value in fields) > self._limits.head:
             raise PartlyAnswered(Fault.TOO_LARGE, f"a head of more than {self._limits.head} bytes")
+
+
+def _told(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Header fields as text, without a step of the interpreter for each."""
+    names, values = zip(*fields, strict=True) if fields else ((), ())
+    return dict(zip(map(str.lower, map(_text, names)), map(_text, values), strict=True))

@@ -61,6 +61,7 @@ class Origin:
         self._allowed = allowed
         self._ways = ways
         self._limits = limits
+        self._loop = asyncio.get_running_loop()
         self._seats = limits.connections  # that nobody has
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: deque[Connection] = deque()
@@ -92,7 +93,7 @@ class Origin:
         length = len(body) if isinstance(body, bytes) else body.length
         head = request.head(method, target, self._address.field, fields, length=length)
         total = self._limits.total if total is None else total
-        connection = await self._take()
+        connection = self._kept() or await self._take()
         try:
             return await connection.exchange(head, body, timeout=timeout, total=total)
         except NotConnected:
@@ -114,6 +115,13 @@ class Origin:
 
     # -- connections ----------------------------------------------------------------------------
 
+    def _kept(self) -> Connection | None:
+        """With a seat, where both are to be had at once, as nearly always."""
+        connection = self._reuse() if self._seats else None
+        if connection is not None:
+            self._seats -= 1
+        return connection
+
     async def _take(self, *, kept: bool = True) -> Connection:
         await self._seat()
         try:
@@ -127,7 +135,7 @@ class Origin:
         if self._seats:
             self._seats -= 1
             return
-        turn = asyncio.get_running_loop().create_future()
+        turn = self._loop.create_future()
         self._waiting.append(turn)
         try:
             async with asyncio.timeout(self._limits.wait):
@@ -187,8 +195,7 @@ class Origin:
 
     async def _addresses(self) -> list[str]:
         """Where the name leads now, without what is not allowed; NotConnected when nothing is left."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+        found = await self._loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(where[0]) for *_, where in found))
         refused = {each: refusal(ip_address(each), self._allowed) for each in addresses}
         allowed = [each for each in addresses if not refused[each]]
@@ -215,7 +222,7 @@ class Origin:
         raise OSError("; ".join(map(str, errors)))
 
     async def _open(self, address: str, context: ssl.SSLContext | None) -> Connection:
-        _, connection = await asyncio.get_running_loop().create_connection(
+        _, connection = await self._loop.create_connection(
             lambda: Connection(self, self._limits),
             address,
             self._address.port,
@@ -230,25 +237,23 @@ class Origin:
 
     def ended(self, connection: Connection, *, reusable: bool) -> None:
         if reusable:
-            loop = asyncio.get_running_loop()
             connection.kept = True
-            connection.idle_since = loop.time()
+            connection.idle_since = self._loop.time()
             self._idle.append(connection)
             if self._sweeper is None:
-                self._sweeper = loop.call_later(self._limits.keep, self._sweep)
+                self._sweeper = self._loop.call_later(self._limits.keep, self._sweep)
         self._leave()
 
     def lost(self, connection: Connection) -> None:
         self._connections.discard(connection)
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._idle and self._idle[0].idle_since + self._limits.keep <= loop.time():
+        while self._idle and self._idle[0].idle_since + self._limits.keep <= self._loop.time():
             self._idle.popleft().abort()
         self._sweeper = None
         if self._idle:
             due = self._idle[0].idle_since + self._limits.keep
-            self._sweeper = loop.call_at(due, self._sweep)
+            self._sweeper = self._loop.call_at(due, self._sweep)
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -32,7 +32,8 @@ class Pool:
 
     def origin(self, target: Target) -> Origin:
         """For live traffic. NotConnected: a service URI or a trust that means nothing."""
-        return self._origin(target.service_uri, target.tls, target.fingerprint)
+        key = (target.service_uri, target.tls, target.fingerprint)
+        return self._origins.get(key) or self._origin(*key)
 
     def client(self, target: Target) -> httpx.AsyncClient:
         """For a look; the caller closes it. At first sight, with nothing pinned, any certificate will do."""

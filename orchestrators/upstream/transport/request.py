@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from urllib.parse import quote
 
 Field = tuple[bytes, bytes]
@@ -23,7 +24,7 @@ def head(method: bytes, target: bytes, host: bytes, fields: Sequence[Field], *, 
     """
     if not _TARGET.fullmatch(target):
         raise ValueError(f"{target!r} cannot be the target of a request")
-    lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+    lines = b"%b: %b\r\n" * len(fields) % tuple(chain.from_iterable(fields))
     if lines.translate(None, _VISIBLE) != b"\r\n" * len(fields) or not all(map(_is_token, dict(fields))):
         odd = [each for each in fields if not _is_token(each[0]) or each[1].translate(None, _VISIBLE)]
         raise ValueError(f"{odd!r} cannot be header fields")

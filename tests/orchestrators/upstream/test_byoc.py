@@ -38,8 +38,8 @@ async def test_it_sends_a_job(serve: Serve, byoc: Byoc):
     target = peer.target("byoc", wire_name="text-reversal", path="/v1")
     changes = {"request": '{"run":"<é>"}', "worker_path": b"a%2Fb", "timeout": 29.01}
     reply = await byoc.send(target, call(b'{"x": 1}', **changes))
-    assert (reply.status, reply.length, reply.balance, await read(reply)) == (200, 2, "", b"hi")
-    assert repr(reply) == "<ByocReply <Answer 200 ended buffered 0>>"
+    assert (reply.status, reply.length, await read(reply)) == (200, 2, b"hi")
+    assert repr(reply) == "<Answer 200 ended buffered 0>"
     received = peer.received[0]
     assert (received.line, received.body) == (b"POST /process/request/v1/a%2Fb HTTP/1.1", b'{"x": 1}')
     assert set(received.headers) == {b"host", b"livepeer", b"content-type", b"content-length"}
@@ -123,7 +123,7 @@ async def test_it_leaves_a_refusal_as_it_is(serve: Serve, byoc: Byoc):
 async def test_it_reads_the_balance_and_metadata(serve: Serve, byoc: Byoc, name: bytes):
     peer = await serve(answering(b"200 OK", b"", b"%b: 1234\r\nX-Metadata: m\r\n" % name))
     reply = await byoc.send(peer.target("byoc"), call())
-    assert (reply.balance, reply.headers["x-metadata"]) == ("1234", "m")
+    assert (reply.headers[name.decode().lower()], reply.headers["x-metadata"]) == ("1234", "m")
 
 
 async def test_a_fault_of_the_transport_comes_through(serve: Serve, byoc: Byoc):
@@ -161,7 +161,7 @@ async def test_a_flood_of_newlines_ends_with_the_events(serve: Serve, byoc: Byoc
             flooded.set()
 
     reply = await byoc.send((await serve(script)).target("byoc"), call())
-    assert (reply.balance, reply.length) == ("7", None)
+    assert reply.length is None and repr(reply).startswith("<EventReply <Answer 200")
     assert await asyncio.wait_for(read(reply), 5) == seen
     await asyncio.wait_for(flooded.wait(), 5)
     assert await read(reply) == b""

@@ -102,7 +102,7 @@ class TwinOrigin:
 
 
 class TwinAnswer:
-    balance = fingerprint = ""
+    fingerprint = ""
 
     def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
         self._response = response

@@ -12,6 +12,7 @@ background tasks, then the master kills.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -23,7 +24,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.util import parse_address
 from uvicorn_worker import UvicornWorker
 
-from byocgw import logs
+from byocgw import listening, logs
+from byocgw.listening import FairServer
 from routing import succession
 from routing.metrics import sharing
 
@@ -48,17 +50,22 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
         "server_header": False,
     }
 
+    place = 0  # among the workers of this server; the master gives it
+
     async def _serve(self) -> None:
         # How long a thread that builds a table or drains the journal may make every call wait, in seconds.
         sys.setswitchinterval(0.0005)
         watch = asyncio.create_task(self._watch())
-        try:
-            await super()._serve()
-        except SystemExit:
-            # Not started. The first exit code of this kind ends the server; a second would reach the master
-            # while it ends, which breaks off there, with a traceback.
-            sys.exit(Arbiter.WORKER_BOOT_ERROR if _first_to_fail() else 0)
+        self.config.app = self.wsgi
+        self._install_sigquit_handler()
+        server = FairServer(self.config, self.place)
+        with contextlib.suppress(SystemExit):  # of a start that failed
+            await server.serve(sockets=self.sockets)
         watch.cancel()
+        if not server.started:
+            # The first exit code of this kind ends the server; a second would reach the master while it
+            # ends, which breaks off there, with a traceback.
+            sys.exit(Arbiter.WORKER_BOOT_ERROR if _first_to_fail() else 0)
 
     async def _watch(self) -> None:
         """A sign of life a second, also while it drains. Without a master it drains by itself: nobody could
@@ -115,9 +122,11 @@ def on_starting(server: object) -> None:
 
 def pre_fork(server: Any, worker: Worker) -> None:
     succession.takes_a_place = worker.age > server.num_workers
+    worker.place = listening.free_place({each.place for each in server.WORKERS.values()})
 
 
 def child_exit(server: Any, worker: Worker) -> None:
+    listening.leave(worker.place)
     try:
         sharing.bury(worker.pid)
     except Exception:  # in the master it would end the server

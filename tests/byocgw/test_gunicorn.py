@@ -85,7 +85,7 @@ def test_it_reads_the_environment(home: Path) -> None:
 
 def test_it_reads_the_env_file_where_the_environment_says_nothing(home: Path) -> None:
     (home / "byocgw").mkdir()
-    for name in ("__init__.py", "gunicorn.py", "logs.py", "protocol.py"):
+    for name in ("__init__.py", "gunicorn.py", "listening.py", "logs.py", "protocol.py"):
         shutil.copy(ROOT / "byocgw" / name, home / "byocgw")
     (home / "routing").symlink_to(ROOT / "routing")
     (home / ".env").write_text("BIND=127.0.0.1:8111\nWEB_CONCURRENCY=5\n")

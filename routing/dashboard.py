@@ -26,7 +26,7 @@ from routing import table as tables
 from routing.core.selection import Why
 from routing.explain import explain, stored_board
 from routing.models import Client, Job, PriceCeiling, UsageHour
-from routing.table import RoutingTable
+from routing.table import RoutingTable, Rows
 
 HOURS = 24
 LATEST = 500  # calls that the 95th percentile is taken from
@@ -132,14 +132,20 @@ def percentile(values: Sequence[int], part: float) -> int | None:
 
 
 _lock = threading.Lock()
-_kept: list[RoutingTable] = []  # the latest table, while its number is the present one
+_kept: list[tuple[Rows, RoutingTable]] = []  # the latest, while their number is the present one
 
 
 def current_table() -> RoutingTable:
     """One query while nothing has changed."""
+    return current()[1]
+
+
+def current() -> tuple[Rows, RoutingTable]:
+    """The table and what it is made of. One query while nothing has changed."""
     with _lock:
-        if not _kept or _kept[0].revision != tables.numbers()[0] or time.time() >= _kept[0].until:
-            _kept[:] = [tables.build(settings.WEB_CONCURRENCY)]
+        if not _kept or _kept[0][0].revision != tables.numbers()[0] or time.time() >= _kept[0][1].until:
+            rows = tables.read()
+            _kept[:] = [(rows, tables.assemble(rows, settings.WEB_CONCURRENCY))]
         return _kept[0]
 
 

@@ -25,7 +25,7 @@ from orchestrators.scoreboard import Scoreboard
 from routing import table as tables
 from routing.candidates import view
 from routing.core.selection import Rank, Refused, Terms, choose, units_of
-from routing.dashboard import current_table
+from routing.dashboard import current
 from routing.explain import CHEAPEST, stored_board
 from routing.models import Job
 from routing.simulation.hindsight import Choice, Replayed, replay
@@ -182,13 +182,13 @@ def preview(
 
 
 def gains(offers: Iterable[Offer], share: float, now: datetime) -> list[Gain]:
-    """If these were let in with this share (0 to 1), by capability. Seven queries. Raises django.db.Error."""
+    """If these were let in with this share (0 to 1), by capability. Two queries. Raises django.db.Error."""
     approved: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for each in offers:
         approved[each.capability.slug][each.pk] = each.orchestrator.name
-    before, board = current_table(), stored_board()
-    keys = {key: share for names in approved.values() for key in names}
-    after = tables.suppose(before, keys, settings.WEB_CONCURRENCY)
+    (rows, before), board = current(), stored_board()
+    shares = {key: share for names in approved.values() for key in names}
+    after = tables.assemble(rows.approving(shares), settings.WEB_CONCURRENCY)
     return [_gain(slug, names, before, after, board, now) for slug, names in sorted(approved.items())]
 
 

@@ -2,6 +2,7 @@
 
 door       PolicyAdmin: what people decide; every write is one change set
 meanwhile  two people edit one row: the second save is told what the first one changed
+choosing   fields for rows that are at hand
 doomed     what goes with rows that are deleted
 columns    values of rows as the console writes them: moments, prices, states
 lines      PolicyInline: rows on their parent's page, without a query for each

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
+from orchestrators.admin.choosing import GivenField
 from orchestrators.admin.meanwhile import MeanwhileForm
 
 if TYPE_CHECKING:
@@ -30,16 +31,20 @@ class LineForm(MeanwhileForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk is None:
             return
-        for name, field in self.fields.items():
+        for name, field in list(self.fields.items()):
             if isinstance(field, forms.ModelChoiceField):
                 chosen = getattr(self.instance, name)
                 field.disabled = True
                 field.choices = [("", field.empty_label)] if chosen is None else [(chosen.pk, str(chosen))]
+                self.fields[name] = GivenField(chosen, field)
 
 
 class LineFormSet(FormSet):
     def add_fields(self, form: Any, index: int | None) -> None:
         super().add_fields(form, index)
+        if form.instance.pk is not None:  # by which it was found
+            key = self._pk_field.name  # type: ignore[attr-defined]
+            form.fields[key] = GivenField(form.instance, form.fields[key])
         for field in form.fields.values():
             _prepare(field)
 

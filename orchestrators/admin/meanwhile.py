@@ -46,6 +46,18 @@ class MeanwhileForm(ModelForm):
             self._tell(changed, seen)
         return cleaned
 
+    def _get_validation_exclusions(self) -> set[str]:
+        """Of what was left alone nobody asks again whether a relation is still there and a name the only one;
+        unless it is unique together with what was edited."""
+        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        if self.instance.pk is None:
+            return excluded
+        meta, edited = self.instance._meta, set(self.changed_data)
+        together = [set(getattr(each, "fields", ())) for each in meta.constraints]
+        judged = edited.union(*(names for names in together if names & edited))
+        asked = {each.name for each in meta.fields if each.unique or each.remote_field is not None}
+        return excluded | (asked - judged)
+
     def _tell(self, changed: list[str], seen: Mapping[str, str]) -> None:
         who = {"who": _changed_by(self.instance) or _("somebody")}
         told = [_("Not saved yet: %(who)s has changed this while you were editing.") % who]

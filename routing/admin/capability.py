@@ -23,20 +23,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from orchestrators.admin import CapabilityAdmin, warn
-from orchestrators.changes import rehearsal
+from orchestrators.admin.choosing import ListedField
 from orchestrators.display.amounts import percent
 from orchestrators.display.moments import milliseconds
 from orchestrators.models import Capability, RoutingProfile
 from routing import history
 from routing import table as tables
 from routing.admin.prices import PriceCeilingInline, in_dollars
-from routing.dashboard import current_table
+from routing.dashboard import current
 from routing.explain import stored_board
 from routing.models import Client
 from routing.models.ceiling import about_ceilings
 from routing.models.rate import rate_beside, with_rate
 from routing.preview import preview
-from routing.table import RoutingTable
+from routing.table import RoutingTable, Rows
 
 INHERITED = (
     *("retry_timeout", "attempt_timeout", "cold_grace", "max_attempts", "max_in_flight", "value_of_second"),
@@ -120,6 +120,9 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         own = path("<int:pk>/change/preview/", view, name="orchestrators_capability_preview")
         return [own, *super().get_urls()]
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_foreignkey(db_field, request, **{"form_class": ListedField, **kwargs})
+
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """An empty field shows what its profile says instead."""
         form = super().get_form(request, obj, change=change, **kwargs)
@@ -128,7 +131,7 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         profiles = list(RoutingProfile.objects.all())
         if "profile" in form.base_fields:
             choice: Any = form.base_fields["profile"]
-            choice.choices = [(each.pk, str(each)) for each in profiles]
+            choice.offer(profiles)
         for name in INHERITED:
             if name in form.base_fields:
                 values = {str(each.pk): f"{getattr(each, name):.12g}" for each in profiles}
@@ -138,7 +141,7 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         return form
 
     def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST of the page's own form: what it would do. Nothing stays written.
+        """POST of the page's own form: what it would do. Nothing is written.
 
         With `X-Requested-With: fetch` the answer is the part of the page alone.
         """
@@ -149,8 +152,8 @@ class PricedCapabilityAdmin(CapabilityAdmin):
             raise Http404
         if not self.has_change_permission(request, capability):
             raise PermissionDenied
-        before = current_table()
-        errors, after = self._tried(request, capability)
+        rows, before = current()
+        errors, after = self._tried(request, capability, rows)
         told = preview(pk, before, after or before, stored_board(), timezone.now())
         context = {"p": told, "errors": errors, "tried": True, "original": capability}
         if request.headers.get("X-Requested-With") == "fetch":
@@ -162,20 +165,24 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         shown = {"opts": self.opts, "title": _("Preview"), "fields": fields}
         return TemplateResponse(request, f"{TEMPLATES}/previewed.html", whole | shown)
 
-    def _tried(self, request: HttpRequest, capability: Capability) -> tuple[list[str], RoutingTable | None]:
-        """(what is wrong with the form, the routing table with it saved). Undone at the end: no gateway and no
-        reader sees it. The lock is the one of a change set, for as long as a table takes to build.
-        """
-        with rehearsal():
-            form = self.get_form(request, capability, change=True)(request.POST, instance=capability)
-            formsets, _inlines = self._create_formsets(request, capability, change=True)  # type: ignore[attr-defined]
-            if not (all_valid(formsets) & form.is_valid()):
-                return list(_told(form, formsets)), None
-            form.save()
-            for formset in formsets:
-                formset.save()
-            table = tables.build(settings.WEB_CONCURRENCY)
-        return [], table
+    def _tried(
+        self, request: HttpRequest, capability: Capability, rows: Rows
+    ) -> tuple[list[str], RoutingTable | None]:
+        """(what is wrong with the form, the routing table of these rows with it saved)."""
+        form = self.get_form(request, capability, change=True)(request.POST, instance=capability)
+        formsets, _inlines = self._create_formsets(request, capability, change=True)  # type: ignore[attr-defined]
+        if not (all_valid(formsets) & form.is_valid()):
+            return list(_told(form, formsets)), None
+        ceilings = [line for formset in formsets for line in _left(formset)]
+        return [], tables.assemble(rows.saving(capability, ceilings), settings.WEB_CONCURRENCY)
+
+
+def _left(formset: Any) -> Iterator[Any]:
+    """The rows of its lines, once saved."""
+    for line in formset.forms:
+        is_row = line.has_changed() or not line.instance._state.adding
+        if is_row and line not in formset.deleted_forms:
+            yield line.instance
 
 
 def _told(form: Any, formsets: Any) -> Iterator[str]:

@@ -1,94 +1,57 @@
-"""Rows -> table, whole, and consistent as far as autocommit allows."""
+"""Rows -> table, whole."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from math import inf
 
-from django.db import DatabaseError, connection
-
-from orchestrators.models import FailureSignature, Revision
-from orchestrators.reputation import scores
-from routing.models import Pipeline
-from routing.table.ceilings import by_tier, lane, read_ceilings
-from routing.table.clients import read_callers
-from routing.table.facts import Lane, OfferEntry, PipelineEntry, RoutingTable
-from routing.table.offers import Offers, read_offers
-from routing.table.policies import Plan, read_plans
-
-READS = 5  # of a table that keeps changing under us; the next look would find it out of date anyway
-
-
-def numbers() -> tuple[int, int]:
-    """(policy, health). Raises django.db.Error when the database is away or not migrated."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT policy, health FROM {Revision._meta.db_table} WHERE id = 1")
-        row = cursor.fetchone()
-    if row is None:
-        raise DatabaseError("The revision row is missing: run manage.py migrate.")
-    return row[0], row[1]
+from routing.table.ceilings import by_tier, ceilings_of, lane
+from routing.table.clients import known_by
+from routing.table.facts import Lane, PipelineEntry, RoutingTable
+from routing.table.offers import Offers, sort
+from routing.table.policies import Plan, plans_of
+from routing.table.rows import Rows, read
 
 
 def build(workers: int) -> RoutingTable:
     """The table as of now. `workers`: processes that share every limit. Raises django.db.Error."""
-    for _ in range(READS):
-        before, _ = numbers()
-        table = _assemble(before, workers)
-        if numbers()[0] == before:
-            break
-    return table
+    return assemble(read(), workers)
 
 
-def suppose(table: RoutingTable, approved: Mapping[int, float], workers: int) -> RoutingTable:
-    """The table with these offers let in, with their shares by offer id; nothing is written. Five queries.
-    Raises django.db.Error.
-    """
-    plans, now = read_plans(), time.time()
-    offers = read_offers(plans, workers, scores(now), now, approved)
-    return replace(table, lanes=_lanes(plans, offers), entries=_entries(plans, offers))
-
-
-def _assemble(revision: int, workers: int) -> RoutingTable:
-    plans = read_plans()
-    now = time.time()
-    offers = read_offers(plans, workers, scores(now), now)
-    callers = read_callers(workers)
-    policies = {plan.policy.slug: plan.policy for plan in plans}
-    signatures = FailureSignature.objects.in_force()
+def assemble(rows: Rows, workers: int) -> RoutingTable:
+    """The table of these rows. No query."""
+    plans = plans_of(rows.capabilities)
+    slugs = {plan.policy.id: plan.policy.slug for plan in plans}
+    offers = sort(plans, rows.homes, rows.offers, workers, rows.reputations, time.time())
+    keys, networks = known_by(rows.callers, slugs, workers)
     return RoutingTable(
-        revision=revision,
-        keys=callers.keys,
-        networks=callers.networks,
-        policies=policies,
-        lanes=_lanes(plans, offers),
-        entries=_entries(plans, offers),
+        revision=rows.revision,
+        keys=keys,
+        networks=networks,
+        policies={plan.policy.slug: plan.policy for plan in plans},
+        lanes=_lanes(plans, offers, rows),
+        entries={plan.policy.slug: tuple(offers[plan.policy.id].entries) for plan in plans},
         slugs=_slugs(plans, offers),
-        signatures=signatures,
-        signatures_of_success=tuple(each for each in signatures if each.status_from < 300),
-        pipelines=_pipelines(),
+        signatures=rows.signatures,
+        signatures_of_success=tuple(each for each in rows.signatures if each.status_from < 300),
+        pipelines={
+            path: PipelineEntry(slugs[capability], names if isinstance(names, dict) else {})
+            for path, capability, names in rows.pipelines
+            if capability in slugs
+        },
         until=min((each.until for each in offers.values()), default=inf),
     )
 
 
-def _lanes(plans: list[Plan], offers: Mapping[int, Offers]) -> dict[tuple[str, str | None], Lane]:
-    ceilings = read_ceilings()
+def _lanes(plans: list[Plan], offers: Mapping[int, Offers], rows: Rows) -> dict[tuple[str, str | None], Lane]:
+    ceilings = ceilings_of(rows.ceilings)
     return {
         (plan.policy.slug, tier): lane(plan, offers[plan.policy.id], applying)
         for plan in plans
         for tier, applying in by_tier(ceilings[plan.policy.id]).items()
     }
-
-
-def _entries(plans: list[Plan], offers: Mapping[int, Offers]) -> dict[str, tuple[OfferEntry, ...]]:
-    return {plan.policy.slug: tuple(offers[plan.policy.id].entries) for plan in plans}
-
-
-def _pipelines() -> dict[str, PipelineEntry]:
-    rows = Pipeline.objects.values_list("path", "capability__slug", "wire_names")
-    return {path: PipelineEntry(slug, names if isinstance(names, dict) else {}) for path, slug, names in rows}
 
 
 def _slugs(plans: list[Plan], offers: Mapping[int, Offers]) -> dict[str, str]:

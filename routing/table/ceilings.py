@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from orchestrators.core.price import Price
 from routing.core.selection import Refused, Why
@@ -12,15 +13,25 @@ from routing.table.offers import Offers
 from routing.table.policies import Plan
 from routing.table.prices import price_of, stored
 
+Row = tuple[int, str | None, str | None]  # capability, tier (None: all), price as it is stored
 # Of one capability, by tier (None: all tiers): a price, or None where it was decided that there is no ceiling.
 Ceilings = dict[str | None, Price | None]
 
 
-def read_ceilings() -> defaultdict[int, Ceilings]:
+def read() -> list[Row]:
+    rows = PriceCeiling.objects.annotate(text=stored("price"))
+    return list(rows.values_list("capability_id", "tier__slug", "text"))
+
+
+def row_of(capability_id: int, ceiling: PriceCeiling) -> Row:
+    """As `read` would find it, once saved."""
+    tier = None if ceiling.tier is None else ceiling.tier.slug
+    return capability_id, tier, None if ceiling.price is None else str(ceiling.price)
+
+
+def ceilings_of(rows: Iterable[Row]) -> defaultdict[int, Ceilings]:
+    """By capability."""
     found: defaultdict[int, Ceilings] = defaultdict(dict)
-    rows = PriceCeiling.objects.annotate(text=stored("price")).values_list(
-        "capability_id", "tier__slug", "text"
-    )
     for capability_id, tier, text in rows:
         # one that cannot be read allows nothing that costs anything
         found[capability_id][tier] = (price_of(text) or price_of("0 wei/second")) if text else None
@@ -39,7 +50,7 @@ def payable(capability_id: int) -> tuple[Price | None, ...]:
     For the trials of new offers. Of ceilings in different units no offer passes both: the general one stands
     for them.
     """
-    applying = by_tier(read_ceilings()[capability_id]).values()
+    applying = by_tier(ceilings_of(read())[capability_id]).values()
     return tuple(_least([price for price in each if price is not None]) for each in applying if each)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -20,37 +20,48 @@ _LIMITS = ("requests_per_minute", "burst", "max_in_flight", "daily_budget", "mon
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    keys: dict[str, KeyEntry]
-    networks: tuple[tuple[Network, ClientEntry], ...]
+    """Rows of keys and clients, and what clients are limited to: capabilities by client."""
+
+    keys: list[Any]
+    clients: list[Any]
+    limited: Mapping[int, set[int]]
 
 
-def read_callers(workers: int) -> Callers:
+def read() -> Callers:
     """Keys before clients before what these may call: one that comes in between is at worst not there yet,
     never there without its limits."""
     named = ("digest", "client_id", "expires_at", "scope", "networks")
     keys = list(ApiKey.objects.filter(revoked_at=None).values_list(*named))
     limits = tuple(f"tier__{name}" for name in _LIMITS)
-    rows = list(
-        Client.objects.filter(is_active=True).values_list("networks", "id", "name", "tier__slug", *limits)
-    )
-    allowed = defaultdict(set)
-    for client_id, slug in Client.capabilities.through.objects.values_list("client_id", "capability__slug"):
-        allowed[client_id].add(slug)
-    clients = {row[0]: _client(row, allowed.get(row[0]), workers) for _, *row in rows}
-    found = [(network, clients[row[0]]) for texts, *row in rows for network in _readable(texts)]
-    return Callers(
-        {
-            digest: KeyEntry(
-                clients[client_id],
-                None if expires_at is None else expires_at.timestamp(),
-                scope,
-                tuple(_readable(networks)) if networks else None,
-            )
-            for digest, client_id, expires_at, scope, networks in keys
-            if client_id in clients
-        },
-        tuple(sorted(found, key=lambda each: -each[0].prefixlen)),
-    )
+    clients = Client.objects.filter(is_active=True)
+    rows = list(clients.values_list("networks", "id", "name", "tier__slug", *limits))
+    limited = defaultdict(set)
+    for client, capability in Client.capabilities.through.objects.values_list("client_id", "capability_id"):
+        limited[client].add(capability)
+    return Callers(keys, rows, dict(limited))
+
+
+def known_by(
+    callers: Callers, slugs: Mapping[int, str], workers: int
+) -> tuple[dict[str, KeyEntry], tuple[tuple[Network, ClientEntry], ...]]:
+    """Clients by the digest of their keys, and by their networks. `slugs`: of the capabilities there are."""
+    clients = {}
+    for _, *row in callers.clients:
+        limited = callers.limited.get(row[0])
+        allowed = None if limited is None else frozenset(slugs[each] for each in limited if each in slugs)
+        clients[row[0]] = _client(row, allowed, workers)
+    found = [(network, clients[row[0]]) for texts, *row in callers.clients for network in _readable(texts)]
+    keys = {
+        digest: KeyEntry(
+            clients[client_id],
+            None if expires_at is None else expires_at.timestamp(),
+            scope,
+            tuple(_readable(networks)) if networks else None,
+        )
+        for digest, client_id, expires_at, scope, networks in callers.keys
+        if client_id in clients
+    }
+    return keys, tuple(sorted(found, key=lambda each: -each[0].prefixlen))
 
 
 def _readable(texts: Iterable[str]) -> Iterator[Network]:
@@ -60,7 +71,7 @@ def _readable(texts: Iterable[str]) -> Iterator[Network]:
             yield ip_network(text)
 
 
-def _client(row: Iterable[Any], allowed: set[str] | None, workers: int) -> ClientEntry:
+def _client(row: Iterable[Any], allowed: frozenset[str] | None, workers: int) -> ClientEntry:
     client_id, name, tier, per_minute, burst, in_flight, daily, monthly = row
     rate = None
     if per_minute:
@@ -72,7 +83,7 @@ def _client(row: Iterable[Any], allowed: set[str] | None, workers: int) -> Clien
         tier=tier,
         rate=rate,
         max_in_flight=part(in_flight, workers) if in_flight else None,
-        capabilities=frozenset(allowed) if allowed else None,
+        capabilities=allowed,
         daily_budget=None if daily is None else daily // workers,
         monthly_budget=None if monthly is None else monthly // workers,
     )

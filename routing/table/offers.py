@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from math import inf
 from typing import Any
@@ -18,7 +18,11 @@ from routing.table.facts import OfferEntry
 from routing.table.policies import Plan
 from routing.table.prices import price_of, stored
 
-NONE: Mapping[int, float] = {}
+_OFFER = (
+    *("id", "orchestrator_id", "capability_id", "mode", "wire_name", "path", "max_in_flight", "share"),
+    *("own_price", "quote", "advert__claimed", "advert__largest_capacity", "advert__falling"),
+    *("advert__precision", "ignored_until"),
+)
 
 
 class Offers:
@@ -33,61 +37,40 @@ class Offers:
         self.until = inf  # wall seconds: the first of those that are ignored comes back
 
 
-def read_offers(
+def read_homes() -> list[Any]:
+    named = ("id", "name", "service_uri", "protocol", "mode", "tls", "certificate__trusted")
+    return list(Orchestrator.objects.order_by("id").values_list(*named, named=True))
+
+
+def read() -> list[Any]:
+    rows = Offer.objects.order_by("id").annotate(own_price=stored("price"), quote=stored("advert__price"))
+    return list(rows.values_list(*_OFFER, named=True))
+
+
+def sort(
     plans: list[Plan],
+    homes: Iterable[Any],
+    rows: Iterable[Any],
     workers: int,
     reputations: Mapping[int, float],
     now: float,
-    approved: Mapping[int, float] = NONE,
 ) -> defaultdict[int, Offers]:
-    """By capability. `reputations`: 0 to 100 by orchestrator; who is missing has 100. `now`: wall seconds.
-    `approved`: offers that are read as if people had let them in, and their shares.
-    """
+    """By capability. `now`: wall seconds."""
     found: defaultdict[int, Offers] = defaultdict(Offers)
-    homes = {
-        row[0]: row
-        for row in Orchestrator.objects.order_by("id").values_list(
-            "id", "name", "service_uri", "protocol", "mode", "tls", "certificate__trusted"
-        )
-    }
-    usual = {plan.policy.id: plan for plan in plans}
-    rows = (
-        Offer.objects.order_by("id")
-        .annotate(own_price=stored("price"), quote=stored("advert__price"))
-        .values_list(
-            *("id", "orchestrator_id", "capability_id", "mode", "wire_name", "path", "max_in_flight", "share"),
-            *(
-                "own_price",
-                "quote",
-                "advert__claimed",
-                "advert__largest_capacity",
-                "advert__falling",
-                "advert__precision",
-                "ignored_until",
-            ),
-        )
-    )
+    usual, owners = {plan.policy.id: plan for plan in plans}, {home.id: home for home in homes}
     # a row without home or plan came between two of our queries
-    whole = [_let_in(row, approved) for row in rows if row[1] in homes and row[2] in usual]
-    burdened = {row[1] for row in whole if row[3] == Mode.ACTIVE and _is_poor(usual[row[2]])}
+    whole = [row for row in rows if row.orchestrator_id in owners and row.capability_id in usual]
+    burdened = {
+        row.orchestrator_id for row in whole if row.mode == Mode.ACTIVE and _is_poor(usual[row.capability_id])
+    }
     for row in whole:
-        plan = usual[row[2]]
+        plan, home = usual[row.capability_id], owners[row.orchestrator_id]
         neighbourhood = {
-            "poor_fit": row[1] in burdened and not _is_poor(plan),
-            "reputation": reputations.get(row[1], 100.0),
+            "poor_fit": home.id in burdened and not _is_poor(plan),
+            "reputation": reputations.get(home.id, 100.0),
         }
-        home = homes[row[1]]
-        if row[0] in approved:
-            home = (*home[:4], Mode.ACTIVE, *home[5:])
-        _place(found[row[2]], row, home, plan, workers, neighbourhood, now)
+        _place(found[row.capability_id], row, home, plan, workers, neighbourhood, now)
     return found
-
-
-def _let_in(row: tuple[Any, ...], approved: Mapping[int, float]) -> tuple[Any, ...]:
-    """The row, with the mode and the share that an approval would give it."""
-    if row[0] not in approved:
-        return row
-    return (*row[:3], Mode.ACTIVE, *row[4:7], approved[row[0]], *row[8:14], None)
 
 
 def _is_poor(plan: Plan) -> bool:
@@ -97,57 +80,42 @@ def _is_poor(plan: Plan) -> bool:
 
 def _place(
     offers: Offers,
-    row: tuple[Any, ...],
-    home: tuple[Any, ...],
+    row: Any,
+    home: Any,
     plan: Plan,
     workers: int,
     neighbourhood: dict[str, Any],
     now: float,
 ) -> None:
-    (
-        offer_id,
-        _,
-        _,
-        mode,
-        wire_name,
-        path,
-        own_seats,
-        share,
-        own_price,
-        quote,
-        claimed,
-        largest,
-        falling,
-        precision,
-        ignored_until,
-    ) = row
-    orchestrator_id, name, uri, protocol, home_mode, tls, trusted = home
-    wire_name = wire_name or plan.policy.slug
-    if Mode.RETIRED not in (mode, home_mode):
+    wire_name, claimed = row.wire_name or plan.policy.slug, row.advert__claimed
+    if Mode.RETIRED not in (row.mode, home.mode):
         offers.wire_names.add(wire_name)
-    direct = protocol == ProtocolChoice.DIRECT
-    text = own_price if direct else quote
+    direct = home.protocol == ProtocolChoice.DIRECT
+    text = row.own_price if direct else row.quote
     price = price_of(text) if text else None
-    inactive = _inactive(home_mode, mode) or unpayable(protocol, price)
-    if inactive is None and ignored_until is not None and (until := ignored_until.timestamp()) > now:
+    inactive = _inactive(home.mode, row.mode) or unpayable(home.protocol, price)
+    ignored = row.ignored_until
+    if inactive is None and ignored is not None and (until := ignored.timestamp()) > now:
         offers.until = min(offers.until, until)
-        inactive = Why.MODE_OFFER, f"the offer is ignored until {_minute(ignored_until)}"
+        inactive = Why.MODE_OFFER, f"the offer is ignored until {_minute(ignored)}"
     if inactive is not None or price is None:
         verdict = inactive or (Why.BAD_QUOTE, _no_price(text, direct=direct, probed=claimed is not None))
-        offers.refused.append(Refused(offer_id, name, *verdict))
+        offers.refused.append(Refused(row.id, home.name, *verdict))
         return
+    largest = 0 if direct else row.advert__largest_capacity or 0
+    trusted = home.certificate__trusted or ""
     offers.entries.append(
         OfferEntry(
-            id=offer_id,
-            orchestrator=name,
-            orchestrator_id=orchestrator_id,
-            target=Target(uri, protocol, wire_name, path, tls, trusted or ""),
+            id=row.id,
+            orchestrator=home.name,
+            orchestrator_id=home.id,
+            target=Target(home.service_uri, home.protocol, wire_name, row.path, home.tls, trusted),
             price=price,
             claimed=direct if claimed is None else claimed,
-            seats=_seats(own_seats, plan.max_in_flight, 0 if direct else largest or 0, workers),
-            share=share,
-            falling=bool(falling),
-            precision=precision or "",
+            seats=_seats(row.max_in_flight, plan.max_in_flight, largest, workers),
+            share=row.share,
+            falling=bool(row.advert__falling),
+            precision=row.advert__precision or "",
             **neighbourhood,
         )
     )

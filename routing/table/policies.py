@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from orchestrators.core.classify import Contract
@@ -34,10 +36,20 @@ class Plan:
     suggestion: str
 
 
-def read_plans() -> list[Plan]:
+def read() -> list[dict[str, Any]]:
     """By slug."""
     rows = Capability.objects.order_by("slug").annotate(suggestion=stored("profile__suggested_ceiling"))
-    return [_plan(row) for row in rows.values(*_CAPABILITY)]
+    return list(rows.values(*_CAPABILITY))
+
+
+def row_of(capability: Capability) -> dict[str, Any]:
+    """As `read` would find it, once saved."""
+    row = {name: attrgetter(name.replace("__", "."))(capability) for name in _CAPABILITY[:-1]}
+    return row | {"suggestion": str(capability.profile.suggested_ceiling)}
+
+
+def plans_of(rows: Iterable[dict[str, Any]]) -> list[Plan]:
+    return [_plan(row) for row in rows]
 
 
 def _plan(row: dict[str, Any]) -> Plan:

@@ -25,7 +25,7 @@ import django
 
 MOST_MS, MOST_QUERIES, MOST_MS_OF_ONE = 300, 15, 50
 # They write what somebody thinks of, look, and undo it: bounded by what is written, not by fifteen.
-REHEARSALS = {"/back/": 100, "/preview/": 40}
+REHEARSALS = {"/back/": 100}
 UNMEASURED = ("jsi18n/", "autocomplete/", "logout/", "nothing")  # no screens
 
 

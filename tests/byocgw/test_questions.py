@@ -54,4 +54,4 @@ def test_no_screen_asks_more_than_fifteen_questions(client: Client, fleet: None)
     beyond = [f"{each}: {asked[each.address]}" for each in found if asked[each.address] > most_queries(each)]
     assert not beyond, "\n".join(beyond)
     rehearsed = sum(asked[each.address] > MOST_QUERIES for each in found)
-    assert rehearsed <= len(REHEARSALS) + 1  # two capabilities are previewed
+    assert rehearsed <= len(REHEARSALS)

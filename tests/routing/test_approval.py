@@ -5,6 +5,7 @@ Issue 5, screen 6; R53, R70.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -193,12 +194,12 @@ def test_an_approval_carries_its_share_to_the_next_request(ops: Client, depth: l
         assert ops.post(f"{STEER}approve/", {"id": cheap.pk, **wrong}).status_code == 200, "it asks again"
     assert waiting().count() == 3
 
-    supposed = tables.suppose(tables.build(1), {cheap.pk: 0.125}, 1)
+    supposed = tables.assemble(tables.read().approving({cheap.pk: 0.125}), 1)
     said = {"id": [cheap.pk, depth[0].pk], "share": "12.5", "reason": "a canary", "next": PAGE}
     assert ops.post(f"{STEER}approve/", said)["Location"] == PAGE
     table = tables.build(1)
     assert table.lanes["depth", None].offer(cheap.pk).share == 0.125
-    assert table.lanes["depth", None].offers == supposed.lanes["depth", None].offers, "as it was foretold"
+    assert replace(supposed, revision=table.revision) == table, "as it was foretold"
     kept = ConfigRevision.objects.latest("id")
     assert (kept.who, kept.why) == ("operator", "admin: approve: a canary (offer)")
     assert set(kept.summary.splitlines()) == {

@@ -21,6 +21,7 @@ from routing.explain import CHEAPEST, stored_board
 from routing.models import ApiKey, Job, PriceCeiling, Tier
 from routing.models import Client as ApiClient
 from routing.preview import Preview
+from routing.templatetags.policy import serving
 from tests.orchestrators.scenes import ALDER, BIRCH, CEDAR, offer, orchestrator
 from tests.routing.test_fleet import person
 from tests.support.forms import shown
@@ -136,6 +137,28 @@ def test_each_tier_is_told_apart_and_a_new_name_is_no_new_capability(editor: Cli
     assert told.replay.unserved == (0, 3)
 
 
+def test_what_it_foretells_is_what_saving_brings(editor: Client, depth: Capability) -> None:
+    """Ceilings that change, go and are new, and numbers of the capability, all in one form."""
+    gold, pro = Tier.objects.create(slug="gold"), Tier.objects.create(slug="pro")
+    PriceCeiling.objects.create(capability=depth, tier=gold, price="20 wei/second")
+    new = {"tier": pro.pk, "price": "5 wei/second", "capability": depth.pk, "id": ""}
+    lines = {"ceilings-0-price": "500 wei/second", "ceilings-1-DELETE": "on", "ceilings-TOTAL_FORMS": "3"}
+    changes = lines | {f"ceilings-2-{name}": value for name, value in new.items()}
+    changes |= {"slug": "depth-map", "value_of_second": "0", "typical_seconds": "2"}
+    data = shown(editor, page(depth)) | changes
+    with CaptureQueriesContext(connection) as queries:
+        told = editor.post(f"{page(depth)}preview/", data, headers=FETCH).context["p"]
+    assert len(queries) <= 15, [each["sql"][:100] for each in queries]
+    assert told.tiers == [("gold", 2, 2), ("pro", 3, 0)] and told.above == (1, 3)
+    assert editor.post(page(depth), data | {"_save": ""}).status_code == 302
+    now: Preview = serving(Capability.objects.get(pk=depth.pk))
+    assert [(each.orchestrator, each.now) for each in now.turns] == [
+        (each.orchestrator, each.then) for each in told.turns if each.then is not None
+    ]
+    assert (now.slug, now.cheapest, now.above) == (told.slug, told.cheapest, told.above)
+    assert [(tier, then) for tier, _now, then in now.tiers] == [("pro", 0)]
+
+
 def test_a_form_that_is_wrong_is_told_so_and_shows_what_stands(editor: Client, depth: Capability) -> None:
     answer = tried(editor, depth, retry_timeout="-1", **{"ceilings-0-price": "cheap"})
     assert any('"cheap" is not a price' in each for each in answer.context["errors"])
@@ -160,9 +183,12 @@ def test_empty_fields_show_what_the_profile_says(editor: Client, depth: Capabili
 
 
 def test_it_is_bounded_and_not_for_viewers(client: Client, depth: Capability) -> None:
-    """Issue 5, bar 2: fifteen questions for the page; a preview's do not grow with offers or calls."""
+    """Issue 5, bar 2: fifteen questions for page and preview; none for each offer, call or ceiling."""
+    for slug in ("gold", "pro", "free"):
+        PriceCeiling.objects.create(capability=depth, tier=Tier.objects.create(slug=slug), price="9 wei/second")
     editor = person(client, "Policy editor")
-    data = shown(editor, page(depth)) | {"ceilings-0-price": "500 wei/second"}
+    prices = {f"ceilings-{line}-price": "500 wei/second" for line in range(4)}
+    data = shown(editor, page(depth)) | prices
 
     def asked() -> int:
         editor.get(page(depth))
@@ -174,7 +200,7 @@ def test_it_is_bounded_and_not_for_viewers(client: Client, depth: Capability) ->
     for number in range(6):
         offer(orchestrator(f"{CEDAR}-{number}"), "depth")
     decided(depth, 8)
-    assert asked() <= few <= 40
+    assert asked() <= few <= 15
     with CaptureQueriesContext(connection) as queries:
         editor.get(page(depth))
     assert len(queries) <= 15, [each["sql"][:100] for each in queries]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,8 +23,10 @@ from orchestrators.models import (
 from routing import table as tables
 from routing.core.limits import Rate
 from routing.core.selection import Why
-from routing.models import ApiKey, Client, PriceCeiling, Tier
-from routing.table import ClientEntry, Lane, OfferEntry, building
+from routing.models import ApiKey, Client, Pipeline, PriceCeiling, Tier
+from routing.table import ClientEntry, Lane, OfferEntry
+from routing.table import rows as reading
+from tests.orchestrators.scenes import ALDER, BIRCH, offer, orchestrator
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -366,19 +369,59 @@ def test_revoked_keys_and_inactive_clients_are_left_out() -> None:
 
 
 def test_it_reads_again_what_changed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    assemble, reads = building._assemble, []
+    read, reads = reading._read, []
 
-    def slow(revision: int, workers: int) -> tables.RoutingTable:
-        table = assemble(revision, workers)
+    def slow(revision: int) -> tables.Rows:
+        found = read(revision)
         reads.append(revision)
         if len(reads) == 1:
             Tier.objects.create(slug="gold")
-        return table
+        return found
 
-    monkeypatch.setattr(building, "_assemble", slow)
+    monkeypatch.setattr(reading, "_read", slow)
     table = tables.build(1)
     assert len(reads) == 2
     assert table.revision == tables.numbers()[0]
+
+
+def test_a_client_is_never_without_its_limits(depth: Capability) -> None:
+    """One that came, with its capability, between two of our reads."""
+    acme = Client.objects.create(name="acme")
+    acme.capabilities.add(depth)
+    digest = issue(acme)
+    rows = tables.read()
+    early = replace(rows, capabilities=[each for each in rows.capabilities if each["slug"] != "depth"])
+    assert tables.assemble(early, 1).keys[digest].client.capabilities == frozenset()
+
+
+def test_rows_changed_in_memory_make_the_table_that_saving_makes(depth: Capability) -> None:
+    """A new name, other numbers, ceilings that come, go and change; others are told apart by its work."""
+    gold, pro = Tier.objects.create(slug="gold"), Tier.objects.create(slug="pro")
+    acme = Client.objects.create(name="acme", tier=gold)
+    acme.capabilities.add(depth)
+    issue(acme)
+    alder = orchestrator(ALDER)
+    for row in (offer(alder, "depth"), offer(alder, "pose"), offer(orchestrator(BIRCH), "depth")):
+        Advert.objects.create(offer=row, claimed=True, price=Price.parse("10 wei/second"), largest_capacity=9)
+    Pipeline.objects.create(path="upscale", capability=depth)
+    mine = [PriceCeiling(capability=depth, price="1000 wei/second"), PriceCeiling(capability=depth, tier=gold)]
+    for each in mine:
+        each.save()
+    depth.slug, depth.stateful, depth.max_in_flight, depth.cold_grace = "depth-map", True, 3, 0.1 + 0.2
+    depth.profile = RoutingProfile.objects.exclude(pk=depth.profile_id).first()
+    depth.response = {"content_types": ["image/png"]}
+    mine[0].price = Price.parse("5 wei/second")
+    left = [mine[0], PriceCeiling(capability=depth, tier=pro, price=Price.parse("0.3 gwei/second"))]
+    supposed = tables.assemble(tables.read().saving(depth, left), 4)
+
+    depth.save()
+    mine[1].delete()
+    for each in left:
+        each.save()
+    made = tables.build(4)
+    assert replace(supposed, revision=made.revision) == made
+    assert set(made.lanes) >= {("depth-map", None), ("depth-map", "pro")} and made.slug_of("depth") is None
+    assert made.pipelines["upscale"].slug == "depth-map" and made.offers_of("pose")[0].poor_fit
 
 
 def test_it_says_so_when_the_revision_is_missing() -> None:

@@ -306,6 +306,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.forms",
     "axes",
     "django_otp",
     "django_otp.plugins.otp_totp",
@@ -367,6 +368,8 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = read("BYOCGW_EMAIL_FROM", "byocgw@localhost")
 USE_TZ = True
 TIME_ZONE = "UTC"
+# errors of forms are told in the reader's language (templates/django/forms/errors)
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "locale"]

@@ -12,11 +12,13 @@ from fractions import Fraction
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from orchestrators.core.price import Price, PriceError
 from orchestrators.core.scorecard import Verdict
-from orchestrators.display.amounts import percent, price_in_words
+from orchestrators.display.amounts import per, percent, price_in_words
+from orchestrators.display.sentences import told as retold
 from orchestrators.display.states import Tone
 from orchestrators.models import DiscoveredEndpoint, Offer, Trial
 from orchestrators.models.orchestrator import ProtocolChoice
@@ -106,9 +108,10 @@ class Waiting:
     @property
     def would(self) -> str:
         """What letting it in would bring, in a sentence."""
-        words = {"slug": self.offer.capability.slug, "why": self.against, "all": len(self.rivals) + 1}
+        words = {"slug": self.offer.capability.slug, "all": len(self.rivals) + 1}
         if self.against or self.quote is None:
-            return _("Approved, it would get no call: %(why)s.") % words
+            said = _("Approved, it would get no call: {why}.")
+            return format_html(said, why=retold(self.against))
         if not self.claimed:
             return _("It does not claim %(slug)s now: it would be asked as a last resort only.") % words
         if not self.rivals:
@@ -123,9 +126,9 @@ class Waiting:
 
 
 def _beside(price: Price, ceiling: Price) -> tuple[Tone, str]:
-    words = {"ceiling": price_in_words(ceiling), "unit": price.unit, "other": ceiling.unit}
+    words = {"ceiling": price_in_words(ceiling), "per": per(price.unit), "other": per(ceiling.unit)}
     if price.unit is not ceiling.unit:
-        return "bad", _("priced per %(unit)s, the ceiling is per %(other)s") % words
+        return "bad", _("priced %(per)s, the ceiling is %(other)s") % words
     if price > ceiling:
         words["share"] = _percent(price.per_unit - ceiling.per_unit, ceiling.per_unit)
         return "bad", _("%(share)s above the ceiling of %(ceiling)s") % words

@@ -15,11 +15,14 @@ from fractions import Fraction
 from typing import Any
 
 from django.conf import settings
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from orchestrators.core.price import Price
 from orchestrators.display.amounts import amount, price_in_words
+from orchestrators.display.amounts import price as priced
+from orchestrators.display.sentences import told as retold
 from orchestrators.models import Offer
 from orchestrators.scoreboard import Scoreboard
 from routing import table as tables
@@ -283,8 +286,9 @@ def _cheapest(offers: Sequence[OfferEntry], side: _Side) -> str:
     told = {"name": best.orchestrator, "price": price_in_words(best.price)}
     mine, first = side.asked.get(best.id), next(iter(side.asked.values()), None)
     if mine is None or first is None:
-        told["against"] = next((each.detail for each in side.refused if each.offer_id == best.id), "")
-        return _("The cheapest, %(name)s at %(price)s, is not asked: %(against)s.") % told
+        against = next((each.detail for each in side.refused if each.offer_id == best.id), "")
+        said = _("The cheapest, {name} at {price}, is not asked: {against}.")
+        return format_html(said, name=best.orchestrator, price=priced(best.price), against=retold(against))
     if mine is first:
         return _("The cheapest, %(name)s at %(price)s, is asked first.") % told
     told["first"] = first.candidate.orchestrator

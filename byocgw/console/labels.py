@@ -12,7 +12,10 @@ from typing import Any
 from django.apps import apps
 from django.contrib import admin
 from django.db.models import Field, Model
+from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy, override
+
+from orchestrators.display.states import word
 
 OURS = ("orchestrators", "routing")
 
@@ -22,7 +25,7 @@ def translate() -> None:
     for thing, name in labels():
         setattr(thing, name, _lazy(getattr(thing, name)))
     for field in (each for model in models() for each in model._meta.local_fields if each.choices):
-        field.choices = [(value, _lazy(told, unless=value)) for value, told in field.flatchoices]
+        field.choices = [(value, _of_choice(value, told)) for value, told in field.flatchoices]
     for site in sites():
         if site.fieldsets:
             site.fieldsets = tuple((_lazy(title), options) for title, options in site.fieldsets)
@@ -72,8 +75,22 @@ def functions(page: Any) -> Iterator[Any]:
     yield from (each for each in (*named, *listed) if callable(each) and hasattr(each, "short_description"))
 
 
-def _lazy(text: Any, *, unless: Any = None) -> Any:
-    """`unless`: a word of the wire or of logs is the same everywhere, so a label that says no more stays."""
+def _lazy(text: Any) -> Any:
     with override(None):  # plurals that Django makes are put together when they are read
         plain = str(text or "")
-    return gettext_lazy(plain) if plain and plain.strip("/").lower() != str(unless) else plain
+    return gettext_lazy(plain) if plain else plain
+
+
+def _of_choice(value: Any, label: Any) -> Any:
+    """A word of the wire or of logs is the same everywhere, unless the reader's language has one for it."""
+    with override(None):
+        plain = str(label or "")
+    return gettext_lazy(plain) if plain.strip("/").lower() != str(value) else _word(str(value), plain)
+
+
+def _told(value: str, label: str) -> str:
+    shown = word(value)
+    return label if shown == value else shown
+
+
+_word = lazy(_told, str)

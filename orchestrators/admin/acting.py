@@ -11,11 +11,14 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from orchestrators import scoreboard
 from orchestrators.admin.door import note
+from orchestrators.display.sentences import told
+from orchestrators.display.states import word
 from orchestrators.models import Certificate, Offer, OfferHealth
 from orchestrators.prober import Report, Settings, Summary, run, selected
 
@@ -54,7 +57,8 @@ class ProbeAction(Operated):
         level = messages.WARNING if worse or summary.unfinished or summary.poisoned else messages.SUCCESS
         self.message_user(request, _told(reports, summary), level)
         for report in worse[:MOST_NAMED]:
-            text = f"{report.orchestrator} / {report.capability}: {report.after}; {report.reason}"
+            found = (report.orchestrator, report.capability, word(report.after), told(report.reason))
+            text = format_html("{} / {}: {}; {}", *found)
             self.message_user(request, text, messages.WARNING)
 
 

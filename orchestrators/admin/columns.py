@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils import timezone
 
-from orchestrators.display import amounts, moments, states
+from orchestrators.display import amounts, moments, sentences, states
 
 Column = Any  # what the admin calls a column by: a function of the row
 
@@ -39,6 +39,10 @@ def number(path: str, title: str = "") -> Column:
 
 def state(path: str, title: str = "") -> Column:
     return _column(path, lambda word: states.state(str(word)), title)
+
+
+def sentence(path: str, title: str = "") -> Column:
+    return _column(path, sentences.told, title)
 
 
 def _column(path: str, write: Callable[[Any], Any], title: str) -> Column:

@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from orchestrators.admin.doomed import Doom, doomed
 from orchestrators.admin.meanwhile import MeanwhileForm, seen_by
 from orchestrators.changes import ChangeSet, change_set
+from orchestrators.display.sentences import told
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -29,7 +30,7 @@ View = Callable[..., Any]
 
 def warn(request: HttpRequest, advice: Iterable[str]) -> None:
     for sentence in advice:
-        messages.warning(request, sentence)
+        messages.warning(request, told(sentence))
 
 
 class ListedForm(MeanwhileForm):

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 
-from orchestrators.admin.columns import milliseconds, moment, price, state
+from orchestrators.admin.columns import milliseconds, moment, price, sentence, state
 from orchestrators.admin.measured import MeasuredAdmin, NameFilter, TimeFilter
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.models import (
@@ -74,9 +74,9 @@ class AdvertAdmin(OfEveryOffer):
 @admin.register(OfferHealth)
 class OfferHealthAdmin(OfEveryOffer):
     list_display = (
-        *("orchestrator", "capability", state("state"), moment("since"), moment("until"), "cause"),
+        *("orchestrator", "capability", state("state"), moment("since"), moment("until"), state("cause")),
         *(milliseconds("warm_ms"), milliseconds("cold_ms"), state("last_outcome"), moment("probed_at")),
-        *(moment("next_probe_at"), "reason"),
+        *(moment("next_probe_at"), sentence("reason")),
     )
     list_filter = ("state", OrchestratorFilter, CapabilityFilter)
     ordering = ("pk",)
@@ -107,7 +107,8 @@ class SnapshotCapabilityFilter(ByTime, CapabilityFilter): ...
 class HealthSnapshotAdmin(OfEveryOffer):
     list_display = (
         *(moment("at"), "orchestrator", "capability", "source", state("outcome"), state("before")),
-        *(state("after"), "claimed", milliseconds("latency_ms"), "cold", "price", "capacity", "detail"),
+        *(state("after"), "claimed", milliseconds("latency_ms"), "cold", price("price"), "capacity"),
+        sentence("detail"),
     )
     list_filter = ("source", OutcomeFilter, SnapshotOrchestratorFilter, SnapshotCapabilityFilter, TimeFilter)
     ordering = ("-at",)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from orchestrators.admin.acting import ProbeAction, ResetAction, TrustAction
 from orchestrators.admin.approving import Approving
-from orchestrators.admin.columns import milliseconds, moment, price, state
+from orchestrators.admin.columns import milliseconds, moment, price, sentence, state
 from orchestrators.admin.door import PolicyAdmin, note, warn
 from orchestrators.admin.lines import PolicyInline
 from orchestrators.admin.measured import MeasuredInline
@@ -23,6 +23,7 @@ from orchestrators.admin.standing import StandingFilter
 from orchestrators.admin.steering import Steering
 from orchestrators.admin.trying import ReputationMixin, TrialAction, with_events
 from orchestrators.display.amounts import price as written
+from orchestrators.display.sentences import told
 from orchestrators.display.states import state as badge
 from orchestrators.models import (
     Advert,
@@ -226,7 +227,7 @@ class OfferHealthInline(MeasuredInline):
     model = OfferHealth
     verbose_name_plural = "what we observe"
     fields = readonly_fields = (
-        *(state("state"), moment("since"), moment("until"), "cause", "reason", "streak"),
+        *(state("state"), moment("since"), moment("until"), state("cause"), sentence("reason"), "streak"),
         *(milliseconds("warm_ms"), milliseconds("cold_ms"), state("last_outcome")),
         *(moment("last_success_at"), moment("probed_at"), moment("sampled_at"), moment("next_probe_at")),
     )
@@ -259,7 +260,7 @@ class OfferAdmin(Approving, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
     def stands(self, offer: Offer) -> SafeString:
         """And why."""
         reason = getattr(getattr(offer, "health", None), "reason", "")
-        return format_html("{}<small>{}</small>", badge(getattr(offer, "standing", "")), reason)
+        return format_html("{}<small>{}</small>", badge(getattr(offer, "standing", "")), told(reason))
 
     @admin.display(description="price")
     def asks(self, offer: Offer) -> str:

@@ -18,12 +18,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from orchestrators.admin.acting import Operated
-from orchestrators.admin.columns import milliseconds, moment, price, state
+from orchestrators.admin.columns import milliseconds, moment, price, sentence, state
 from orchestrators.admin.evidence import CapabilityFilter, OfEveryOffer, OrchestratorFilter
 from orchestrators.admin.measured import MeasuredAdmin, NameFilter
 from orchestrators.core.reputation import FORGOTTEN_AFTER, Kind, left, score, trust
 from orchestrators.core.scorecard import Verdict
 from orchestrators.display.moments import when
+from orchestrators.display.sentences import told
+from orchestrators.display.states import word
 from orchestrators.models import Offer, Orchestrator, ReputationEvent, Trial
 from orchestrators.prober import selected
 from orchestrators.standing import waits
@@ -64,13 +66,20 @@ class TrialAction(Operated):
 
     def _tell(self, request: HttpRequest, results: list[Result], summary: Summary) -> None:
         for result in results[:MOST_TOLD]:
-            self.message_user(request, f"{result.offer}: {result.told}", _LEVELS[result.card.verdict])
+            self.message_user(request, _told(result), _LEVELS[result.card.verdict])
         more = len(results) - MOST_TOLD
         parts = [_("%s more tried: see the trials") % more if more > 0 else ""]
         parts.append(_("%s not tried: a prober is at work there") % summary.left if summary.left else "")
         parts.append(_("%s not begun in time") % summary.unfinished if summary.unfinished else "")
         if any(parts):
             self.message_user(request, f"{'; '.join(filter(None, parts))}.", messages.WARNING)
+
+
+def _told(result: Result) -> SafeString:
+    points = ((word(each.name), told(each.sentence)) for each in result.card.wrong)
+    wrong = format_html_join("", " {}: {}", points)
+    active = _("It is active now.") if result.activated else ""
+    return format_html("{}: {}.{} {}", result.offer, word(result.card.verdict), wrong, active)
 
 
 class VerdictFilter(NameFilter):
@@ -128,7 +137,7 @@ class HomeFilter(NameFilter):
 
 @admin.register(ReputationEvent)
 class ReputationEventAdmin(MeasuredAdmin):
-    list_display = (moment("at"), "orchestrator", "kind", "points", "offer", "detail")
+    list_display = (moment("at"), "orchestrator", state("kind"), "points", "offer", sentence("detail"))
     list_filter = (KindFilter, HomeFilter)
     list_select_related = ("orchestrator", "offer__orchestrator", "offer__capability")
     ordering = ("-id",)
@@ -153,10 +162,10 @@ class ReputationMixin:
         rows = (
             (
                 when(each.at, timezone.now()),
-                each.kind,
+                word(each.kind),
                 f"{each.points:g}",
                 _("%s left") % f"{left(each.points, now - each.at.timestamp()):.1f}",
-                each.detail,
+                told(each.detail),
             )
             for each in events[:MOST_EVENTS]
         )

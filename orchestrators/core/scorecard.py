@@ -118,6 +118,10 @@ class Scorecard:
         return next(each for each in (Verdict.FAIL, Verdict.WARN, Verdict.PASS) if each in verdicts)
 
     @property
+    def wrong(self) -> tuple[Point, ...]:
+        return tuple(point for point in self.points if point.verdict is not Verdict.PASS)
+
+    @property
     def harms(self) -> tuple[Point, ...]:
         """The points that cost reputation, one of each kind."""
         return tuple({point.harm: point for point in reversed(self.points) if point.harm}.values())

@@ -67,3 +67,7 @@ def price_in_words(value: Price) -> str:
     """For sentences."""
     unit = {Unit.SECOND: _("s"), Unit.PIXEL: _("pixel"), Unit.REQUEST: _("request")}[value.unit]
     return f"{amount(value.per_unit)}/{unit}"
+
+
+def per(unit: Unit) -> str:
+    return {Unit.SECOND: _("per second"), Unit.PIXEL: _("per pixel"), Unit.REQUEST: _("per request")}[unit]

@@ -67,10 +67,20 @@ def tone(word: str) -> Tone:
     return _TONES.get(word, "bad")
 
 
-def state(word: str, told: str = "", *, colour: Tone | None = None) -> SafeString:
-    """The badge. `told`: the word to show, if another one; `colour`: instead of the word's own. A word that
-    the catalogue does not have, such as an outcome's, is the same in every language."""
-    if not word:
+def word(name: str) -> str:
+    """A name of the wire or of logs, such as an outcome's, if the reader's language has another word for it."""
+    plain = name.replace("_", " ")
+    shown = gettext(plain)
+    return name if shown == plain else shown
+
+
+def state(name: str, told: str = "", *, colour: Tone | None = None) -> SafeString:
+    """The badge. `told`: the word to show, if another one; `colour`: instead of the word's own. Where the
+    reader's language has another word for it, the one of logs and of the API is in the title."""
+    if not name:
         return SafeString("")
-    shown = gettext((told or word).replace("_", " "))
-    return format_html('<span class="state {}">{}</span>', colour or tone(word), shown)
+    plain = (told or name).replace("_", " ")
+    shown, kind = gettext(plain), colour or tone(name)
+    if shown == plain:
+        return format_html('<span class="state {}">{}</span>', kind, shown)
+    return format_html('<span class="state {}" title="{}">{}</span>', kind, told or name, shown)

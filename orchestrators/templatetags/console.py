@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from orchestrators.display import amounts, charts, moments, states
+from orchestrators.display import amounts, charts, moments, sentences, states
 
 register = template.Library()
 
@@ -22,6 +22,8 @@ register.filter("money", amounts.money)
 register.filter("price", amounts.price)
 register.filter("percent_of", amounts.percent)
 register.filter("tone", states.tone)
+register.filter("word", states.word)
+register.filter("told", sentences.told)
 register.simple_tag(charts.sparkline, name="sparkline")
 register.simple_tag(charts.bars, name="bars")
 register.simple_tag(charts.beats, name="beats")

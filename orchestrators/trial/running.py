@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from django.db.models import Q, QuerySet
 
 from orchestrators.core.price import Price
-from orchestrators.core.scorecard import Scorecard, Verdict
+from orchestrators.core.scorecard import Scorecard
 from orchestrators.core.signature import Signature
 from orchestrators.models import FailureSignature, Mode, Offer, Trial
 from orchestrators.models.orchestrator import ProtocolChoice
@@ -79,9 +79,7 @@ class Result:
     @property
     def told(self) -> str:
         """In one line: the verdict, what was wrong, and whether it is active now."""
-        wrong = [
-            f"{each.name}: {each.sentence}" for each in self.card.points if each.verdict is not Verdict.PASS
-        ]
+        wrong = [f"{each.name}: {each.sentence}" for each in self.card.wrong]
         return " ".join([f"{self.card.verdict}.", *wrong, *(["It is active now."] if self.activated else [])])
 
     @property

@@ -26,6 +26,7 @@ from orchestrators.admin import CapabilityAdmin, warn
 from orchestrators.admin.choosing import ListedField
 from orchestrators.display.amounts import percent
 from orchestrators.display.moments import milliseconds
+from orchestrators.display.sentences import told
 from orchestrators.models import Capability, RoutingProfile
 from routing import history
 from routing import table as tables
@@ -190,6 +191,6 @@ def _told(form: Any, formsets: Any) -> Iterator[str]:
     for each in forms:
         for name, errors in each.errors.items():
             label = each.fields[name].label if name in each.fields else ""
-            yield from (f"{label}: {error}" if label else str(error) for error in errors)
+            yield from (format_html("{}: {}", label, told(error)) if label else told(error) for error in errors)
     for formset in formsets:
-        yield from map(str, formset.non_form_errors())
+        yield from map(told, formset.non_form_errors())

@@ -15,7 +15,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from orchestrators.admin import MeasuredAdmin, NameFilter, TimeFilter
-from orchestrators.admin.columns import milliseconds, moment, money, number, state
+from orchestrators.admin.columns import milliseconds, moment, money, number, sentence, state
 from orchestrators.display import moments
 from orchestrators.models import Capability, Orchestrator, reach
 from routing import joblog
@@ -142,7 +142,7 @@ class AttemptAdmin(MeasuredAdmin):
             state("outcome"),
             "status",
         ),
-        *(milliseconds("ms", "took"), "cold", "held_against", "detail"),
+        *(milliseconds("ms", "took"), "cold", "held_against", sentence("detail")),
     )
     list_filter = (CapabilityFilter, OrchestratorFilter, TimeFilter)
     search_by_id = True

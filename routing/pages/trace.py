@@ -77,8 +77,6 @@ def dress(decision: dict[str, Any], offers: dict[str, str]) -> None:
         each["against"] = [mark.replace("_", " ") for mark in each["terms"]["against"]]
     for each in (*decision["candidates"], *decision["refused"]):
         each["link"] = offers.get(each["orchestrator"], "")
-    for each in decision["refused"]:
-        each["why"] = each["reason"].replace("_", " ")
 
 
 def offer_links(capability: str) -> dict[str, str]:

@@ -210,7 +210,7 @@ def _lower_the_ceiling(page: Any, price: str = "1 wei/second") -> None:
         page.fill("#id_ceilings-0-price", price)
     if price == "1 wei/second":
         page.wait_for_selector("text=With this change nobody can serve mirror")
-        assert "10 wei/second is above the ceiling of 1 wei/second" in page.inner_text("#preview")
+        assert "10 wei/s is above the ceiling of 1 wei/s" in page.inner_text("#preview")
     press(page, "Save", ".submit-row")
 
 

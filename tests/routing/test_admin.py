@@ -135,7 +135,7 @@ def test_it_warns_of_a_chain_whose_ceiling_is_below_its_parts(ada: Browser) -> N
     (said,) = submit(ada, page("priceceiling", row), price="300 wei/second")
     assert "changed successfully" in said
     said, warned = sorted(submit(ada, page("priceceiling", row), price="299 wei/second"))
-    assert "add up to 300 wei/second; its own of 299 wei/second is lower" in said + warned
+    assert 'add up to <span class="money" title="300 wei/second">300 wei/s</span>; its own of ' in said + warned
     assert any("add up to" in text for text in submit(ada, page("capability", chained, app="orchestrators")))
     row.refresh_from_db()
     assert row.price == Price.parse("299 wei/second"), "warned about, and saved"
@@ -313,7 +313,10 @@ def test_it_shows_a_jobs_attempts_and_who_was_considered(ada: Browser) -> None:
     assert "cedar" in text and "timeout" in text and "1.2 s" in text
     assert f'<a href="{page("offer", offer, app="orchestrators")}">alder</a>' in text
     assert "1000 wei/second" in text and "530 wei" in text and "2 / 8" in text
-    assert ">price ceiling<" in text and "5000 wei/second is above the ceiling of 1000 wei/second" in text
+    assert (
+        ">price ceiling<" in text
+        and 'title="5000 wei/second">5,000 wei/s</span> is above the ceiling of' in text
+    )
     assert ">birch<" in text, "an offer that is gone is named all the same"
 
 

@@ -186,7 +186,9 @@ def test_an_approval_carries_its_share_to_the_next_request(ops: Client, depth: l
     _serving, cheap, dear = depth
     other = well(offer(cheap.orchestrator, "pose"))  # active, and held back by its orchestrator alone
     asked = " ".join(ops.get(f"{STEER}approve/", {"id": [cheap.pk, dear.pk]}).content.decode().split())
-    assert "would get no call:</" not in asked and "1123 wei/second is above the ceiling" in asked
+    assert (
+        "would get no call:</" not in asked and 'title="1123 wei/second">1,123 wei/s</span> is above' in asked
+    )
     assert 'name="share" value="10"' in asked
     halved = ops.post(f"{STEER}approve/", {"id": cheap.pk, "ask": "yes", "share": "50"}).content.decode()
     assert 'name="share" value="50"' in halved and ">50.0 %</span>" in halved, "of the first attempts"

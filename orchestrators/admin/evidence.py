@@ -9,7 +9,7 @@ from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 
 from orchestrators.admin.columns import milliseconds, moment, price, sentence, state
-from orchestrators.admin.measured import MeasuredAdmin, NameFilter, TimeFilter
+from orchestrators.admin.measured import MeasuredAdmin, NameFilter, TimeFilter, WordFilter
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.models import (
     Advert,
@@ -38,7 +38,7 @@ class CapabilityFilter(NameFilter):
         return list(Capability.objects.values_list("slug", flat=True))
 
 
-class OutcomeFilter(NameFilter):
+class OutcomeFilter(WordFilter):
     title = "outcome"
     parameter_name = "outcome"
 
@@ -107,7 +107,7 @@ class SnapshotCapabilityFilter(ByTime, CapabilityFilter): ...
 class HealthSnapshotAdmin(OfEveryOffer):
     list_display = (
         *(moment("at"), "orchestrator", "capability", "source", state("outcome"), state("before")),
-        *(state("after"), "claimed", milliseconds("latency_ms"), "cold", price("price"), "capacity"),
+        *(state("after"), "claimed", milliseconds("latency_ms"), "cold", sentence("price"), "capacity"),
         sentence("detail"),
     )
     list_filter = ("source", OutcomeFilter, SnapshotOrchestratorFilter, SnapshotCapabilityFilter, TimeFilter)

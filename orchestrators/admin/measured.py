@@ -17,6 +17,7 @@ from django.utils.http import urlencode
 from orchestrators.admin.door import ModelAdmin
 from orchestrators.admin.lines import TabularInline
 from orchestrators.admin.reading import ReadOnly
+from orchestrators.display.states import word
 from orchestrators.models import reach
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ class NameFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset if self.value() is None else queryset.filter(**{str(self.parameter_name): self.value()})
+
+
+class WordFilter(NameFilter):
+    """Of names of the wire or of logs."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, word(name)) for name in self.names()]
 
 
 class TimeFilter(admin.SimpleListFilter):

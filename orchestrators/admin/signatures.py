@@ -39,7 +39,7 @@ class AnswerForm(forms.Form):
 
     protocol = forms.ChoiceField(
         label=gettext_lazy("Protocol"),
-        choices=ProtocolChoice.choices,
+        choices=[(name, gettext_lazy(label)) for name, label in ProtocolChoice.choices],
         initial=ProtocolChoice.BYOC,
         help_text=gettext_lazy(
             "byoc: an orchestrator is in front and has texts of its own. direct: a bare container."

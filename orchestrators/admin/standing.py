@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from orchestrators.display.states import word
 from orchestrators.standing import Standing
 
 
@@ -18,7 +19,7 @@ class StandingFilter(admin.SimpleListFilter):
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(each.name.lower(), each.value) for each in Standing]
+        return [(each.name.lower(), word(each.value)) for each in Standing]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = Standing.__members__.get((self.value() or "").upper())

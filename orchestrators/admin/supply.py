@@ -25,6 +25,7 @@ from orchestrators.admin.trying import ReputationMixin, TrialAction, with_events
 from orchestrators.display.amounts import price as written
 from orchestrators.display.sentences import told
 from orchestrators.display.states import state as badge
+from orchestrators.display.states import word
 from orchestrators.models import (
     Advert,
     Capability,
@@ -197,7 +198,7 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
 
     @admin.display(description="fit", ordering="worst_fit")
     def fit(self, orchestrator: Orchestrator) -> str:
-        return fit_word(orchestrator)
+        return word(fit_word(orchestrator))
 
     @admin.display(description="protocol", ordering="protocol")
     def protocol_name(self, orchestrator: Orchestrator) -> str:
@@ -277,7 +278,7 @@ class ChangedFilter(admin.SimpleListFilter):
     parameter_name = "changed"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "changed since it was trusted"), ("no", "as trusted")]
+        return [("yes", _("changed since it was trusted")), ("no", _("as trusted"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
         if self.value() == "yes":

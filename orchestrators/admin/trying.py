@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from orchestrators.admin.acting import Operated
 from orchestrators.admin.columns import milliseconds, moment, price, sentence, state
 from orchestrators.admin.evidence import CapabilityFilter, OfEveryOffer, OrchestratorFilter
-from orchestrators.admin.measured import MeasuredAdmin, NameFilter
+from orchestrators.admin.measured import MeasuredAdmin, NameFilter, WordFilter
 from orchestrators.core.reputation import FORGOTTEN_AFTER, Kind, left, score, trust
 from orchestrators.core.scorecard import Verdict
 from orchestrators.display.moments import when
@@ -82,14 +82,14 @@ def _told(result: Result) -> SafeString:
     return format_html("{}: {}.{} {}", result.offer, word(result.card.verdict), wrong, active)
 
 
-class VerdictFilter(NameFilter):
+class VerdictFilter(WordFilter):
     title = parameter_name = "verdict"
 
     def names(self) -> list[str]:
         return [each.value for each in Verdict]
 
 
-class KindFilter(NameFilter):
+class KindFilter(WordFilter):
     title = parameter_name = "kind"
 
     def names(self) -> list[str]:

@@ -62,6 +62,7 @@ def _any_of(words: type[OutcomeClass | Mode | Unit]) -> str:
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "price": (rf"[\d./]+ wei/(?:{_any_of(Unit)})", lambda text: price(Price.parse(text))),
     "per": (f"per (?:{_any_of(Unit)})", lambda text: per(Unit(text.removeprefix("per ")))),
+    "unit": (_any_of(Unit), lambda text: per(Unit(text)).split()[-1]),
     "outcome": (_any_of(OutcomeClass), word),
     "mode": (_any_of(Mode), word),
     "n": (_NUMBER, _number),

@@ -98,9 +98,9 @@ class PricedCapabilityAdmin(CapabilityAdmin):
     def ceiling(self, capability: Capability) -> str:
         ceilings: Any = capability.ceilings
         rate = rate_beside(capability)
-        told = [(each.tier or "all", in_dollars(each.price, rate)) for each in ceilings.all()]
+        told = [(each.tier or _("all"), in_dollars(each.price, rate)) for each in ceilings.all()]
         suggested = in_dollars(capability.profile.suggested_ceiling, rate)
-        return format_html_join(", ", "{}: {}", told) or format_html("undecided (suggested: {})", suggested)
+        return format_html_join(", ", "{}: {}", told) or format_html(_("undecided (suggested: {})"), suggested)
 
     @admin.display(description="p95 and errors")
     def lately(self, capability: Capability) -> str:

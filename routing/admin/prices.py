@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from orchestrators.admin import PolicyAdmin, PolicyInline, warn
 from orchestrators.core.price import Price
 from orchestrators.display import amounts
+from orchestrators.display.sentences import told
 from routing.core.rate import EthRate, about_dollars
 from routing.models import PriceCeiling
 from routing.models.ceiling import about_ceilings
@@ -25,7 +26,7 @@ def in_dollars(price: Price | None, rate: EthRate | None) -> SafeString | str:
     """Unit, wei and USD, with the age of the rate (R74)."""
     if price is None:
         return amounts.price(None)
-    return format_html("{} ({})", amounts.price(price), about_dollars(price, rate, time.time()))
+    return format_html("{} ({})", amounts.price(price), told(about_dollars(price, rate, time.time())))
 
 
 class PriceCeilingInline(PolicyInline):

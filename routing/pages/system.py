@@ -21,8 +21,10 @@ from django.db.models import Max, Min
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
+from orchestrators.display.sentences import told
 from orchestrators.display.states import Tone
 from orchestrators.models import OfferHealth, Revision
 from routing.metrics import sharing
@@ -158,7 +160,7 @@ def findings() -> Iterator[Finding]:
         if each.id in _BY_HTTPS:
             continue
         colour: Tone = "bad" if each.level >= checks.ERROR else "warn"
-        yield Finding(colour, f"{each.msg} ({each.id})", each.hint or "")
+        yield Finding(colour, format_html("{} ({})", told(each.msg), each.id), each.hint or "")
     people: Any = get_user_model()._default_manager
     without = people.filter(is_staff=True, is_active=True, totpdevice=None).count()
     if without and settings.BYOCGW_SECOND_FACTOR != "required":

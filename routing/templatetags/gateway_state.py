@@ -6,7 +6,9 @@ import time
 from typing import Any
 
 from django import template
+from django.utils.translation import gettext as _
 
+from orchestrators.display.states import word
 from routing.readiness import Check, State, checks, overall
 from routing.runtime import Runtime
 
@@ -25,15 +27,17 @@ def gateway_state() -> dict[str, Any]:
 
 
 def _told(check: Check) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_word(value)}" for name, value in check.figures.items())
+    return ", ".join(
+        f"{word(name).replace('_', ' ')} {_in_words(value)}" for name, value in check.figures.items()
+    )
 
 
-def _word(value: object) -> str:
+def _in_words(value: object) -> str:
     match value:
         case None:
-            return "never"
+            return _("never")
         case bool():
-            return "yes" if value else "no"
+            return _("yes") if value else _("no")
         case list():
-            return " and ".join(map(str, value)) or "none"
+            return ", ".join(map(str, value)) or _("none")
     return str(value)

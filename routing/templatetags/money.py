@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from orchestrators.display import amounts
 from orchestrators.display.moments import NONE
+from orchestrators.display.sentences import told
 from routing.core.rate import EthRate, age, dollars, worth
 
 register = template.Library()
@@ -22,7 +23,7 @@ def usd(wei: int, rate: EthRate | None) -> str:
 
 @register.simple_tag
 def rate_of(rate: EthRate | None) -> str:
-    return "" if rate is None else f"1 ETH = {dollars(rate.usd)}, {age(rate, time.time())}"
+    return "" if rate is None else told(f"1 ETH = {dollars(rate.usd)}, {age(rate, time.time())}")
 
 
 @register.simple_tag

@@ -53,9 +53,8 @@ def observed(row: Offer, state: str = "healthy", *, claimed: bool = True, **fiel
     OfferHealth.objects.update_or_create(
         offer=row, defaults={"state": state, "warm_ms": 123.456, "probed_at": now, **fields}
     )
-    HealthSnapshot.objects.create(
-        offer=row, at=now, source="probe", outcome="ok", before="unknown", after=state
-    )
+    seen = {"outcome": "ok", "before": "unknown", "after": state, "price": "1000 wei/second"}
+    HealthSnapshot.objects.create(offer=row, at=now, source="probe", **seen)
 
 
 @pytest.fixture(autouse=True)

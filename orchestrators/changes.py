@@ -7,13 +7,15 @@ probe that finds what it found before moves nothing.
 
     policy    decided and claimed: what a routing table is built from
     health    changes of an offer's state, for the other processes' scoreboards
+    decided   the configuration, down to its notes: what people decide, and nothing that machines write
 
-*Who* changed policy, and why, `change_set` records: people's tools write within one. What was changed by any
-other way, `note_outside` finds by comparing the configuration with the latest one on record.
+*Who* changed what, and why, `change_set` records: people's tools write within one. So while `decided` is where
+the latest revision left it, that one's document is the configuration in force. If not, it was changed by some
+other way: `note_outside` records that.
 
 Triggers and migrations do not mix: SQLite loses them when a migration remakes a table and refuses to
 drop a column that one names; PostgreSQL finds out when the next row is written. So a migration takes
-them off first, and puts them back, moving both numbers once, after the last one.
+them off first, and puts them back, moving all numbers once, after the last one.
 
 Above apps register their tables (`watch`) and their part of the configuration (`export_with`).
 """
@@ -28,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 from django.apps import apps
@@ -52,7 +54,7 @@ from orchestrators.models import (
     RoutingProfile,
 )
 
-Number = Literal["policy", "health"]
+Number = Literal["policy", "health", "decided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,9 @@ class Watch:
         return cls(table, number, tuple(str(each.column) for each in fields))
 
 
-_watched: dict[str, Watch] = {}
+_watched: dict[tuple[str, Number], Watch] = {}
 _export: list[Callable[[], dict[str, Any]]] = []
 _open = threading.local()  # .change_set: the one this thread is in; a connection belongs to one thread
-_compared: list[int] = []  # the policy number that `note_outside` has looked at last
 
 
 # --- what counts -----------------------------------------------------------------------------------
@@ -96,11 +97,12 @@ def watch(
         for each in meta.local_concrete_fields
         if each.primary_key or (each in named if only is not None else each not in named)
     ]
-    _watched[meta.db_table] = Watch.on(meta.db_table, number, chosen)
+    _watched[meta.db_table, number] = Watch.on(meta.db_table, number, chosen)
     for many in meta.local_many_to_many:
         between: type[models.Model] = many.remote_field.through  # type: ignore[assignment]
         through = between._meta
-        _watched[through.db_table] = Watch.on(through.db_table, number, through.local_concrete_fields)
+        columns = through.local_concrete_fields
+        _watched[through.db_table, number] = Watch.on(through.db_table, number, columns)
 
 
 def watch_own_tables() -> None:
@@ -154,7 +156,7 @@ _POSTGRESQL_ROWS = {
 
 
 def install_triggers(using: str = "default") -> None:
-    """Make the revision row and every trigger anew, and move both numbers once. Does it twice as well.
+    """Make the revision row and every trigger anew, and move all numbers once. Does it twice as well.
 
     Does nothing while the revision table does not exist.
     """
@@ -164,21 +166,23 @@ def install_triggers(using: str = "default") -> None:
         return
     with transaction.atomic(using=using), connection.cursor() as cursor:
         Revision.objects.using(using).get_or_create(pk=1)
+        remove_triggers(using)
         for statement in _creating(connection, tables):
             cursor.execute(statement)
         # a change made while they were off is caught up with
-        Revision.objects.using(using).update(policy=models.F("policy") + 1, health=models.F("health") + 1)
+        moved = {name: models.F(name) + 1 for name in get_args(Number)}
+        Revision.objects.using(using).update(**moved)
 
 
 def remove_triggers(using: str = "default") -> None:
+    """Those of earlier versions too."""
     connection = connections[using]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("DROP FUNCTION IF EXISTS byocgw_bump CASCADE")
             return
-        for table in _watched:
-            for event in _events(connection):
-                cursor.execute(f"DROP TRIGGER IF EXISTS {_name(connection, table, event)}")
+        for name in _present(connection):
+            cursor.execute(f"DROP TRIGGER {connection.ops.quote_name(name)}")
 
 
 def missing_triggers(using: str = "default") -> list[str]:
@@ -190,17 +194,12 @@ def missing_triggers(using: str = "default") -> list[str]:
     tables = set(connection.introspection.table_names())
     if Revision._meta.db_table not in tables:
         return []
-    catalogue = "SELECT tgname FROM pg_trigger"
-    if connection.vendor == "sqlite":
-        catalogue = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-    with connection.cursor() as cursor:
-        cursor.execute(catalogue)
-        found = {f'"{name}"' for (name,) in cursor.fetchall()}
+    found = _present(connection)
     missing = [
-        f"{event} on {table}"
-        for table in sorted(tables & set(_watched))
+        f"{event} on {watched.table}, for {watched.number}"
+        for watched in _those_of(tables)
         for event in _events(connection)
-        if _name(connection, table, event) not in found
+        if _name(watched, event) not in found
     ]
     if not Revision.objects.using(using).filter(pk=1).exists():
         missing.append(f"row 1 of {Revision._meta.db_table}")
@@ -212,8 +211,23 @@ def _events(connection: BaseDatabaseWrapper) -> list[str]:
     return [event for event in _POSTGRESQL_ROWS if connection.vendor == "postgresql" or event != "TRUNCATE"]
 
 
-def _name(connection: BaseDatabaseWrapper, table: str, event: str) -> str:
-    return connection.ops.quote_name(f"byocgw_{event.lower()}_{table}")
+def _name(watched: Watch, event: str) -> str:
+    return f"byocgw_{watched.number}_{event.lower()}_{watched.table}"
+
+
+def _present(connection: BaseDatabaseWrapper) -> set[str]:
+    """Names of the triggers that are there."""
+    catalogue = "SELECT tgname FROM pg_trigger WHERE tgname LIKE 'byocgw%'"
+    if connection.vendor == "sqlite":
+        catalogue = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'byocgw%'"
+    with connection.cursor() as cursor:
+        cursor.execute(catalogue)
+        return {name for (name,) in cursor.fetchall()}
+
+
+def _those_of(tables: Iterable[str]) -> list[Watch]:
+    """What is watched of these tables."""
+    return [_watched[key] for key in sorted(_watched) if key[0] in tables]
 
 
 def _creating(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterator[str]:
@@ -222,17 +236,14 @@ def _creating(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterato
     trigger, quote = _sqlite_trigger, connection.ops.quote_name
     if connection.vendor == "postgresql":
         trigger = _postgresql_trigger
-        yield "DROP FUNCTION IF EXISTS byocgw_bump CASCADE"
         yield _POSTGRESQL_FUNCTION.replace("{revision}", revision)
-    for watched in (_watched[table] for table in sorted(tables) if table in _watched):
+    for watched in _those_of(tables):
         with connection.cursor() as cursor:  # Django's introspection takes 20 ms a table on SQLite
             cursor.execute(f"SELECT * FROM {quote(watched.table)} LIMIT 0")
             present = {column[0] for column in cursor.description}
         columns = [quote(column) for column in watched.columns if column in present]
         for event in _events(connection):
-            name = _name(connection, watched.table, event)
-            if connection.vendor == "sqlite":
-                yield f"DROP TRIGGER IF EXISTS {name}"
+            name = quote(_name(watched, event))
             head = f"CREATE TRIGGER {name} AFTER {event} ON {quote(watched.table)}"
             yield trigger(head, event, watched.number, columns, revision)
 
@@ -276,7 +287,7 @@ class ChangeSet:
 
 @contextmanager
 def change_set(who: str, why: str, via: str) -> Iterator[ChangeSet]:
-    """A transaction that changes policy: all or nothing, and one ConfigRevision if policy moved.
+    """A transaction that changes policy: all or nothing, and one ConfigRevision if anything moved.
 
     The revision row is locked first: every statement moves it, so without that two writers could
     deadlock. Within another change set it is a part of that one, undone alone if it fails.
@@ -311,48 +322,48 @@ def rehearsal() -> Iterator[None]:
 def note_outside() -> bool:
     """Record what has been changed since the latest revision by other ways than a change set: a database
     shell, a script, an upgrade. For a timer; True if there was anything. Raises django.db.Error."""
-    policy = Revision.objects.values_list("policy", flat=True).get(pk=1)
-    if _compared == [policy]:
+    latest = _latest()
+    if latest is None or latest.is_in_force:
         return False
-    found = False
-    if _unrecorded(policy) is not None:
-        with transaction.atomic():
-            found = _record_outside(_locked())
-    _compared[:] = [policy]
-    return found
+    with transaction.atomic():
+        return _record_outside(_locked())
 
 
-def _locked() -> int:
-    return Revision.objects.select_for_update().get(pk=1).policy
+def configuration_in_force() -> dict[str, Any]:
+    """The document of what people have decided by now: on record, or else written down. One query while nobody
+    has changed anything outside the tools."""
+    latest = _latest()
+    return configuration_at(latest) if latest is not None and latest.is_in_force else _configuration()
 
 
-def _record_outside(policy: int) -> bool:
-    document = _unrecorded(policy)
-    if document is not None:
-        _store(ChangeSet("", "", ConfigRevision.Via.OUTSIDE), policy, document)
-    return document is not None
+def _latest() -> Any:
+    """The latest revision, and whether it `is_in_force`; None before the first."""
+    decided = Revision.objects.filter(pk=1, decided=models.OuterRef("decided"))
+    return ConfigRevision.objects.annotate(is_in_force=models.Exists(decided)).defer("summary").first()
 
 
-def _unrecorded(policy: int) -> dict[str, Any] | None:
-    """The configuration, if it is another than the latest on record. Claims move the policy number too, so
-    what is compared is the configuration itself, and only if the number has moved."""
-    latest = ConfigRevision.objects.first()
-    if latest is None or latest.policy == policy:
-        return None
+def _locked() -> Revision:
+    return Revision.objects.select_for_update().get(pk=1)
+
+
+def _record_outside(now: Revision) -> bool:
+    """What has moved may be back at what it was, as after an upgrade: then that is on record already."""
+    latest = _latest()
+    if latest is None or latest.is_in_force:
+        return False
     document = _configuration()
-    return None if _same(document, latest) else document
+    if _same(document, latest):
+        ConfigRevision.objects.filter(pk=latest.pk).update(decided=now.decided)
+        return False
+    _store(ChangeSet("", "", ConfigRevision.Via.OUTSIDE), now, document)
+    return True
 
 
-def _record(changes: ChangeSet, before: int) -> None:
-    """What does not move policy, such as notes, is recorded too, if somebody tells of it."""
-    after = Revision.objects.get(pk=1).policy
-    if after == before and not changes.summary:
-        return
-    document = _configuration()
-    latest = ConfigRevision.objects.first()
-    if after == before and (latest is None or _same(document, latest)):
-        return
-    _store(changes, after, document)
+def _record(changes: ChangeSet, before: Revision) -> None:
+    """Keys are no part of the configuration, and who changes them is recorded all the same."""
+    after = Revision.objects.get(pk=1)
+    if (after.policy, after.decided) != (before.policy, before.decided):
+        _store(changes, after, _configuration())
 
 
 def _configuration() -> dict[str, Any]:
@@ -365,13 +376,14 @@ def _same(document: dict[str, Any], revision: ConfigRevision) -> bool:
     return all(document.get(name, []) == stored.get(name, []) for name in document | stored)
 
 
-def _store(changes: ChangeSet, policy: int, document: dict[str, Any]) -> None:
+def _store(changes: ChangeSet, now: Revision, document: dict[str, Any]) -> None:
     ConfigRevision.objects.create(
         at=timezone.now(),
         who=changes.who[:150],
         why=changes.why[:500],
         via=changes.via,
-        policy=policy,
+        policy=now.policy,
+        decided=now.decided,
         summary="\n".join(changes.summary),
         bundle=gzip.compress(json.dumps(document, separators=(",", ":")).encode(), mtime=0),
     )

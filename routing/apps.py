@@ -18,6 +18,7 @@ class RoutingConfig(AppConfig):
         for model in (PriceCeiling, Pipeline, Tier, Client, Rate):
             changes.watch(model)
         changes.watch(ApiKey, ignored=("last_used", "label"))
+        configuration.watch()
         changes.export_with(configuration.export)
         trial.ceilings_with(payable)
         # the last of the apps, so that every permission is there

@@ -141,9 +141,15 @@ class ConfigRevisionAdmin(MeasuredAdmin):
         if not document:
             raise PermissionDenied
         form = ReasonForm(request.POST if request.method == "POST" else None)
-        if form.is_valid() and self._go_back(request, revision, document, form.cleaned_data["reason"]):
-            return HttpResponseRedirect(reverse("admin:orchestrators_configrevision_changelist"))
         plan = configuration.plan(document, prune=True)
+        if form.is_valid() and not plan.errors:
+            shown = request.POST.get("digest", "")
+            if digest(plan) == shown:
+                plan = self._go_back(request, revision, document, form.cleaned_data["reason"])
+            if digest(plan) == shown:
+                return HttpResponseRedirect(reverse("admin:orchestrators_configrevision_changelist"))
+            text = _("Something has changed since this was shown; nothing was done. Here is what there is now.")
+            self.message_user(request, text, messages.WARNING)
         return self._page(
             request,
             "admin/changes/back.html",
@@ -157,7 +163,8 @@ class ConfigRevisionAdmin(MeasuredAdmin):
 
     def _go_back(
         self, request: HttpRequest, revision: ConfigRevision, document: dict[str, Any], reason: str
-    ) -> bool:
+    ) -> Plan:
+        """Done, if it is still what was shown once nobody else writes."""
         shown = request.POST.get("digest", "")
         plan = configuration.apply(
             document,
@@ -167,15 +174,10 @@ class ConfigRevisionAdmin(MeasuredAdmin):
             prune=True,
             confirm=lambda plan: digest(plan) == shown,
         )
-        if plan.errors:
-            return False
-        if digest(plan) != shown:
-            text = _("Something has changed since this was shown; nothing was done. Here is what there is now.")
-            self.message_user(request, text, messages.WARNING)
-            return False
-        text = _("The configuration is that of #%(number)s again; the gateway knows within a second.")
-        self.message_user(request, text % {"number": revision.pk}, messages.SUCCESS)
-        return True
+        if digest(plan) == shown:
+            text = _("The configuration is that of #%(number)s again; the gateway knows within a second.")
+            self.message_user(request, text % {"number": revision.pk}, messages.SUCCESS)
+        return plan
 
     def _revision(self, request: HttpRequest, key: str) -> ConfigRevision:
         if not self.has_view_permission(request):

@@ -75,9 +75,10 @@ class Offer(models.Model):
         return f"{self.orchestrator} / {self.capability}"
 
     def clean(self) -> None:
-        if self.orchestrator_id is None:
+        home = getattr(self, "orchestrator", None)
+        if home is None:
             return  # the form says so itself
-        protocol = self.orchestrator.protocol
+        protocol = home.protocol
         if self.price is not None and protocol != ProtocolChoice.DIRECT:
             raise ValidationError({"price": "An orchestrator quotes its own price; leave this empty."})
         if not self.path and protocol == ProtocolChoice.LIVE_RUNNER:

@@ -1,4 +1,4 @@
-"""Revision: two numbers that say whether anything changed. ConfigRevision: who changed policy, and why."""
+"""Revision: three numbers that say whether anything changed. ConfigRevision: who changed policy, and why."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Revision(models.Model):
-    """The one row (id 1). `policy` and `health` are moved by database triggers alone (see changes.py)."""
+    """The one row (id 1). Its numbers are moved by database triggers alone (see changes.py)."""
 
     policy = models.BigIntegerField(
         default=0, help_text="Moves with every change of what people decided or orchestrators claim."
     )
     health = models.BigIntegerField(default=0, help_text="Moves with every change of an offer's state.")
+    decided = models.BigIntegerField(default=0, help_text="Moves with every change of the configuration.")
 
     def __str__(self) -> str:
-        return f"policy {self.policy}, health {self.health}"
+        return f"policy {self.policy}, health {self.health}, decided {self.decided}"
 
 
 class ConfigRevision(models.Model):
@@ -35,6 +36,9 @@ class ConfigRevision(models.Model):
     why = models.CharField(max_length=500, blank=True, help_text="The reason that was given.")
     via = models.CharField(max_length=16, choices=Via.choices, help_text="By which tool.")
     policy = models.BigIntegerField(help_text="The policy number after this change.")
+    decided = models.BigIntegerField(
+        default=0, help_text="The number of the configuration after this change: while it stands, so does this."
+    )
     summary = models.TextField(blank=True, help_text="The change, line by line.")
     bundle = models.BinaryField(help_text="The exported configuration, gzip of JSON.")
 

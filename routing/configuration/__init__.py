@@ -2,7 +2,8 @@
 
     document    text (YAML, JSON) -> plain values, bounded
     sections    what may stand in each section, and how a value becomes a field and back
-    exporting   database -> document
+    exporting   database -> document; which columns it is made of
+    present     what there is, as objects in memory
     applying    document -> database, all or nothing; pruning: what the document leaves out
     difference  two documents -> what differs
 
@@ -15,6 +16,6 @@ from __future__ import annotations
 
 from routing.configuration.applying import Plan, apply, plan
 from routing.configuration.difference import difference
-from routing.configuration.exporting import export
+from routing.configuration.exporting import export, watch
 
-__all__ = ["Plan", "apply", "difference", "export", "plan"]
+__all__ = ["Plan", "apply", "difference", "export", "plan", "watch"]

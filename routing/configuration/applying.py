@@ -1,8 +1,8 @@
 """Document -> database: all of it or nothing, and only what differs.
 
-One code path for real and for show: a dry run is undone at the end, and so is an apply with errors. That
-lets every entry be judged with the entries before it in place, and every error be told at once: what can
-be saved is saved, and what refers to a broken entry is judged all the same, in memory.
+One code path for real and for show: entries are judged in memory on what is present, each with the entries
+before it in place, and every error is told at once. What is to be written is noted on the way; who only looks
+ahead leaves it at that.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from orchestrators.changes import change_set, rehearsal
+from orchestrators.changes import change_set, configuration_in_force
+from orchestrators.core.price import Price
 from orchestrators.models import Capability, Offer, Orchestrator, RoutingProfile
 from orchestrators.models.advice import about_capability, about_profile
 from routing.configuration.document import misfits
 from routing.configuration.entries import Entry, entries_of, listed, offers_of
-from routing.configuration.pruning import Pruned, prune_orchestrators, prune_others
+from routing.configuration.present import Present
+from routing.configuration.pruning import Pruning
 from routing.configuration.sections import (
     CAPABILITIES,
     CLIENTS,
@@ -39,8 +42,8 @@ from routing.configuration.sections import (
     same,
     shown,
 )
-from routing.models import PriceCeiling, Tier
-from routing.models.ceiling import about_ceilings
+from routing.models import Client, PriceCeiling, Tier
+from routing.models.ceiling import about_chain
 
 ABSENT = object()
 UNDECIDED = "undecided"
@@ -57,16 +60,12 @@ class Plan:
     advice: list[str] = field(default_factory=list)
 
 
-class _Undo(Exception):
-    """Rolls everything back; never seen outside."""
-
-
 def plan(document: object, *, prune: bool = False) -> Plan:
-    """What `apply` would do. Nothing stays written."""
+    """What `apply` would do. Nothing is written."""
     result = _readable(document)
     if not result.errors:
-        with rehearsal():
-            _Application(cast(dict[str, Any], document), result).run(prune=prune)
+        present = Present.told(configuration_in_force())
+        _Application(cast(dict[str, Any], document), present, result).run(prune=prune)
     return result
 
 
@@ -81,19 +80,18 @@ def apply(
 ) -> Plan:
     """Make the database say what the document says; with `prune`, and nothing else in its sections.
 
-    `confirm`: asked before the end, with nobody else writing; False, and nothing is kept.
+    `confirm`: asked before anything is written, with nobody else writing; False, and nothing is.
     """
     result = _readable(document)
     if result.errors:
         return result
-    try:
-        with change_set(who, why, via) as changes:
-            _Application(cast(dict[str, Any], document), result).run(prune=prune)
+    with change_set(who, why, via) as changes:
+        application = _Application(cast(dict[str, Any], document), Present.stored(), result)
+        application.run(prune=prune)
+        if not result.errors and confirm(result):
             changes.summary.extend(result.changes)
-            if result.errors or not confirm(result):
-                raise _Undo
-    except _Undo:
-        pass
+            for write in application.writes:
+                write()
     return result
 
 
@@ -109,36 +107,34 @@ def _readable(document: object) -> Plan:
 
 
 class _Application:
-    """One document on its way in. The instances live as long as this: after an undo they would lie."""
+    """One document on its way in. `writes`: what makes the rows say the same, in order."""
 
-    def __init__(self, document: dict[str, Any], result: Plan) -> None:
+    def __init__(self, document: dict[str, Any], present: Present, result: Plan) -> None:
         self.document = document
+        self.present = present
         self.result = result
+        self.writes: list[Callable[[], Any]] = []
         self.entries = entries_of(document, self.complain)
-        # by name: the rows there are, and those the document declares, saved or not
-        self.known = {section.model: _rows(section) for section in SECTIONS}
+        # by name: what is present, and what the document declares, sound or not
+        self.known = {section.model: {**present.by_name[section.model]} for section in SECTIONS}
         for section in SECTIONS:
             for entry in self.entries[section.name]:
                 self.known[section.model].setdefault(entry.name, section.model(**{section.key: entry.name}))
-        self.offers = {
-            (each.orchestrator_id, each.capability.slug): each
-            for each in Offer.objects.select_related("capability")
-        }
-        self.ceilings = {(each.capability_id, each.tier_id): each for each in PriceCeiling.objects.all()}
 
     def run(self, *, prune: bool) -> None:
-        names, pruned = listed(self.document, self.entries), Pruned(self.result.changes, self.result.kept)
+        names = listed(self.document, self.entries)
+        pruning = Pruning(names, self.present, self.result.changes, self.result.kept, self.writes)
         for section in SECTIONS:
             if prune and section is ORCHESTRATORS:  # first, since a new one may take over the address
-                prune_orchestrators(names, pruned)
+                pruning.orchestrators()
             found = [(entry, self.known[section.model][entry.name]) for entry in self.entries[section.name]]
             for entry, instance in found:
-                self.store(section, entry, instance)
+                self.store(section, entry, instance, is_new=not self.present.holds(instance))
             for entry, instance in found:  # once all are there: they may name each other
                 self.relate(section, entry, instance)
                 self.go_into(entry, instance)
         if prune:
-            prune_others(names, pruned)
+            pruning.others()
         if not self.result.errors:
             self.result.advice.extend(self.advise())
 
@@ -149,7 +145,13 @@ class _Application:
         for entry in self.entries[CAPABILITIES.name]:
             capability = cast(Capability, self.known[Capability][entry.name])
             yield from about_capability(capability)
-            yield from about_ceilings(capability)
+            parts = self.present.related.get((Capability, entry.name, "parts"), ())
+            yield from about_chain(entry.name, {name: self.ceiling(name) for name in (entry.name, *parts)})
+
+    def ceiling(self, capability: str) -> Price | None:
+        """That of all tiers."""
+        row = self.present.ceilings.get((capability, None))
+        return None if row is None else row.price
 
     def complain(self, path: str, sentence: str) -> None:
         self.result.errors.append(f"{path}: {sentence}")
@@ -173,19 +175,19 @@ class _Application:
 
     # --- an entry and its fields -------------------------------------------------------------------
 
-    def store(self, section: Section, entry: Entry, instance: models.Model) -> None:
-        """Compare, judge what differs, and save it if it and what it refers to are sound."""
+    def store(self, section: Section, entry: Entry, instance: models.Model, *, is_new: bool) -> None:
+        """Compare, judge what differs, and note it if it and what it refers to are sound."""
         columns = [each for each in section.fields if not each.many_to_many]
-        is_new = instance.pk is None
         before = {each.name: default_of(each) if is_new else shown(instance, each) for each in columns}
         refused = {each.name for each in columns if not self.assign(entry, instance, each)}
         if not (is_new or refused) and same(before, _all_shown(instance, columns)):
             return
-        if not self.judge(entry, instance, refused) or not _is_anchored(instance):
+        if not self.judge(section, entry, instance, refused) or not self.is_anchored(instance):
             return
         after = _all_shown(instance, columns)  # cleaning may have brought it back to what it was
         if is_new or not same(before, after):
-            instance.save()
+            self.present.add(instance)
+            self.writes.append(instance.save)
             label = f"{section.label} {instance}"
             if is_new:
                 self.tell(f"+ {label}")
@@ -211,17 +213,33 @@ class _Application:
             setattr(instance, column.name, value)
         return worked
 
-    def judge(self, entry: Entry, instance: models.Model, refused: set[str]) -> bool:
+    def judge(self, section: Section, entry: Entry, instance: models.Model, refused: set[str]) -> bool:
         """The model's own validation. Relations were looked up; what was refused is not told twice."""
         relations = {each.name for each in instance._meta.local_concrete_fields if is_relation(each)}
+        if isinstance(instance, Client):
+            instance.others = cast(list[Client], self.beside(instance))
+        found: dict[str, list[str]] = {}
         try:
-            instance.full_clean(exclude=refused | relations)
+            instance.full_clean(refused | relations, validate_unique=False, validate_constraints=False)
         except ValidationError as exc:
-            for name, messages in exc.message_dict.items():
-                for message in messages:
-                    self.complain(entry.path if name == "__all__" else f"{entry.path}.{name}", message)
-            return False
-        return not refused
+            found = exc.message_dict
+        for name in {each.name for each in section.fields if each.unique} - {section.key, *refused, *found}:
+            value = getattr(instance, name)
+            if any(getattr(each, name) == value for each in self.beside(instance)):
+                found[name] = ValidationError(instance.unique_error_message(type(instance), (name,))).messages
+        for name, messages in found.items():
+            for message in messages:
+                self.complain(entry.path if name == "__all__" else f"{entry.path}.{name}", message)
+        return not (found or refused)
+
+    def beside(self, instance: models.Model) -> list[models.Model]:
+        """The others of its kind."""
+        return [each for each in self.present.by_name[type(instance)].values() if each is not instance]
+
+    def is_anchored(self, instance: models.Model) -> bool:
+        """Everything it refers to is there, or sound."""
+        related = (getattr(instance, each.name, None) for each in instance._meta.fields if is_relation(each))
+        return all(self.present.holds(each) for each in related if each is not None)
 
     def relate(self, section: Section, entry: Entry, instance: models.Model) -> None:
         """The many-to-many fields."""
@@ -235,12 +253,12 @@ class _Application:
             if section is CLIENTS and not names and many.name in entry.said:
                 self.complain(path, "names nothing; leave it out to allow all, or set is_active: false.")
             others = [self.look_up(path, many.related_model, name) for name in names]
-            before = shown(instance, many) if instance.pk else []
-            if sorted(names) != before and all(each and each.pk for each in (instance, *others)):
-                getattr(instance, many.name).set(others)
-                self.tell(
-                    f"~ {section.label} {instance}: {many.name} {_text(before)} -> {_text(sorted(names))}"
-                )
+            key = (section.model, entry.name, many.name)
+            before, after = self.present.related.get(key, []), sorted(names)
+            if after != before and all(each and self.present.holds(each) for each in (instance, *others)):
+                self.present.related[key] = after
+                self.writes.append(partial(_relate, instance, many.name, others))
+                self.tell(f"~ {section.label} {instance}: {many.name} {_text(before)} -> {_text(after)}")
 
     def go_into(self, entry: Entry, instance: models.Model) -> None:
         """The keys that are no fields."""
@@ -254,8 +272,8 @@ class _Application:
                 self.offer(offered, instance)
 
     def offer(self, entry: Entry, orchestrator: Orchestrator) -> None:
-        found = self.offers.get((orchestrator.pk, entry.name)) or Offer(orchestrator=orchestrator)
-        self.store(OFFERS, entry, found)
+        found = self.present.offers.get((orchestrator.name, entry.name))
+        self.store(OFFERS, entry, found or Offer(orchestrator=orchestrator), is_new=found is None)
 
     # --- price ceilings ----------------------------------------------------------------------------
 
@@ -275,7 +293,7 @@ class _Application:
 
     def limit(self, path: str, label: str, said: Any, capability: Capability, tier: Tier | None) -> None:
         """Make one ceiling what is said: a price, none, or undecided (no row)."""
-        row = self.ceilings.get((capability.pk, None if tier is None else tier.pk))
+        row = self.present.ceilings.get((capability.slug, None if tier is None else tier.slug))
         before = UNDECIDED if row is None else NO_CEILING if row.price is None else str(row.price)
         if said is ABSENT:
             after = UNDECIDED
@@ -284,36 +302,26 @@ class _Application:
             if not worked:
                 return
             after = NO_CEILING if price is None else str(price)
-        if after == before or capability.pk is None or (tier is not None and tier.pk is None):
+        if after == before or not all(self.present.holds(each) for each in (capability, tier) if each):
             return
         if after == UNDECIDED:
             assert row is not None
-            row.delete()
+            self.present.remove(row)
+            self.writes.append(row.delete)
         else:
             row = row or PriceCeiling(capability=capability, tier=tier)
             row.price = price
-            row.save()
+            self.present.add(row)
+            self.writes.append(row.save)
         self.tell(f"~ {label} {before} -> {after}")
-
-
-def _rows(section: Section) -> dict[str, models.Model]:
-    rows = section.model._default_manager.all()
-    for each in section.fields:
-        if each.many_to_many:
-            rows = rows.prefetch_related(each.name)
-        elif is_relation(each):
-            rows = rows.select_related(each.name)
-    return {getattr(each, section.key): each for each in rows}
 
 
 def _all_shown(instance: models.Model, columns: list[models.Field[Any, Any]]) -> dict[str, Any]:
     return {each.name: shown(instance, each) for each in columns}
 
 
-def _is_anchored(instance: models.Model) -> bool:
-    """Everything it refers to is saved."""
-    related = (getattr(instance, each.name, None) for each in instance._meta.fields if is_relation(each))
-    return all(each.pk is not None for each in related if each is not None)
+def _relate(instance: models.Model, field: str, others: list[Any]) -> None:
+    getattr(instance, field).set(others)
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 
+from orchestrators import changes
 from orchestrators.models import (
     Capability,
     DiscoverySource,
@@ -27,6 +28,7 @@ from routing.configuration.sections import (
     PIPELINES,
     PROFILES,
     RATES,
+    SECTIONS,
     SIGNATURES,
     TIERS,
     Section,
@@ -35,6 +37,15 @@ from routing.configuration.sections import (
     shown,
 )
 from routing.models import AlertChannel, AlertRule, Client, Pipeline, PriceCeiling, Rate, Tier
+
+
+def watch() -> None:
+    """Let whatever changes an export move the number of what people decided."""
+    for section in SECTIONS:
+        columns = tuple(each.name for each in section.fields if not each.many_to_many)
+        changes.watch(section.model, number="decided", only=columns)
+    changes.watch(Offer, number="decided", ignored=("ignored_until",))
+    changes.watch(PriceCeiling, number="decided")
 
 
 def export() -> dict[str, list[dict[str, Any]]]:

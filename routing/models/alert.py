@@ -123,7 +123,7 @@ class AlertRule(models.Model):
             errors["threshold"] = _("Is needed: %(unit)s.") % {"unit": COUNTED[Kind(self.kind)]}
         if self.kind == Kind.SPEND and self.budget is None:
             errors["budget"] = _("Is needed: how much a day may cost.")
-        if self.capability_id and self.kind and self.kind not in OF_A_CAPABILITY:
+        if self.capability and self.kind and self.kind not in OF_A_CAPABILITY:
             errors["capability"] = _("This is watched for all of them; leave it empty.")
         if errors:
             raise ValidationError(errors)

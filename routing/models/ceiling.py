@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from django.db import models
 
@@ -50,18 +50,21 @@ class PriceCeiling(models.Model):
 
 
 def about_ceilings(capability: Capability) -> Iterator[str]:
-    """R44: a chain does the work of all its parts."""
-    parts = [*capability.parts.all()]
-    rows = PriceCeiling.objects.filter(capability__in=[capability, *parts], tier=None).exclude(price=None)
-    ceilings = {row.capability_id: row.price for row in rows}
-    own = ceilings.get(capability.pk)
-    prices = [ceilings.get(part.pk) for part in parts]
-    if own is None or not prices or any(price is None or price.unit is not own.unit for price in prices):
+    chain = [capability, *capability.parts.all()]
+    rows = PriceCeiling.objects.filter(capability__in=chain, tier=None)
+    prices = {row.capability_id: row.price for row in rows}
+    return about_chain(capability.slug, {each.slug: prices.get(each.pk) for each in chain})
+
+
+def about_chain(slug: str, ceilings: Mapping[str, Price | None]) -> Iterator[str]:
+    """R44: a chain does the work of all its parts. `ceilings`: of them and of itself, for all tiers."""
+    own, parts = ceilings[slug], {name: price for name, price in ceilings.items() if name != slug}
+    prices = [price for price in parts.values() if price is not None and own and price.unit is own.unit]
+    if own is None or not prices or len(prices) < len(parts):
         return
-    total = sum(price.per_unit for price in prices if price is not None)
+    total = sum(price.per_unit for price in prices)
     combined = Price(total.numerator, total.denominator, own.unit)
     if own < combined:
         yield (
-            f"{capability} chains {', '.join(map(str, parts))}, whose ceilings add up to {combined}; "
-            f"its own of {own} is lower."
+            f"{slug} chains {', '.join(parts)}, whose ceilings add up to {combined}; its own of {own} is lower."
         )

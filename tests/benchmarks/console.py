@@ -24,8 +24,6 @@ from typing import Any
 import django
 
 MOST_MS, MOST_QUERIES, MOST_MS_OF_ONE = 300, 15, 50
-# They write what somebody thinks of, look, and undo it: bounded by what is written, not by fifteen.
-REHEARSALS = {"/back/": 100}
 UNMEASURED = ("jsi18n/", "autocomplete/", "logout/", "nothing")  # no screens
 
 
@@ -50,16 +48,12 @@ class Measured:
     @property
     def is_within(self) -> bool:
         is_quick = self.ms <= MOST_MS and self.slowest <= MOST_MS_OF_ONE
-        return is_quick and self.queries <= most_queries(self.screen)
+        return is_quick and self.queries <= MOST_QUERIES
 
     def __str__(self) -> str:
         sign, method = (" " if self.is_within else "!"), ("POST" if self.screen.sent else "")
         numbers = f"{self.ms:7.0f}{self.queries:9}{self.slowest:9.0f}{self.size:9,}"
         return f"{sign} {method:5}{self.screen.address[:90]:92}{numbers}"
-
-
-def most_queries(screen: Screen) -> int:
-    return next((most for end, most in REHEARSALS.items() if screen.address.endswith(end)), MOST_QUERIES)
 
 
 def main() -> int:

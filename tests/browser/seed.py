@@ -49,9 +49,9 @@ def seed(scale: float) -> None:
     newcomers(now)
     usual = {slug: ms for slug, (_profile, ms) in CAPABILITIES.items()}
     fill(offers, usual, now, int(SNAPSHOTS * scale), int(CALLS * scale), dice)
+    alerts(now)
     changes()
     people()
-    alerts(now)
 
 
 def supply(now: datetime) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from orchestrators.changes import change_set, note_outside
+from orchestrators.changes import change_set, configuration_at, note_outside
 from orchestrators.models import Capability, ConfigRevision
+from routing import configuration
+from routing.models import AlertChannel, AlertRule, OfferDay, PriceCeiling, Tier
 from routing.models import Client as ApiClient
-from routing.models import PriceCeiling
 from routing.roles import make_groups
-from tests.orchestrators.scenes import ALDER, offer, orchestrator
+from tests.orchestrators.scenes import ALDER, BIRCH, offer, orchestrator
 
 pytestmark = pytest.mark.django_db
-MOST_QUERIES = 15
+MOST_QUERIES, NOW = 15, datetime(2026, 11, 23, tzinfo=UTC)
 LIST = reverse("admin:orchestrators_configrevision_changelist")
 
 
@@ -133,6 +135,28 @@ def test_what_was_shown_is_what_is_done_or_nothing(ada: Client) -> None:
     assert "Something has changed since" in answer.content.decode()
     assert "max_attempts 7" in answer.content.decode()
     assert ceiling() == "1 wei/second"
+
+
+def test_the_way_back_asks_fifteen_questions_whatever_it_would_do(ada: Client) -> None:
+    """Issue 5, bar 2: things come and go, with a past and without; nothing is written by who only looks."""
+    earliest = revisions()[-1]
+    with change_set("bob", "new", "apply"):
+        for number, name in enumerate((ALDER, BIRCH, "birch-2", "birch-3")):
+            row = offer(orchestrator(name), f"new-{number}")
+            OfferDay.objects.create(day=NOW, orchestrator=name, capability=f"new-{number}", attempts=number % 2)
+            ApiClient.objects.create(name=f"client-{number}").capabilities.add(row.capability)
+            PriceCeiling.objects.create(capability=row.capability, tier=Tier.objects.create(slug=f"t-{number}"))
+            AlertRule.objects.create(name=f"rule-{number}", kind="p95", threshold=9, capability=row.capability)
+            AlertChannel.objects.create(name=f"channel-{number}")
+    posts = ({"digest": "", "reason": ""}, {"digest": "another", "reason": "it was a slip"})
+    for said in (None, *posts):
+        with CaptureQueriesContext(connection) as asked:
+            answer = ada.post(back(earliest.pk), said) if said else ada.get(back(earliest.pk))
+        assert len(answer.context["plan"].changes) > 20
+        assert len(asked) <= MOST_QUERIES, [each["sql"][:90] for each in asked]
+        assert not [each for each in asked if each["sql"].startswith(("UPDATE", "INSERT", "DELETE", "BEGIN"))]
+    assert go_back(ada, earliest.pk).status_code == 302
+    assert not configuration.plan(configuration_at(earliest), prune=True).changes
 
 
 def test_what_cannot_be_applied_any_more_is_told(ada: Client) -> None:

@@ -13,6 +13,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection, models
+from django.test.utils import CaptureQueriesContext
 
 from orchestrators import changes
 from orchestrators.changes import change_set, configuration_at
@@ -23,13 +24,15 @@ from orchestrators.models import (
     Capability,
     Certificate,
     ConfigRevision,
+    FailureSignature,
     Offer,
     OfferHealth,
     Orchestrator,
     Revision,
     RoutingProfile,
 )
-from routing.models import ApiKey, Client, PriceCeiling, Tier
+from routing import configuration
+from routing.models import AlertRule, ApiKey, Client, PriceCeiling, Tier
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -38,6 +41,10 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 def numbers() -> tuple[int, int]:
     row = Revision.objects.get(pk=1)
     return row.policy, row.health
+
+
+def decided() -> int:
+    return Revision.objects.get(pk=1).decided
 
 
 @contextmanager
@@ -213,7 +220,7 @@ def test_it_sees_two_rows_swap_their_values(offer: Offer) -> None:
 def drop_a_trigger() -> None:
     with connection.cursor() as cursor:
         on = " ON orchestrators_offer" if connection.vendor == "postgresql" else ""
-        cursor.execute(f'DROP TRIGGER "byocgw_update_orchestrators_offer"{on}')
+        cursor.execute(f'DROP TRIGGER "byocgw_policy_update_orchestrators_offer"{on}')
 
 
 def test_it_reports_a_lost_trigger() -> None:
@@ -221,7 +228,7 @@ def test_it_reports_a_lost_trigger() -> None:
     drop_a_trigger()
     [error] = triggers_are_there(None)
     assert error.id == "byocgw.E001"
-    assert "UPDATE on orchestrators_offer" in error.msg
+    assert "UPDATE on orchestrators_offer, for policy" in error.msg
 
 
 def test_it_reports_a_lost_revision_row() -> None:
@@ -230,13 +237,13 @@ def test_it_reports_a_lost_revision_row() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_migrate_puts_triggers_back_and_moves_both_numbers_once() -> None:
+def test_migrate_puts_triggers_back_and_moves_all_numbers_once() -> None:
     drop_a_trigger()
     with pytest.raises(SystemCheckError, match=r"byocgw\.E001"):
         call_command("check")
-    before = numbers()
+    before = *numbers(), decided()
     changes.install_triggers()
-    assert numbers() == (before[0] + 1, before[1] + 1)
+    assert (*numbers(), decided()) == tuple(each + 1 for each in before)
     drop_a_trigger()
     call_command("migrate", verbosity=0, skip_checks=False)
     assert changes.missing_triggers() == []
@@ -249,7 +256,8 @@ def test_a_migration_may_drop_a_watched_column() -> None:
     note.set_attributes_from_name("extra")
     with connection.schema_editor() as editor:
         editor.add_field(Tier, note)
-    changes._watched["routing_tier"] = changes.Watch("routing_tier", "policy", ("id", "slug", "extra"))
+    columns = ("id", "slug", "extra")
+    changes._watched["routing_tier", "policy"] = changes.Watch("routing_tier", "policy", columns)
     try:
         changes.install_triggers()
         changes.remove_triggers()
@@ -336,7 +344,7 @@ def test_a_claim_that_moves_is_no_change_from_outside(offer: Offer, advert: Adve
 
 
 def test_notes_are_part_of_a_change_that_tells_of_them(offer: Offer) -> None:
-    """They move no number, and are in the configuration all the same."""
+    """They are no policy, and in the configuration all the same."""
     with change_set("ada", "", "admin"):
         Offer.objects.update(share=0.5)
     for _twice in range(2):
@@ -344,6 +352,39 @@ def test_notes_are_part_of_a_change_that_tells_of_them(offer: Offer) -> None:
             Orchestrator.objects.update(notes="a friend")
             changed.summary.append("changed orchestrator alder: Notes")
     assert ConfigRevision.objects.count() == 2
+
+
+def test_the_document_on_record_is_in_force_until_somebody_decides_otherwise(
+    offer: Offer, advert: Advert, health: OfferHealth
+) -> None:
+    """Whatever machines write, however often; only what is decided outside the tools has to be written down."""
+
+    def is_on_record() -> bool:
+        with CaptureQueriesContext(connection) as queries:
+            document = changes.configuration_in_force()
+        assert document == configuration.export()
+        return len(queries) == 1
+
+    with change_set("ada", "", "admin"):
+        Orchestrator.objects.update(notes="a friend")
+    assert ConfigRevision.objects.get().who == "ada" and is_on_record()
+    Advert.objects.update(price=Price.parse("11 wei/second"), largest_capacity=9)
+    OfferHealth.objects.update(state="down", until=NOW)
+    Offer.objects.update(ignored_until=NOW)
+    assert is_on_record()
+    for write in (
+        lambda: FailureSignature.objects.filter(order=10).update(note="seen"),
+        lambda: AlertRule.objects.create(name="slow", kind="p95", threshold=9),
+        lambda: AlertRule.objects.get(name="slow").channels.create(name="us"),
+        lambda: PriceCeiling.objects.create(capability=offer.capability),
+        lambda: Offer.objects.update(share=0.5),
+    ):
+        write()
+        assert not is_on_record()
+        assert changes.note_outside() and is_on_record() and not changes.note_outside()
+    changes.install_triggers()  # as after an upgrade
+    assert not is_on_record()
+    assert not changes.note_outside() and is_on_record()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -52,14 +52,15 @@ def example() -> dict[str, Any]:
 
 
 def do(document: object, *, prune: bool = False) -> list[str]:
+    foretold = plan(document, prune=prune)
     done = apply(document, who="ada", prune=prune)
-    assert done.errors == []
+    assert done.errors == [] and done == foretold
     return done.changes
 
 
 def errors(document: object) -> list[str]:
     found = apply(document, who="ada")
-    assert found.errors
+    assert found.errors and found == plan(document)
     assert not ConfigRevision.objects.exists()
     return found.errors
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrators.models import Capability, HealthSnapshot, Offer
-from routing.configuration import apply, export
+from routing.configuration import apply, export, plan
 from routing.models import ApiKey, Client, OfferDay, Tier, UsageHour
 
 pytestmark = pytest.mark.django_db
@@ -23,8 +23,9 @@ def example() -> dict[str, Any]:
 
 
 def do(document: object, *, prune: bool = False) -> list[str]:
+    foretold = plan(document, prune=prune)
     done = apply(document, who="ada", prune=prune)
-    assert done.errors == []
+    assert done.errors == [] and done == foretold
     return done.changes
 
 
@@ -96,7 +97,10 @@ def test_what_is_in_use_stays_and_says_why() -> None:
     do({"tiers": [{"slug": "gold"}, {"slug": "idle"}], "clients": [{"name": "b", "tier": "gold"}]})
     Client.objects.get(name="b").capabilities.add(Capability.objects.get(slug="segmentation"))
     Capability.objects.get(slug="video-to-video").parts.add(Capability.objects.get(slug="style-transfer"))
-    done = apply({"tiers": [], "profiles": [], "capabilities": []}, who="ada", prune=True)
+    nothing: dict[str, Any] = {"tiers": [], "profiles": [], "capabilities": []}
+    foretold = plan(nothing, prune=True)
+    done = apply(nothing, who="ada", prune=True)
+    assert done == foretold
     assert done.changes == [
         "- tier idle",
         "- capability image-to-image",

@@ -141,11 +141,12 @@ def test_what_it_foretells_is_what_saving_brings(editor: Client, depth: Capabili
     """Ceilings that change, go and are new, and numbers of the capability, all in one form."""
     gold, pro = Tier.objects.create(slug="gold"), Tier.objects.create(slug="pro")
     PriceCeiling.objects.create(capability=depth, tier=gold, price="20 wei/second")
+    data = shown(editor, page(depth))
+    general = next(line for line in (0, 1) if data[f"ceilings-{line}-price"] == "1000 wei/second")
     new = {"tier": pro.pk, "price": "5 wei/second", "capability": depth.pk, "id": ""}
-    lines = {"ceilings-0-price": "500 wei/second", "ceilings-1-DELETE": "on", "ceilings-TOTAL_FORMS": "3"}
-    changes = lines | {f"ceilings-2-{name}": value for name, value in new.items()}
-    changes |= {"slug": "depth-map", "value_of_second": "0", "typical_seconds": "2"}
-    data = shown(editor, page(depth)) | changes
+    data |= {f"ceilings-{general}-price": "500 wei/second", f"ceilings-{1 - general}-DELETE": "on"}
+    data |= {"ceilings-TOTAL_FORMS": "3"} | {f"ceilings-2-{name}": value for name, value in new.items()}
+    data |= {"slug": "depth-map", "value_of_second": "0", "typical_seconds": "2"}
     with CaptureQueriesContext(connection) as queries:
         told = editor.post(f"{page(depth)}preview/", data, headers=FETCH).context["p"]
     assert len(queries) <= 15, [each["sql"][:100] for each in queries]

@@ -118,7 +118,7 @@ def test_a_restored_backup_is_taken_up_without_a_restart(tmp_path: Path) -> None
 def test_it_does_not_start_on_a_database_older_than_the_code(tmp_path: Path, workers: str) -> None:
     """The whole server exits, with the migration's name; no worker is started again and again."""
     gateway = Served(tmp_path, {}, WEB_CONCURRENCY=workers)
-    gateway.manage("migrate", "--verbosity", "0")
+    gateway.migrate()
     with sqlite3.connect(gateway.database) as database:
         (name,) = database.execute(
             "SELECT name FROM django_migrations WHERE app = 'orchestrators' ORDER BY name DESC LIMIT 1"

@@ -6,6 +6,7 @@ PEERS ?= nginx
 READY := .venv/.ready
 STATIC := .local/static/.ready
 CORE := tests/orchestrators/core tests/routing/core
+APART := tests/browser tests/chaos
 PINS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) --quiet
 
@@ -52,8 +53,9 @@ unit: setup
 core: setup ## the pure core alone, which its own tests must cover whole
 	$(BIN)/pytest -n 2 $(CORE) --cov --cov-report=term-missing:skip-covered -q
 
-long: setup
-	$(BIN)/pytest -m long || [ $$? = 5 ]  # 5: there are none
+long: setup  # browsers beside chaos: the one is at work while the other waits
+	$(BIN)/pytest -m long -n 2 --dist loadfile $(APART)
+	$(BIN)/pytest -m long $(APART:%=--ignore %)
 
 fuzz: setup ## 2,000 calls made from the client API's contract: nothing undocumented, no 500 (4 minutes)
 	FUZZ=2000 $(BIN)/pytest -m long tests/clients/test_contract.py

@@ -15,6 +15,7 @@ Clock: wall time in seconds, because what is observed here is also stored.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -118,7 +119,7 @@ class Scoreboard:
 
     def __init__(self, draw: Callable[[], float]) -> None:
         self._draw = draw
-        self.offers: dict[int, Live] = {}  # to look at; `live` makes what is missing
+        self.offers: defaultdict[int, Live] = defaultdict(Live)
         # keyed by offer, so a database that is away for a day costs no memory
         self._transitions: dict[int, Transition] = {}
         self._claims: dict[int, bool] = {}
@@ -135,16 +136,13 @@ class Scoreboard:
         return sum(live.in_flight for live in self.offers.values())
 
     def live(self, offer_id: int) -> Live:
-        found = self.offers.get(offer_id)
-        if found is None:
-            found = self.offers[offer_id] = Live()
-        return found
+        return self.offers[offer_id]
 
     def glimpse(self, offers: Iterable[int]) -> Scoreboard:
         """How these fare now, as a board of its own: for a thread that must not touch this one."""
         seen = Scoreboard(self._draw)
         known = self.offers
-        seen.offers = {each: replace(known[each], seen=None) for each in offers if each in known}
+        seen.offers.update((each, replace(known[each], seen=None)) for each in offers if each in known)
         return seen
 
     def know(self, homes: Mapping[int, int]) -> None:

@@ -180,7 +180,7 @@ def _rivals(lane: Lane | None, board: Scoreboard, revision: int, now: datetime) 
     if lane is None:
         return []
     ranked, _refused = chosen(lane, board, revision=revision, now=now.timestamp())
-    return [each.candidate.price for each in ranked]
+    return [each.price for each in ranked]
 
 
 def _endpoints(offers: Iterable[Any]) -> Mapping[str, list[DiscoveredEndpoint]]:

@@ -13,7 +13,7 @@ from orchestrators.core import health as healths
 from orchestrators.core import latency as latencies
 from orchestrators.core.hardware import LIGHT
 from orchestrators.core.health import State
-from orchestrators.core.reputation import BEST, trust
+from orchestrators.core.reputation import BEST
 from orchestrators.scoreboard import Live, Scoreboard
 from routing.core.selection import Candidate, units_of
 from routing.table import CapabilityPolicy, Lane, OfferEntry
@@ -26,36 +26,25 @@ WORSE = frozenset({"slow", "contention", "eviction"})
 REAL_TIME = "warm"
 
 
-class _Seen(msgspec.Struct, frozen=True):
-    """A candidate, what it was made of besides what is live, and the times between which it reads the same.
-
-    `policy_number`: of the table, which says whether the claim stands.
-    """
+class _Seen(msgspec.Struct, frozen=True, eq=False):
+    """A candidate, the entry it was made of (of one table, as is its policy), and the times between which it
+    reads the same."""
 
     candidate: Candidate
     offer: OfferEntry
-    policy: CapabilityPolicy
-    policy_number: int
     since: float
     until: float
 
 
 def view(lane: Lane, board: Scoreboard, *, policy_number: int, now: float) -> list[Candidate]:
     """`now`: wall seconds. `policy_number`: of the table the lane is from."""
-    policy, known, found = lane.policy, board.offers, []
+    known, found = board.offers, []
     for offer in lane.offers:
-        live = known.get(offer.id) or board.live(offer.id)
-        seen: _Seen | None = live.seen
-        if (
-            seen is not None
-            and seen.offer is offer
-            and seen.policy is policy
-            and seen.since <= now < seen.until
-            and seen.policy_number == policy_number
-        ):
-            found.append(seen.candidate)  # as nearly always
+        seen: _Seen | None = known[offer.id].seen
+        if seen is None or seen.offer is not offer or not seen.since <= now < seen.until:
+            found.append(candidate(offer, lane.policy, known[offer.id], policy_number, now))
         else:
-            found.append(candidate(offer, policy, live, policy_number, now))
+            found.append(seen.candidate)  # as nearly always
     return found
 
 
@@ -63,31 +52,25 @@ def candidate(
     offer: OfferEntry, policy: CapabilityPolicy, live: Live, policy_number: int, now: float
 ) -> Candidate:
     """A new one, which `view` uses again."""
-    made = _candidate(offer, policy, live, policy_number < live.revoked_before, now)
-    live.seen = _Seen(made, offer, policy, policy_number, now, _until(live, policy, now))
-    return made
-
-
-def _candidate(offer: OfferEntry, policy: CapabilityPolicy, live: Live, revoked: bool, now: float) -> Candidate:
-    health = healths.at(live.health, now)
-    flags = latencies.flags(live.latency, policy.latency_target)
-    return Candidate(
+    health, latency, heard_at = healths.at(live.health, now), live.latency, live.heard_at
+    flags = latencies.flags(latency, policy.latency_target)
+    made = Candidate(
         offer_id=offer.id,
         orchestrator=offer.orchestrator,
         service_uri=offer.target.service_uri,
         price=offer.price,
         units=units_of(offer.price.unit, policy.typical_seconds),
         state=State.DEGRADED if flags and health.state is State.HEALTHY and flags & WORSE else health.state,
-        warm=is_warm(live, policy, now),
-        stale=live.heard_at is not None and now - live.heard_at > policy.fresh_for,
+        warm=latencies.is_warm(latency, target=policy.latency_target, now=now, idle=policy.fresh_for),
+        stale=heard_at is not None and now - heard_at > policy.fresh_for,
         slow_start="cold_over_10s" in flags,
-        latency=latencies.expected(live.latency, live.in_flight, offer.seats, policy.latency_target),
-        failure=1 - (1 - healths.failure_probability(health, now)) * trust(offer.reputation),
+        latency=latencies.expected(latency, live.in_flight, offer.seats, policy.latency_target),
+        failure=1 - (1 - healths.failure_probability(health, now)) * offer.trust,
         in_flight=live.in_flight,
         seats=offer.seats,
         share=offer.share,
-        claimed=offer.claimed and not revoked,
-        busy_until=health.busy_until,
+        claimed=offer.claimed and policy_number >= live.revoked_before,
+        busy_until=health.busy_until if now < health.busy_until else 0.0,
         down_until=health.until,
         cause=health.cause,
         poor_fit=offer.poor_fit,
@@ -96,7 +79,10 @@ def _candidate(offer: OfferEntry, policy: CapabilityPolicy, live: Live, revoked:
         reputation=offer.reputation,
         flags=flags,
         doubted=live.doubts > 0 or (health.streak > 0 and live.in_flight > 0),
+        value_of_second=policy.value_of_second,
     )
+    live.seen = _Seen(made, offer, now, _until(live, policy, now))
+    return made
 
 
 def evidence(offer: OfferEntry, policy: CapabilityPolicy, live: Live, now: float) -> list[str]:
@@ -128,7 +114,3 @@ def _until(live: Live, policy: CapabilityPolicy, now: float) -> float:
         if at is not None and now <= at + policy.fresh_for < until:
             until = at + policy.fresh_for
     return until
-
-
-def is_warm(live: Live, policy: CapabilityPolicy, now: float) -> bool:
-    return latencies.is_warm(live.latency, target=policy.latency_target, now=now, idle=policy.fresh_for)

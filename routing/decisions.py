@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from orchestrators.core.health import State
 from orchestrators.core.price import Price, Unit
-from routing.core.selection import Candidate, Rank, Ranked, Refused, Why
+from routing.core.selection import Candidate, Rank, Refused, Why
 
 RANKS = ("ready", "second", "probation", "last_resort")
 STATES = ("unknown", "healthy", "degraded", "down", "probation")
@@ -84,12 +84,12 @@ _USUAL = tuple(Ranking._field_defaults.values())
 _ALWAYS = len(Ranking._fields) - len(_USUAL)
 
 
-def pack(ranked: Iterable[Ranked], refused: Iterable[Refused], draws: Sequence[float]) -> dict[str, Any]:
+def pack(ranked: Iterable[Candidate], refused: Iterable[Refused], draws: Sequence[float]) -> dict[str, Any]:
     """The small form, in plain JSON values. `draws`: what chose among them, each in [0, 1)."""
     ranked = list(ranked)
     return {
         "d": [round(draw, 4) for draw in draws],
-        "s": ranked[0].terms.value_of_second if ranked else 0,
+        "s": ranked[0].value_of_second if ranked else 0,
         "c": [_ranking(each) for each in ranked],
         "r": [[each.orchestrator, *_said(each.why, each.detail)] for each in refused],
     }
@@ -109,22 +109,22 @@ def is_sampled(request_id: str, sample: float) -> bool:
     return zlib.crc32(request_id.encode()) < sample * 2**32
 
 
-def _ranking(ranked: Ranked) -> tuple[Any, ...]:
-    terms, candidate = ranked.terms, ranked.candidate
+def _ranking(candidate: Candidate) -> tuple[Any, ...]:
+    price = candidate.price
     row = Ranking(
         orchestrator=candidate.orchestrator,
-        rank=_RANK[ranked.rank],
+        rank=_RANK[candidate.rank],
         state=_STATE[candidate.state],
-        wei=terms.price.wei,
-        quantity=terms.units,
-        latency_ms=round(terms.latency * 1000, 1),
-        failure=round(terms.failure, 4),
-        adjusted_wei=round(terms.adjusted),
+        wei=price.wei,
+        quantity=candidate.units,
+        latency_ms=round(candidate.latency * 1000, 1),
+        failure=round(candidate.failure, 4),
+        adjusted_wei=round(candidate.adjusted),
         warm=int(candidate.warm),
         in_flight=candidate.in_flight,
         seats=candidate.seats,
-        units=terms.price.units,
-        unit=_UNIT[terms.price.unit],
+        units=price.units,
+        unit=_UNIT[price.unit],
         share=candidate.share,
         marks=_marks(candidate),
         reputation=round(candidate.reputation),

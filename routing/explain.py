@@ -12,7 +12,7 @@ from orchestrators.scoreboard import Scoreboard
 from routing import table as tables
 from routing.candidates import evidence, view
 from routing.core.rate import with_dollars
-from routing.core.selection import Ranked, Refused, choose
+from routing.core.selection import Candidate, Refused, choose
 from routing.decisions import pack, unpack
 from routing.models import Tier
 from routing.models.rate import eth_rate
@@ -51,12 +51,13 @@ def stored_board() -> Scoreboard:
     return board
 
 
-def chosen(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> tuple[list[Ranked], list[Refused]]:
+def chosen(
+    lane: Lane, board: Scoreboard, *, revision: int, now: float
+) -> tuple[list[Candidate], list[Refused]]:
     """Whom one request of this lane would ask, best first, and why not the others. `now`: wall seconds."""
     ranked, refused = choose(
         view(lane, board, policy_number=revision, now=now),
         now=now,
-        value_of_second=lane.policy.value_of_second,
         stateful=lane.policy.stateful,
         draws=CHEAPEST,
     )
@@ -83,6 +84,6 @@ def explain(lane: Lane, board: Scoreboard, *, revision: int, now: float) -> dict
         if lane.ceiling_decided
         else "free offers only",
         "ceiling_excludes": dict(zip(("offers", "of"), lane.ceiling_excluded, strict=True)),
-        "chosen": ranked[0].candidate.orchestrator if ranked else None,
+        "chosen": ranked[0].orchestrator if ranked else None,
         **told,
     }

@@ -27,7 +27,7 @@ from orchestrators.models import Offer
 from orchestrators.scoreboard import Scoreboard
 from routing import table as tables
 from routing.candidates import view
-from routing.core.selection import Rank, Refused, Terms, choose, units_of
+from routing.core.selection import Candidate, Rank, Refused, choose, units_of
 from routing.dashboard import current
 from routing.explain import CHEAPEST, stored_board
 from routing.models import Job
@@ -50,7 +50,7 @@ class Turn:
     """
 
     orchestrator: str
-    terms: Terms
+    terms: Candidate
     second_class: bool
     now: float | None
     then: float | None
@@ -228,7 +228,6 @@ class _Side:
             return choose(
                 candidates,
                 now=moment,
-                value_of_second=policy.value_of_second,
                 stateful=policy.stateful,
                 draws=draws,
             )
@@ -264,8 +263,8 @@ def _turns(first: _Side, second: _Side) -> Iterator[Turn]:
     for offer_id in {**first.asked, **second.asked}:
         shown = second.asked.get(offer_id) or first.asked[offer_id]
         yield Turn(
-            orchestrator=shown.candidate.orchestrator,
-            terms=shown.terms,
+            orchestrator=shown.orchestrator,
+            terms=shown,
             second_class=shown.rank is not Rank.READY,
             now=first.share(offer_id),
             then=second.share(offer_id),
@@ -291,7 +290,7 @@ def _cheapest(offers: Sequence[OfferEntry], side: _Side) -> str:
         return format_html(said, name=best.orchestrator, price=priced(best.price), against=retold(against))
     if mine is first:
         return _("The cheapest, %(name)s at %(price)s, is asked first.") % told
-    told["first"] = first.candidate.orchestrator
+    told["first"] = first.orchestrator
     if mine.rank is not first.rank:
         return _("The cheapest, %(name)s at %(price)s, is asked later: %(first)s is in better health.") % told
     told |= {"counts": amount(round(mine.adjusted)), "least": amount(round(first.adjusted))}

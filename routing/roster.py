@@ -53,8 +53,8 @@ def _well(lane: Lane, board: Scoreboard, revision: int, now: float) -> Iterator[
     ranked, _ = chosen(lane, board, revision=revision, now=now)
     offers = {offer.id: offer for offer in lane.offers if offer.target.protocol != ProtocolChoice.DIRECT}
     for each in ranked:
-        if each.rank <= Rank.SECOND and each.candidate.state in _WELL and each.candidate.offer_id in offers:
-            yield offers[each.candidate.offer_id]
+        if each.rank <= Rank.SECOND and each.state in _WELL and each.offer_id in offers:
+            yield offers[each.offer_id]
 
 
 def as_addresses(members: list[Member]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ from routing.core import retries
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, Try, decide, may_wait, requests_fault
 from routing.core.refusal import STATUS, Code, Refusal
-from routing.core.selection import Ranked, choose, lacks_seat
+from routing.core.selection import Candidate, choose, lacks_seat
 from routing.counts import Counts
 from routing.deadline import Deadline
 from routing.delivery import Delivery, Ending, Opening
@@ -161,7 +161,7 @@ class RoutingService:
                 await self._drop_held(trip)
                 return self._refuse(trip, trip.refusal(step.code, self._wall()))
 
-    def _rank(self, trip: Trip) -> list[Ranked]:
+    def _rank(self, trip: Trip) -> list[Candidate]:
         call, now = trip.call, self._wall()
         policy = call.lane.policy
         candidates = view(call.lane, self.board, policy_number=call.table.revision, now=now)
@@ -169,7 +169,6 @@ class RoutingService:
         ranked, trip.refused = choose(
             candidates,
             now=now,
-            value_of_second=policy.value_of_second,
             stateful=policy.stateful,
             draws=draws,
             tried=trip.tried,

@@ -16,7 +16,7 @@ from orchestrators.scoreboard import Seat
 from routing.allowances import Reservation
 from routing.core.failover import Attempt, requests_fault
 from routing.core.refusal import STATUS, AttemptSummary, Code, Refusal
-from routing.core.selection import Candidate, Ranked, Refused, Why, soonest
+from routing.core.selection import Candidate, Refused, Why, soonest
 from routing.core.trace import Trace
 from routing.decisions import is_sampled, pack
 from routing.delivery import Opening
@@ -81,7 +81,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
     started: float
     history: tuple[Attempt, ...] = ()
     times: list[tuple[float, float]] = []  # (wall start, seconds) of each attempt
-    ranked: Sequence[Ranked] = ()  # of the first round: what was chosen from
+    ranked: Sequence[Candidate] = ()  # of the first round: what was chosen from
     draws: Sequence[float] = ()  # of the same round
     refused: Sequence[Refused] = ()  # of the latest round: why nobody is left
     first_refused: Sequence[Refused] = ()

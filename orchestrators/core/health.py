@@ -125,8 +125,12 @@ def next_change(health: Health, now: float) -> float:
     Contacts leave the window one by one; `failure_probability` may lag behind that by up to a second.
     """
     recent = health.recent
-    leaves = max(recent[0][0] + _WINDOW, now + _LAG) if recent else inf
-    return leaves if health.until is None or health.until <= now else min(leaves, health.until)
+    change = max(recent[0][0] + _WINDOW, now + _LAG) if recent else inf
+    if health.until is not None and now < health.until < change:
+        change = health.until
+    if now < health.busy_until < change:
+        change = health.busy_until
+    return change
 
 
 def contacts(health: Health, now: float) -> tuple[int, int]:
@@ -140,8 +144,9 @@ def failure_probability(health: Health, now: float) -> float:
 
     The prior and the window's bound keep it between 0.007 and 0.94: nobody is ever sure.
     """
-    faults, total = contacts(health, now)
-    return (faults + 0.5) / (total + 5)
+    recent = _within_window(health, now)
+    faults: int = sum(map(_IS_FAULT, recent))
+    return (faults + 0.5) / (len(recent) + 5)
 
 
 def _success(health: Health, contact: _Contact) -> Health:

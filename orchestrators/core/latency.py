@@ -94,13 +94,12 @@ def flags(latency: Latency, target: float) -> frozenset[str]:
     """What an operator should know: slow, contention, eviction, cold_over_10s. `target`: p95 wanted."""
     mean = _mean(latency)
     p95 = _p95(latency, mean)
-    uneven = latency.samples >= _STEADY_SERIES and latency.deviation > _UNEVEN * mean
     raised = []  # most often empty, and asked for with every choice
     if latency.samples >= _SERIES and p95 >= target:
         raised.append("slow")
-    if uneven and p95 > _NOTICED * target:
+    if p95 > _NOTICED * target and latency.samples >= _STEADY_SERIES and latency.deviation > _UNEVEN * mean:
         raised.append("contention")
-    if latency.samples and _was_cold(latency, target):
+    if latency.last_cold and latency.samples and _was_cold(latency, target):
         raised.append("eviction")
     if latency.cold is not None and latency.cold > _LONG_START:
         raised.append("cold_over_10s")

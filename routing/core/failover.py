@@ -22,7 +22,7 @@ from orchestrators.core.effects import EFFECTS
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
 from routing.core.budget import Budget
 from routing.core.refusal import Code
-from routing.core.selection import Candidate, Rank, Ranked
+from routing.core.selection import Candidate, Rank
 
 # Only these may be the request's doing. Busy, out of memory, timeouts and broken connections never are.
 _NOBODY: frozenset[int] = frozenset()
@@ -71,7 +71,7 @@ class GiveUp:
 
 
 def decide(
-    ranked: Sequence[Ranked],
+    ranked: Sequence[Candidate],
     history: tuple[Attempt, ...],
     *,
     budget: Budget,
@@ -97,14 +97,14 @@ def decide(
         return GiveUp(_failure(history))
     chosen = untried[0]
     # One that has merely just failed is none: without a second voice the request could not be told from it.
-    budgeted = bool(history) and chosen.rank >= Rank.PROBATION and not chosen.candidate.doubted
+    budgeted = bool(history) and chosen.rank >= Rank.PROBATION and not chosen.doubted
     if budgeted and not may_retry:
         return GiveUp(_failure(history))
-    timeout = budget.allowance(now, chosen.candidate.warm)
+    timeout = budget.allowance(now, chosen.warm)
     if seat_missing or any(each.rank is Rank.READY for each in untried[1:]):
         # Whoever is cold may not use up the time in which a ready one, or one that is full, could be asked.
         timeout = min(timeout, max(budget.attempt_timeout, budget.retry_until - now - _TO_START))
-    return Try(chosen.candidate, timeout, budgeted)
+    return Try(chosen, timeout, budgeted)
 
 
 def may_wait(history: tuple[Attempt, ...], *, max_attempts: int, stateful: bool) -> bool:
@@ -126,7 +126,7 @@ def _settled(history: tuple[Attempt, ...], stateful: bool) -> Deliver | GiveUp |
     return None
 
 
-def _untried(ranked: Sequence[Ranked], history: tuple[Attempt, ...]) -> Sequence[Ranked]:
+def _untried(ranked: Sequence[Candidate], history: tuple[Attempt, ...]) -> Sequence[Candidate]:
     tried = {attempt.offer_id for attempt in history}
     return [each for each in ranked if each.offer_id not in tried]
 

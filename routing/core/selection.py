@@ -27,14 +27,13 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum, StrEnum
-from fractions import Fraction
-from itertools import accumulate, islice
+from itertools import accumulate, filterfalse, islice
 from math import inf
 from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from orchestrators.core.health import State
 from orchestrators.core.outcome import OutcomeClass
@@ -101,9 +100,11 @@ class Candidate(msgspec.Struct, frozen=True):
     `doubted`: its latest answer was a fault, and another call is already finding out what that means.
     `flags`: what its latencies say against it (see `core.latency.flags`); they are part of `state` already.
 
-    Derived, once for all the requests that meet it: `rank`, its class. `cost`: wei of a usual call, and
-    `success`: the probability that divides it; floats, because they only order. `weight`: in the drawing.
-    `fit`: nothing but the request, or its being busy, may be against it.
+    `value_of_second`: wei. `last_resort`: asked because nobody else is left.
+
+    Derived, once for all the requests that meet it: `order`, by which candidates are sorted: class, adjusted
+    price in wei (a float, because it only orders; the price itself stays exact), the lighter model before the
+    heavier, offer id. `weight`: in the drawing. `fit`: nothing but the request may be against it.
     """
 
     offer_id: int
@@ -130,20 +131,30 @@ class Candidate(msgspec.Struct, frozen=True):
     falling: bool = False
     heavy: bool = False
     flags: frozenset[str] = frozenset()
-    rank: Rank = Rank.READY
-    cost: float = 0.0
-    success: float = 1.0
+    value_of_second: int = 0
+    last_resort: bool = False
+    order: tuple[Rank, float, bool, int] = (Rank.READY, 0.0, False, 0)
     weight: float = 1.0
     fit: bool = False
 
     def __post_init__(self) -> None:
-        force_setattr(self, "rank", _class_of(self))
-        fit = self.claimed and self.in_flight < self.seats and self.state is not State.DOWN
-        force_setattr(self, "fit", fit)
-        force_setattr(self, "cost", self.price.wei / self.price.units * self.units)
-        force_setattr(self, "success", max(1 - self.failure, _LEAST_SUCCESS))
-        unknown = self.state is State.UNKNOWN
+        state, price = self.state, self.price
+        cost = price.wei / price.units * self.units + self.value_of_second * self.latency
+        adjusted = cost / max(1 - self.failure, _LEAST_SUCCESS)
+        force_setattr(self, "order", (_class_of(self), adjusted, self.heavy, self.offer_id))
+        unknown = state is State.UNKNOWN
         force_setattr(self, "weight", max(self.share, _SHARE_OF_UNKNOWN) if unknown else self.share)
+        has_seat = self.claimed and self.in_flight < self.seats
+        force_setattr(self, "fit", has_seat and state is not State.DOWN and not self.busy_until)
+
+    @property
+    def rank(self) -> Rank:
+        return self.order[0]
+
+    @property
+    def adjusted(self) -> float:
+        """Wei of a good result."""
+        return self.order[1]
 
 
 class Refused(NamedTuple):
@@ -156,75 +167,30 @@ class Refused(NamedTuple):
     until: float | None = None
 
 
-class Terms(NamedTuple):
-    """Everything the adjusted price was made of.
-
-    `units`: how much of the price's unit a call is expected to take. `latency`: expected seconds.
-    `value_of_second`: wei. `adjusted`: wei, a float because it only orders; the price itself stays exact.
-    """
-
-    price: Price
-    units: float
-    latency: float
-    value_of_second: int
-    failure: float
-    adjusted: float
-
-    @property
-    def price_wei(self) -> Fraction:
-        """Exact wei for one unit."""
-        return self.price.per_unit
-
-
-class Ranked(msgspec.Struct, frozen=True, order=True):
-    """A candidate in its place. They order as their fields stand: by class, by adjusted price (wei), the
-    lighter model before the heavier, by offer id."""
-
-    rank: Rank
-    adjusted: float
-    heavy: bool
-    offer_id: int
-    candidate: Candidate
-    value_of_second: int
-
-    @property
-    def terms(self) -> Terms:
-        """What made its adjusted price."""
-        of = self.candidate
-        return Terms(of.price, of.units, of.latency, self.value_of_second, of.failure, self.adjusted)
-
-
-_RANK_OF, _ADJUSTED_OF, _COST_OF = attrgetter("rank"), attrgetter("adjusted"), attrgetter("adjusted", "heavy")
+_FIT, _ORDER, _WEIGHT = attrgetter("fit"), attrgetter("order"), attrgetter("weight")
 
 
 def choose(
     candidates: Sequence[Candidate],
     *,
     now: float,
-    value_of_second: int,
     stateful: bool,
     draws: tuple[float, float, float],
     tried: frozenset[int] = frozenset(),
     include: Collection[str] = (),
     exclude: Collection[str] = (),
     has_waited: bool = False,
-) -> tuple[list[Ranked], list[Refused]]:
+) -> tuple[list[Candidate], list[Refused]]:
     """Whom to ask, best first, and why not the others: `sift`, the last resort, `rank`.
 
     The one choice of live traffic, of its explanation and of the simulation; arguments as of those three.
     The last resort is for a request that nobody was asked for yet, not a fourth chance.
     """
     kept, refused = sift(candidates, tried=tried, include=include, exclude=exclude, now=now)
-    spared = kept or tried
-    resort = None if spared else last_resort(candidates, refused, has_waited=has_waited)
-    ranked = rank(
-        kept if resort is None else [resort],
-        value_of_second=value_of_second,
-        draws=draws,
-        last_resort=resort is not None,
-        explore=not stateful,
-    )
-    return ranked, refused
+    if kept or tried:
+        return rank(kept, draws=draws, explore=not stateful), refused
+    resort = last_resort(candidates, refused, has_waited=has_waited)
+    return ([] if resort is None else [replace(resort, last_resort=True)]), refused
 
 
 def sift(
@@ -239,13 +205,12 @@ def sift(
 
     `include` and `exclude` hold service URIs as exact strings; an empty `include` means all.
     """
-    has_wishes = bool(tried or include or exclude)
-    if not has_wishes:  # nor has anything changed, as nearly always
-        kept = [each for each in candidates if each.fit and each.busy_until <= now]
-        if len(kept) == len(candidates):
-            return kept, []
-    kept, refused = [], []
-    for candidate in candidates:
+    has_wishes = tried or include or exclude
+    kept = [] if has_wishes else [*filter(_FIT, candidates)]
+    if len(kept) == len(candidates):  # as nearly always
+        return kept, []
+    refused = []
+    for candidate in candidates if has_wishes else filterfalse(_FIT, candidates):
         unwanted = has_wishes and _unwanted(candidate, tried, include, exclude)
         verdict = unwanted or _unfit(candidate, now)
         if verdict is None:
@@ -327,46 +292,29 @@ def soonest(refused: Iterable[Refused], now: float) -> float | None:
 
 
 def rank(
-    kept: Iterable[Candidate],
-    *,
-    value_of_second: int,
-    draws: tuple[float, float, float],
-    last_resort: bool = False,
-    explore: bool = True,
-) -> list[Ranked]:
+    kept: Iterable[Candidate], *, draws: tuple[float, float, float], explore: bool = True
+) -> list[Candidate]:
     """Order the candidates, best first; every one of them is in the answer.
 
-    `value_of_second`: wei. `draws`, each in [0, 1): two choose the pair, the third decides who takes part in
-    the drawing. `last_resort`: label them so. `explore`: the unproven may go first now and then; not where
-    a call gets one attempt only.
+    `draws`, each in [0, 1): two choose the pair, the third decides who takes part in the drawing.
+    `explore`: the unproven may go first now and then; not where a call gets one attempt only.
     """
-    weighed = [
-        Ranked(
-            Rank.LAST_RESORT if last_resort else each.rank,
-            (each.cost + value_of_second * each.latency) / each.success,
-            each.heavy,
-            each.offer_id,
-            each,
-            value_of_second,
-        )
-        for each in kept
-    ]
-    if len(weighed) < 2:
-        return weighed
-    weighed.sort()
-    explored = _explored(weighed, draws[2]) if explore else None
-    if explored is not None:
-        return [explored, *(each for each in weighed if each is not explored)]
-    best = weighed[: bisect(weighed, weighed[0].rank, key=_RANK_OF)]
-    pool, weights = _taking_part(best, weighed, draws[2])
-    near = pool[: bisect(pool, _NEAR * pool[0].adjusted, key=_ADJUSTED_OF)]
-    head = _cheaper_of_two(near, weights[: len(near)], draws[:2])
-    ahead = [head, *pool]
-    del ahead[1 + pool.index(head)]
-    if len(ahead) < len(best):
-        drawn = {each.offer_id for each in pool}
-        ahead += [each for each in best if each.offer_id not in drawn]
-    return ahead + weighed[len(best) :]
+    ordered = sorted(kept, key=_ORDER)
+    if len(ordered) < 2:
+        return ordered
+    turn = int((1 - draws[2]) / _SHARE_OF_UNKNOWN)
+    if turn < len(ordered) and explore and (explored := _explored(ordered, turn)):
+        ordered.remove(explored)
+        return [explored, *ordered]
+    least = ordered[0].order[0]
+    best = ordered[: bisect(ordered, (least + 1,), key=_ORDER)]
+    weights = [*map(_WEIGHT, best)]
+    if draws[2] >= min(weights) or best[0].state is State.UNKNOWN:  # else all take part, as nearly always
+        best, weights = _taking_part(best, ordered, draws[2])
+    near = bisect(best, (least, _NEAR * best[0].order[1], True, inf), hi=len(weights), key=_ORDER)
+    head = _cheaper_of_two(best, weights[:near], draws)
+    best.remove(head)
+    return [head, *best, *ordered[1 + len(best) :]]
 
 
 def units_of(unit: Unit, typical_seconds: float) -> float:
@@ -378,58 +326,58 @@ def units_of(unit: Unit, typical_seconds: float) -> float:
 
 def _class_of(candidate: Candidate) -> Rank:
     state = candidate.state
+    if candidate.last_resort:
+        return Rank.LAST_RESORT
     # Still marked down, yet sifted in: its time is over, so it is on probation.
     if candidate.doubted or state is State.PROBATION or state is State.DOWN:
         return Rank.PROBATION
-    fit = candidate.warm and not (candidate.stale or _known_worse(candidate))
-    return Rank.READY if fit and state is State.HEALTHY else Rank.SECOND
+    if state is not State.HEALTHY or not candidate.warm or candidate.stale or _known_worse(candidate):
+        return Rank.SECOND
+    return Rank.READY
 
 
 def _known_worse(candidate: Candidate) -> bool:
     return candidate.slow_start or candidate.poor_fit or candidate.falling
 
 
-def _explored(weighed: list[Ranked], draw: float) -> Ranked | None:
+def _explored(ordered: Sequence[Candidate], turn: int) -> Candidate | None:
     """The unproven one whose turn it is, at the upper end of the dice; usually none."""
-    turn = int((1 - draw) / _SHARE_OF_UNKNOWN)
-    if turn >= len(weighed) or weighed[0].rank is not Rank.READY:
+    if ordered[0].rank is not Rank.READY:
         return None
-    return next(islice(filter(_is_unproven, weighed), turn, None), None)
+    return next(islice(filter(_is_unproven, ordered), turn, None), None)
 
 
-def _is_unproven(ranked: Ranked) -> bool:
+def _is_unproven(candidate: Candidate) -> bool:
     """Not ready only because nobody has seen it well lately: nothing speaks against it."""
-    candidate = ranked.candidate
     worse = candidate.state is State.DEGRADED or candidate.doubted or _known_worse(candidate)
-    return ranked.rank is not Rank.READY and not worse
+    return candidate.rank is not Rank.READY and not worse
 
 
 def _taking_part(
-    best: list[Ranked], everyone: list[Ranked], draw: float
-) -> tuple[list[Ranked], Sequence[float]]:
-    """Who takes part in the drawing, and with which weight.
+    best: list[Candidate], everyone: Sequence[Candidate], draw: float
+) -> tuple[list[Candidate], list[float]]:
+    """The best, first those who take part in the drawing; and the weights of these.
 
     An offer takes part in its share of the calls. Where nobody would, or all are unknown, all do: a share
     limits traffic, it never leaves a request without an orchestrator.
     """
-    if best[0].candidate.state is State.UNKNOWN and all(_is_unknown(each) for each in everyone):
+    pool = [each for each in best if draw < each.weight]
+    if not pool or all(each.state is State.UNKNOWN for each in everyone):
         return best, [1.0] * len(best)
-    pool = [each for each in best if draw < each.candidate.weight]
-    return (pool, [each.candidate.weight for each in pool]) if pool else (best, [1.0] * len(best))
+    return [*pool, *(each for each in best if draw >= each.weight)], [each.weight for each in pool]
 
 
-def _is_unknown(ranked: Ranked) -> bool:
-    return ranked.candidate.state is State.UNKNOWN
-
-
-def _cheaper_of_two(pool: list[Ranked], weights: Sequence[float], draws: Sequence[float]) -> Ranked:
-    """Draw two different ones by weight; the cheaper, or of equals the one drawn first.
+def _cheaper_of_two(
+    ordered: Sequence[Candidate], weights: Sequence[float], draws: Sequence[float]
+) -> Candidate:
+    """Draw two different ones of those that have weights; the cheaper, or of equals the one drawn first.
 
     The second draw falls on what is left of the line once the first one's part is cut out of it.
     """
-    if len(pool) == 1:
-        return pool[0]
-    reach, last = list(accumulate(weights)), len(pool) - 1  # `last`: a rounded sum may point past the end
+    last = len(weights) - 1  # a rounded sum may point past the end
+    if not last:
+        return ordered[0]
+    reach = [*accumulate(weights)]
     first = bisect(reach, draws[0] * reach[last], hi=last)
     cut = weights[first]
     target = draws[1] * (reach[last] - cut)
@@ -437,4 +385,6 @@ def _cheaper_of_two(pool: list[Ranked], weights: Sequence[float], draws: Sequenc
         target += cut
     second = bisect(reach, target, hi=last)
     # of equals the lighter, then whichever was drawn first
-    return min(pool[first], pool[second], key=_COST_OF)
+    if first < second or ordered[first].order[:3] == ordered[second].order[:3]:
+        return ordered[first]
+    return ordered[second]

@@ -18,7 +18,7 @@ from routing.candidates import view
 from routing.core import retries
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, may_wait, requests_fault
-from routing.core.selection import Candidate, Ranked, Refused, Why, choose, lacks_seat
+from routing.core.selection import Candidate, Refused, Why, choose, lacks_seat
 from routing.simulation.numbers import Numbers
 from routing.simulation.prober import Advert, Prober
 from routing.simulation.stage import Course, Park, Send, Sleep, Stage
@@ -88,7 +88,7 @@ class Gateway:
         finally:
             self._close(trip)
 
-    def _decide(self, ranked: list[Ranked], trip: _Trip) -> Try | Deliver | GiveUp:
+    def _decide(self, ranked: list[Candidate], trip: _Trip) -> Try | Deliver | GiveUp:
         policy = self._policy
         return decide(
             ranked,
@@ -101,13 +101,12 @@ class Gateway:
             seat_missing=lacks_seat(trip.refused),
         )
 
-    def _rank(self, trip: _Trip) -> list[Ranked]:
+    def _rank(self, trip: _Trip) -> list[Candidate]:
         policy, now, draw = self._policy, self._stage.now, self._stage.draw
         candidates = view(self._lane, self._board, policy_number=REVISION, now=now)
         ranked, trip.refused = choose(
             candidates,
             now=now,
-            value_of_second=policy.value_of_second,
             stateful=policy.stateful,
             draws=(draw(), draw(), draw()),
             tried=frozenset(attempt.offer_id for attempt in trip.history),

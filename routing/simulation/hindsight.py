@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from orchestrators.core.health import State
 from orchestrators.core.price import Price
 from routing.configuration.sections import read_ceiling
-from routing.core.selection import Candidate, Ranked, rank, units_of
+from routing.core.selection import Candidate, rank, units_of
 from routing.decisions import unpack
 from routing.models import Job
 from routing.simulation.numbers import Configuration
@@ -150,18 +150,14 @@ def _candidate(number: int, recorded: Mapping[str, Any], policy: CapabilityPolic
         poor_fit="poor_fit" in against,
         doubted="doubted" in against,
         falling="falling" in against,
+        value_of_second=policy.value_of_second,
+        last_resort=recorded["class"] == "last_resort",
     )
 
 
 def _choice(kept: list[Candidate], policy: CapabilityPolicy, record: Mapping[str, Any]) -> Choice | None:
     draws = (*record["draws"], 0.0, 0.0, 0.0)[:3]
-    ranked = rank(
-        kept,
-        value_of_second=policy.value_of_second,
-        draws=draws,
-        last_resort=any(each["class"] == "last_resort" for each in record["candidates"]),
-        explore=not policy.stateful,
-    )
+    ranked = rank(kept, draws=draws, explore=not policy.stateful)
     return _chosen(ranked[0]) if ranked else None
 
 
@@ -207,6 +203,5 @@ def _recorded(candidate: Mapping[str, Any]) -> Choice:
     return Choice(candidate["orchestrator"], wei, terms["latency_ms"] / 1000)
 
 
-def _chosen(ranked: Ranked) -> Choice:
-    terms = ranked.terms
-    return Choice(ranked.candidate.orchestrator, float(terms.price_wei) * terms.units, terms.latency)
+def _chosen(first: Candidate) -> Choice:
+    return Choice(first.orchestrator, float(first.price.per_unit) * first.units, first.latency)

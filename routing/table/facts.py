@@ -10,6 +10,7 @@ from typing import Any
 from orchestrators.core.addresses import Address, Network
 from orchestrators.core.classify import Contract
 from orchestrators.core.price import Price
+from orchestrators.core.reputation import trust
 from orchestrators.core.signature import DEFAULTS, Signature
 from orchestrators.upstream.base import Target
 from routing.core.limits import Rate
@@ -20,8 +21,8 @@ from routing.core.selection import Refused, Why
 class OfferEntry:
     """An offer that may be routed to. `seats`: calls at once from this worker, at least 1. `poor_fit`: its
     orchestrator also serves long or stateful work, which slows it (R22). `reputation`: of its
-    orchestrator, 0 to 100 (R57). `falling`: its free slots ran low (R54). `precision`: number format of its
-    model, "" where nobody told (R55)."""
+    orchestrator, 0 to 100, and `trust`, the factor that gives (R57). `falling`: its free slots ran low (R54).
+    `precision`: number format of its model, "" where nobody told (R55)."""
 
     id: int
     orchestrator: str
@@ -35,6 +36,10 @@ class OfferEntry:
     reputation: float = 100.0
     falling: bool = False
     precision: str = ""
+    trust: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trust", trust(self.reputation))
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,6 @@ def decided(lane: Lane, board: Scoreboard, dice: random.Random, now: float) -> T
     ranked, _ = choose(
         candidates,
         now=now,
-        value_of_second=POLICY.value_of_second,
         stateful=False,
         draws=(dice.random(), dice.random(), dice.random()),
     )

@@ -96,7 +96,7 @@ def test_who_lied_before_ranks_below_an_equal_one() -> None:
         board.observe(offer_id, Outcome(OutcomeClass.OK, status=200, latency=0.4), now=NOW)
     lane = Lane(WARM, (replace(OFFER, reputation=85.0), replace(OFFER, id=2)), (), None, True)
     candidates = view(lane, board, policy_number=1, now=NOW)
-    ranked, _ = choose(candidates, now=NOW, value_of_second=300, stateful=False, draws=(0.0, 0.0, 0.0))
+    ranked, _ = choose(candidates, now=NOW, stateful=False, draws=(0.0, 0.0, 0.0))
     assert [each.offer_id for each in ranked] == [2, 1]
     assert candidates[0].failure > candidates[1].failure
 
@@ -172,7 +172,7 @@ class Board:
         elif what == "dearer":
             self.offer = replace(OFFER, price=Price.parse("20 wei/second"))
         elif what == "stricter":
-            self.policy = replace(WARM, latency_target=0.2)
+            self.offer, self.policy = replace(self.offer), replace(WARM, latency_target=0.2)  # another table
 
 
 COLD = Outcome(OutcomeClass.COLD_START, status=200, latency=12.0, cold=True)

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from orchestrators.core.health import State
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.core.price import Price, Unit
-from routing.core.selection import Candidate, Rank, Ranked, Refused, Why, rank, sift
+from routing.core.selection import Candidate, Rank, Refused, Why, rank, sift
 from routing.decisions import RANKS, SENTENCES, STATES, UNITS, Ranking, is_sampled, pack, unpack
 from tests.routing.core.cast import ALDER, BIRCH, CEDAR
 
@@ -22,11 +22,11 @@ VALUE = 300 * 10**9
 DEAR = Refused(9, "douglas", Why.PRICE_CEILING, "1001 wei/second is above the ceiling of 1000 wei/second")
 
 
-def ranked(*candidates: Candidate) -> list[Ranked]:
-    return rank([replace(each, units=0.05) for each in candidates], value_of_second=VALUE, draws=DRAWS)
+def ranked(*candidates: Candidate) -> list[Candidate]:
+    return rank([replace(each, units=0.05, value_of_second=VALUE) for each in candidates], draws=DRAWS)
 
 
-def stored(ranked: Iterable[Ranked], refused: Iterable[Refused]) -> Any:
+def stored(ranked: Iterable[Candidate], refused: Iterable[Refused]) -> Any:
     """As it comes back from the database."""
     return json.loads(json.dumps(pack(ranked, refused, DRAWS)))
 
@@ -72,7 +72,7 @@ def test_it_tells_every_term_of_every_candidate() -> None:
                     "value_of_second_wei": VALUE,
                     "failure": 0.0123,
                     "reputation": 100,
-                    "adjusted_wei": round(choice[0].terms.adjusted),
+                    "adjusted_wei": round(choice[0].adjusted),
                     "state": "healthy",
                     "warm": True,
                     "in_flight": 2,
@@ -92,7 +92,8 @@ def test_it_tells_every_term_of_every_candidate() -> None:
 @pytest.mark.parametrize("place", Rank)
 def test_it_knows_every_name_there_is(place: Rank, state: State, unit: Unit) -> None:
     candidate = replace(ALDER, state=state, price=Price(7, 2, unit))
-    (told,) = unpack(stored([Ranked(place, 7.0, False, 1, candidate, 0)], []))["candidates"]
+    force_setattr(candidate, "order", (place, 7.0, False, 1))
+    (told,) = unpack(stored([candidate], []))["candidates"]
     assert told["class"] == place.name.lower()
     assert (told["terms"]["state"], told["terms"]["price"]) == (state.value, f"3.5 wei/{unit}")
 
@@ -100,9 +101,7 @@ def test_it_knows_every_name_there_is(place: Rank, state: State, unit: Unit) -> 
 def test_it_keeps_the_order() -> None:
     choice = ranked(ALDER, BIRCH)
     told = unpack(stored(choice, [DEAR]))
-    assert [each["orchestrator"] for each in told["candidates"]] == [
-        each.candidate.orchestrator for each in choice
-    ]
+    assert [each["orchestrator"] for each in told["candidates"]] == [each.orchestrator for each in choice]
 
 
 def reasons() -> list[Refused]:

@@ -73,9 +73,7 @@ def decided(capability: Capability, number: int = 3) -> None:
     lane = table.lane(capability.slug, None)
     assert lane is not None
     seen = view(lane, stored_board(), policy_number=table.revision, now=now.timestamp())
-    ranked, refused = choose(
-        seen, now=now.timestamp(), value_of_second=lane.policy.value_of_second, stateful=False, draws=CHEAPEST
-    )
+    ranked, refused = choose(seen, now=now.timestamp(), stateful=False, draws=CHEAPEST)
     kept = pack(ranked, refused, CHEAPEST)
     for place in range(number + 1):
         Job.objects.create(

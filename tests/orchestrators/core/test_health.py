@@ -309,6 +309,11 @@ class TestWhatTheClockAloneChanges:
         assert next_change(DOWN, 100.0) == 105.0
         assert next_change(DOWN, 105.0) == 130.0
 
+    def test_the_end_of_its_being_left_alone(self) -> None:
+        busy = replace(FRESH, busy_until=102.0)
+        assert next_change(busy, 100.0) == 102.0
+        assert next_change(busy, 102.0) == inf
+
     def test_the_contacts_that_leave_within_a_second_leave_together(self) -> None:
         crowd = run(run(HEALTHY, OK, now=100.0), OK, now=100.5)
         assert next_change(crowd, 129.0) == 130.0

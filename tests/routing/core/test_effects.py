@@ -26,7 +26,7 @@ def attempts(cls: OutcomeClass, *, status: int = 400) -> tuple[Attempt, Attempt]
 def test_it_goes_elsewhere_where_the_table_says_so(cls: OutcomeClass, stateful: bool) -> None:
     """R49: a stateful capability only where nothing can have begun."""
     effect = EFFECTS[cls]
-    ranked = rank([BIRCH], value_of_second=300, draws=(0, 0, 0))
+    ranked = rank([BIRCH], draws=(0, 0, 0))
     step = decide(ranked, attempts(cls)[:1], budget=BUDGET, max_attempts=3, stateful=stateful, now=NOW)
     assert isinstance(step, Deliver) is not effect.retry_elsewhere
     assert isinstance(step, Try) is (effect.retry_elsewhere and not (stateful and effect.began))

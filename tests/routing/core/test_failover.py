@@ -10,7 +10,7 @@ from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, may_wait, requests_fault
 from routing.core.refusal import Code
-from routing.core.selection import Candidate, Rank, Ranked, rank
+from routing.core.selection import Candidate, rank
 from tests.routing.core.cast import ALDER, BIRCH, CEDAR, attempt
 
 NOW = 1000.0
@@ -27,7 +27,7 @@ def after(
     budget: Budget = BUDGET,
     may_retry: bool = True,
 ) -> Try | Deliver | GiveUp:
-    ranked = rank(candidates, value_of_second=300, draws=(0, 0, 0))
+    ranked = rank(candidates, draws=(0, 0, 0))
     return decide(
         ranked,
         history,
@@ -44,7 +44,7 @@ class TestTheColdAndTheReady:
 
     def test_a_cold_one_leaves_time_to_ask_a_ready_one(self) -> None:
         found = decide(
-            [Ranked(Rank.SECOND, 1.0, False, 2, self.cold, 0), Ranked(Rank.READY, 2.0, False, 1, ALDER, 0)],
+            [self.cold, ALDER],
             (),
             budget=BUDGET,
             max_attempts=3,
@@ -54,8 +54,9 @@ class TestTheColdAndTheReady:
         assert found == Try(self.cold, pytest.approx(7.9))
 
     def test_nor_does_it_use_up_the_time_in_which_a_full_one_may_have_a_seat(self) -> None:
+        trying = replace(self.cold, state=State.PROBATION)
         found = decide(
-            [Ranked(Rank.PROBATION, 1.0, False, 2, self.cold, 0)],
+            [trying],
             (),
             budget=BUDGET,
             max_attempts=3,
@@ -63,7 +64,7 @@ class TestTheColdAndTheReady:
             now=NOW,
             seat_missing=True,
         )
-        assert found == Try(self.cold, pytest.approx(7.9))
+        assert found == Try(trying, pytest.approx(7.9))
 
     def test_it_has_its_grace_when_nobody_is_ready(self) -> None:
         assert after(candidates=(self.cold,)) == Try(self.cold, 15)
@@ -275,7 +276,7 @@ def test_it_always_ends(stateful: bool) -> None:
         OutcomeClass.API_MISMATCH: 404,
         OutcomeClass.UPSTREAM_ERROR: 500,
     }
-    ranked = rank((ALDER, BIRCH, CEDAR), value_of_second=300, draws=(0, 0, 0))
+    ranked = rank((ALDER, BIRCH, CEDAR), draws=(0, 0, 0))
 
     for script in product(OutcomeClass, repeat=3):
         history: tuple[Attempt, ...] = ()

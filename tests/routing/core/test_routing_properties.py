@@ -18,7 +18,7 @@ from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price, Unit
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, requests_fault
-from routing.core.selection import Candidate, Rank, Ranked, Why, last_resort, rank, sift
+from routing.core.selection import Candidate, Rank, Why, last_resort, rank, sift
 from tests.routing.core.cast import ALDER
 from tests.support import outcomes as strategies
 from tests.support.outcomes import BOUNDED, START
@@ -62,6 +62,7 @@ def candidates(draw: st.DrawFn) -> Candidate:
         busy_until=draw(mostly(0.0, START - 5, START, START + 0.5, START + 60)),
         down_until=draw(st.none() | TIMES) if down else None,
         cause=draw(st.sampled_from([None, *OutcomeClass])) if down else None,
+        value_of_second=3 * 10**11,
     )
 
 
@@ -96,10 +97,6 @@ budgets = st.builds(
 )
 
 
-def ranked_of(offers: list[Candidate], draws: tuple[float, float, float], **options: Any) -> list[Ranked]:
-    return rank(offers, value_of_second=3 * 10**11, draws=draws, **options)
-
-
 @dataclass
 class Walk:
     """One request on paper; `step` asserts what must hold of each step."""
@@ -118,13 +115,14 @@ class Walk:
         """Those that may be asked now, and the last resort if there are none."""
         tried = frozenset(attempt.offer_id for attempt in self.history)
         kept, refused = sift(self.fleet, tried=tried, include=self.include, exclude=self.exclude, now=self.now)
-        return kept, None if kept or self.history else last_resort(self.fleet, refused)
+        resort = None if kept or self.history else last_resort(self.fleet, refused)
+        return kept, resort and replace(resort, last_resort=True)
 
     def next(self, draws: tuple[float, float, float]) -> Try | Deliver | GiveUp:
         kept, resort = self.allowed()
-        return self.decided(ranked_of([resort] if resort else kept, draws, last_resort=resort is not None))
+        return self.decided(rank([resort] if resort else kept, draws=draws))
 
-    def decided(self, ranked: list[Ranked]) -> Try | Deliver | GiveUp:
+    def decided(self, ranked: list[Candidate]) -> Try | Deliver | GiveUp:
         return decide(
             ranked,
             self.history,
@@ -196,7 +194,7 @@ def test_every_request_ends_within_its_time(walk: Walk, fates: list[Any]) -> Non
 def test_deciding_trusts_no_ranking(walk: Walk, fates: list[Any]) -> None:
     """Also where nothing was sifted, the same offer is asked once at most, in time, and there is an end."""
     for outcome, part, draws in fates:
-        step = walk.decided(ranked_of(walk.fleet, draws))
+        step = walk.decided(rank(walk.fleet, draws=draws))
         if not isinstance(step, Try):
             break
         walk.check_limits(step)
@@ -227,7 +225,7 @@ def test_somebody_is_resorted_to(fleet: list[Candidate], draws: tuple[float, flo
     heals = [each for each in fleet if each.state is not State.DOWN or each.cause not in hopeless]
     step = walk.next(draws)
     assert isinstance(step, Try) == bool(heals)
-    assert not isinstance(step, Try) or step.candidate in heals
+    assert not isinstance(step, Try) or replace(step.candidate, last_resort=False) in heals
 
 
 @BOUNDED
@@ -239,7 +237,7 @@ def test_the_order_of_the_input_does_not_matter(
     fleet = numbered([*fleet, *fleet[:1] * twins])
     shuffled = [*fleet]
     chance.shuffle(shuffled)
-    assert ranked_of(fleet, draws, explore=explore) == ranked_of(shuffled, draws, explore=explore)
+    assert rank(fleet, draws=draws, explore=explore) == rank(shuffled, draws=draws, explore=explore)
     parted, other = (
         sift(each, tried=frozenset({2}), include=(), exclude=(), now=START) for each in (fleet, shuffled)
     )
@@ -259,10 +257,10 @@ def test_everyone_is_either_kept_or_refused_and_ranked_once(
     assert sorted([each.offer_id for each in kept] + [each.offer_id for each in refused]) == [
         each.offer_id for each in fleet
     ]
-    ranked = ranked_of(kept, draws)
-    assert sorted(each.candidate.offer_id for each in ranked) == [each.offer_id for each in kept]
+    ranked = rank(kept, draws=draws)
+    assert sorted(each.offer_id for each in ranked) == sorted(each.offer_id for each in kept)
     classes = [each.rank for each in ranked]
     explored = classes[:1] != [min(classes, default=Rank.READY)]
     assert classes[explored:] == sorted(classes[explored:])
     for each in ranked:
-        assert each.terms.adjusted >= 0
+        assert each.adjusted >= 0

@@ -15,7 +15,6 @@ from routing.core.selection import (
     PIXELS_TYPICAL,
     Candidate,
     Rank,
-    Ranked,
     Refused,
     Why,
     choose,
@@ -53,14 +52,14 @@ def ranked(
     *candidates: Candidate,
     value: int = 300,
     draws: tuple[float, float, float] = (0.5, 0.5, 0.5),
-) -> list[Ranked]:
-    return rank(candidates, value_of_second=value, draws=draws)
+) -> list[Candidate]:
+    return rank([replace(each, value_of_second=value) for each in candidates], draws=draws)
 
 
 def order(
     *candidates: Candidate, draws: tuple[float, float, float] = (0.5, 0.5, 0.5), value: int = 300
 ) -> list[str]:
-    return [each.candidate.orchestrator for each in ranked(*candidates, draws=draws, value=value)]
+    return [each.orchestrator for each in ranked(*candidates, draws=draws, value=value)]
 
 
 def firsts(*candidates: Candidate) -> Counter[str]:
@@ -196,9 +195,7 @@ class TestLastResort:
         assert last_resort([], [static]) is None
 
     def test_it_is_labelled_as_such(self) -> None:
-        found = rank([CEDAR], value_of_second=0, draws=(0, 0, 0), last_resort=True)
-
-        assert found[0].rank is Rank.LAST_RESORT
+        assert rank([replace(CEDAR, last_resort=True)], draws=(0, 0, 0))[0].rank is Rank.LAST_RESORT
 
     def test_it_tells_the_others_when_to_come_back(self) -> None:
         _, refused = sifted(CEDAR, replace(ALDER, busy_until=NOW + 2), replace(BIRCH, claimed=False))
@@ -291,28 +288,28 @@ class TestAdjustedPrice:
         """R28, R29: the numbers that people read are those that the code weighs."""
         quick = replace(ALDER, price=Price.parse("1000 wei/second"), units=0.5, latency=0.1, failure=0.1)
         cheap = replace(TWIN, price=Price.parse("10 wei/second"), units=0.5, latency=0.9, failure=0.0)
-        found = rank([cheap, quick], value_of_second=300 * 10**9, draws=(0.0, 0.0, 0.0))
-        assert [each.candidate.orchestrator for each in found] == ["alder", "twin"]
+        found = ranked(cheap, quick, value=300 * 10**9, draws=(0.0, 0.0, 0.0))
+        assert [each.orchestrator for each in found] == ["alder", "twin"]
         for each in found:
             assert f"= {round(each.adjusted):,} wei" in ARCHITECTURE
 
     def test_it_shows_every_term(self) -> None:
         """R27: candidates come with their scores."""
-        terms = ranked(replace(ALDER, failure=0.5, units=2.0))[0].terms
+        terms = ranked(replace(ALDER, failure=0.5, units=2.0))[0]
 
-        assert (terms.price_wei, terms.units, terms.latency) == (Fraction(100), 2.0, 0.2)
+        assert (terms.price.per_unit, terms.units, terms.latency) == (Fraction(100), 2.0, 0.2)
         assert (terms.value_of_second, terms.failure) == (300, 0.5)
         assert terms.adjusted == pytest.approx((100 * 2 + 300 * 0.2) / 0.5)
 
     def test_it_keeps_the_price_exact(self) -> None:
-        assert ranked(replace(ALDER, price=Price.parse("1/3 wei/second")))[0].terms.price_wei == Fraction(1, 3)
+        assert ranked(replace(ALDER, price=Price.parse("1/3 wei/second")))[0].price.per_unit == Fraction(1, 3)
 
     @pytest.mark.parametrize(
         ("price", "quantity"), [("7 wei/second", 2.0), ("7 wei/request", 1), ("7 wei/pixel", PIXELS_TYPICAL)]
     )
     def test_it_knows_how_much_of_each_unit_a_call_takes(self, price: str, quantity: float) -> None:
         asked = Price.parse(price)
-        terms = ranked(replace(ALDER, price=asked, units=units_of(asked.unit, 2.0)), value=0)[0].terms
+        terms = ranked(replace(ALDER, price=asked, units=units_of(asked.unit, 2.0)), value=0)[0]
 
         assert terms.units == quantity
         assert terms.adjusted == pytest.approx(7 * quantity)
@@ -335,7 +332,7 @@ class TestDrawing:
         cast = [replace(ALDER, offer_id=n, share=n / 10) for n in range(10)]
         for draw in EVEN:
             found = ranked(*cast, draws=(draw, draw, draw))
-            assert sorted(each.candidate.offer_id for each in found) == list(range(10))
+            assert sorted(each.offer_id for each in found) == list(range(10))
 
     def test_it_spreads_load_among_equals(self) -> None:
         cast = [replace(ALDER, offer_id=n, orchestrator=str(n)) for n in range(4)]
@@ -408,19 +405,18 @@ class TestDrawing:
     def test_it_does_not_explore_where_only_one_attempt_is_allowed(self) -> None:
         """R49: with a stateful capability the client would feel it."""
         unknown = replace(BIRCH, state=State.UNKNOWN)
-        found = rank([ALDER, unknown], value_of_second=0, draws=(0.5, 0.5, 0.9999), explore=False)
+        found = rank([ALDER, unknown], draws=(0.5, 0.5, 0.9999), explore=False)
 
-        assert [each.candidate.orchestrator for each in found] == ["alder", "birch"]
+        assert [each.orchestrator for each in found] == ["alder", "birch"]
 
 
 class TestChoosing:
     """The three steps as one, for whoever has to choose."""
 
-    def chosen(self, *candidates: Candidate, tried: frozenset[int] = frozenset()) -> list[Ranked]:
+    def chosen(self, *candidates: Candidate, tried: frozenset[int] = frozenset()) -> list[Candidate]:
         found, _ = choose(
             candidates,
             now=NOW,
-            value_of_second=300,
             stateful=False,
             draws=(0.5, 0.5, 0.5),
             tried=tried,
@@ -428,11 +424,11 @@ class TestChoosing:
         return found
 
     def test_it_keeps_who_may_be_asked_and_ranks_them(self) -> None:
-        assert [each.candidate for each in self.chosen(CEDAR, BIRCH, ALDER)] == [ALDER, BIRCH]
+        assert self.chosen(CEDAR, BIRCH, ALDER) == [ALDER, BIRCH]
 
     def test_it_takes_the_last_resort_when_nobody_may(self) -> None:
         [only] = self.chosen(CEDAR)
-        assert (only.candidate, only.rank) == (CEDAR, Rank.LAST_RESORT)
+        assert (only, only.rank) == (replace(CEDAR, last_resort=True), Rank.LAST_RESORT)
 
     def test_it_spares_the_last_resort_once_somebody_was_asked(self) -> None:
         assert self.chosen(ALDER, CEDAR, tried=frozenset({ALDER.offer_id})) == []

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from msgspec.structs import replace
 
 from orchestrators.core.health import State
 from orchestrators.core.price import Price
@@ -55,8 +56,8 @@ def decided(shipped: None) -> None:
     """One decision: the fast one went first, because a second is worth 300 gwei."""
     pair = [candidate(1, "fast", "100 gwei/second", 0.2), candidate(2, "cheap", "10 gwei/second", 0.9)]
     draws = (0.0, 0.0, 0.0)
-    ranked = rank(pair, value_of_second=300 * 10**9, draws=draws)
-    assert ranked[0].candidate.orchestrator == "fast"
+    ranked = rank([replace(each, value_of_second=300 * 10**9) for each in pair], draws=draws)
+    assert ranked[0].orchestrator == "fast"
     for number, age in enumerate((timedelta(hours=1), timedelta(days=3))):
         Job.objects.create(
             request_id=f"request-{number}",

@@ -20,30 +20,33 @@ Draining: uvicorn closes idle connections at once, which breaks the request that
 Here they get LINGER seconds, and every answer from then on says `Connection: close`.
 
 Where the request or its answer is one piece, ASGI's messages need not be made (`EXCHANGE`, an extension in its
-sense): uvicorn's `send` looks at each field by two regular expressions, twice 6 us of a request.
+sense): uvicorn's `send` looks at each field by two regular expressions, twice 6 us of a request. What is the
+same for all requests of a connection is made once, and its timer for idle time runs on while it is used.
 
 Written against the internals of the uvicorn pinned in requirements.in (`cycle` and the callbacks of its
-parser, `send_400_response`, `shutdown`); each behaviour has its test over a socket.
+parser, `shutdown`); each behaviour has its test over a socket.
 """
 
 from __future__ import annotations
 
 import socket
-from asyncio import Event, TimerHandle, Transport
-from collections.abc import Callable, Mapping
-from typing import NoReturn
+from asyncio import Future, Task, TimerHandle, Transport, get_running_loop
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any, NoReturn
 from urllib.parse import unquote
 from weakref import ref
 
-from httptools import parse_url
+from httptools import HttpParserError, HttpParserUpgrade, parse_url
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from routing.api.extensions import EXCHANGE
+from routing.api.extensions import EXCHANGE, fields_of
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
 FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+VERSIONS = frozenset({"1.1", "1.0"})
 VISIBLE = bytes([9, *range(32, 127), *range(128, 256)])  # what a header field may hold
 
 
@@ -74,6 +77,16 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.bound_stall(transport.get_extra_info("socket"))
         self.start_clock()
+        # Of its middleware for what a proxy says we ask only where one said so: 4 us.
+        self.unproxied = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
+        self.constant: dict[str, Any] = {  # of the scope, in all requests of this connection
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+        }
 
     def bound_stall(self, sock: socket.socket) -> None:
         if sock.family != socket.AF_UNIX:
@@ -81,13 +94,24 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_clock()
+        self._unset_keepalive_if_required()
+        if self.answering:
+            self.cycle.disconnected = True
+            self.cycle.wake()  # before who waits for room to write: there is none to be had any more
+            if self.cycle.watched:
+                self.cycle.task.cancel("the client hung up")
         super().connection_lost(exc)
-        if self.cycle is not None and self.cycle.disconnected:
-            self.cycle.tell_gone()
 
     def data_received(self, data: bytes) -> None:
         self.pending += len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self.logger.warning(self.refusal[1])
+            self.refuse(*self.refusal)
+            return
+        except HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
         if self.pending and not self.transport.is_closing():
             self.bound_pending()
 
@@ -98,18 +122,20 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.in_head and self.clock is None:
             self.start_clock()
 
-    # --- the parser's callbacks: raising makes uvicorn call send_400_response -----------------------
+    # --- the parser's callbacks: raising makes the parser fail, and us refuse -----------------------
 
     def on_message_begin(self) -> None:
         self.pending = self.pending or 1  # a pipelined head: its share of this read is not known
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.in_head:
             return  # a trailer: the head has been judged, nothing may be added to it
-        if len(self.headers) >= self.FIELDS:
+        headers = self.headers
+        if len(headers) >= self.FIELDS:
             self.reject(431, f"This request has more than {self.FIELDS} header fields.")
-        self.headers.append((name.lower(), value))
+        headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self.pending > self.HEAD and self.head_size() > self.HEAD:
@@ -117,18 +143,19 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.has_body():
             # The parser drops the body of such a request, and would read its rest as the next one.
             self.reject(400, "A request with a body cannot ask for an upgrade of the protocol.")
-        fields = dict(self.headers)
+        fields = fields_of(self.headers)
         version = self.judge_framing(fields)
         self.pending = 0
         self.in_head = False
-        self.stop_clock()
+        if self.clock is not None:
+            self.stop_clock()
         self.begin(fields, version)
 
     def judge_framing(self, fields: Mapping[bytes, bytes]) -> str:
         """The version, if there is nothing that the parser lets pass and a proxy before us could understand in
         another way."""
         version: str = self.parser.get_http_version()
-        if version not in ("1.1", "1.0"):
+        if version not in VERSIONS:
             self.reject(505, "This version of HTTP is not spoken here.")
         if len(fields) < len(self.headers) and [name for name, _ in self.headers].count(b"host") > 1:
             self.reject(400, "This request has more than one Host.")
@@ -137,49 +164,47 @@ class BoundedProtocol(HttpToolsProtocol):
             self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
         return version
 
-    def begin(self, fields: Mapping[bytes, bytes], version: str) -> None:
+    def begin(self, fields: dict[bytes, bytes], version: str) -> None:
         """What uvicorn does once a head is complete, without what is switched off here: WebSockets, a root
-        path, its own bound of requests. Its middleware for what a proxy says is asked where one said so."""
-        scope, before = self.scope, self.cycle
+        path, its own bound of requests."""
+        before, parser = self.cycle, self.parser
         url = parse_url(self.url)
-        path = url.path.decode("ascii")
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = version
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
-        scope["query_string"] = url.query or b""
-        cycle = self.cycle = Cycle(
-            scope,
-            self.transport,
-            self.flow,
-            self.logger,
-            self.access_logger,
-            False,  # the access log
-            self.server_state.default_headers,
-            Event(),
-            fields.get(b"expect", b"").lower() == b"100-continue",
-            not self.draining and version == "1.1" and self.parser.should_keep_alive(),
-            self.on_response_complete,
-        )
-        # Weakly: the cycle has the scope, and what each request leaves is to be freed without the collector.
-        scope["extensions"] = {EXCHANGE: ref(cycle)}  # type: ignore[dict-item]
-        app = self.app
-        if isinstance(app, ProxyHeadersMiddleware) and FORWARDED.isdisjoint(fields):
-            app = app.app  # 4 us
+        raw_path = url.path
+        path = raw_path.decode("ascii")
+        scope = {
+            **self.constant,
+            "method": parser.get_method().decode("ascii"),
+            "http_version": version,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        keep_alive = not self.draining and version == "1.1" and parser.should_keep_alive()
+        cycle = self.cycle = Cycle(self, scope, fields, keep_alive)
+        app = self.unproxied if FORWARDED.isdisjoint(fields) else self.app
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, app))
 
+    def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]
+        task = cycle.task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     def on_body(self, body: bytes) -> None:
         self.pending = 0
         cycle = self.cycle
         if not cycle.response_complete:
-            cycle.body += body
-            if len(cycle.body) > HIGH_WATER_LIMIT:
+            cycle.pieces.append(body)
+            cycle.size += len(body)
+            if cycle.size > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
-            cycle.message_event.set()
+            if cycle.waiter is not None:
+                cycle.wake()
 
     def on_message_complete(self) -> None:
         self.pending = 0
@@ -187,7 +212,7 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if not cycle.response_complete:
             cycle.more_body = False
-            cycle.message_event.set()
+            cycle.wake()
 
     def head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -206,9 +231,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.refusal = (status, text)
         raise ValueError(text)
 
-    def send_400_response(self, msg: str) -> None:
-        self.refuse(*self.refusal)
-
     def refuse(self, status: int, text: str) -> None:
         """Answer outside of ASGI and close; without an answer where one would be taken for another request's.
 
@@ -226,7 +248,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
             if self.answering:
                 self.cycle.disconnected = True
-                self.cycle.message_event.set()
+                self.cycle.wake()
         self.transport.close()
 
     @property
@@ -254,9 +276,28 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.cycle.more_body and not self.answering and not self.transport.is_closing():
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())  # type: ignore[arg-type]  # ours are Cycles
+            return
+        self.idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.close_if_unused)
+        if self.cycle.more_body:
             self.start_clock()  # answered before the body had ended: its rest is not waited for longer
+
+    def close_if_unused(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self.answering or self.pending:
+            return  # what ends that begins anew
+        left = self.idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.close_if_unused)
+        else:
+            self.transport.close()
 
     # --- draining -----------------------------------------------------------------------------------
 
@@ -275,42 +316,100 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def nobody() -> None:
-    """To be told that the client is gone."""
+class Unheard:
+    """In the place of an Event of uvicorn's: who waits for one of our cycles is woken by `wake`."""
+
+    def set(self) -> None: ...
 
 
 class Cycle(RequestResponseCycle):
-    """One request and its answer, with what `routing.api.extensions.Exchange` promises."""
+    """One request and its answer, with what `routing.api.extensions.Exchange` promises.
 
-    tell_gone: Callable[[], None] = staticmethod(nobody)
+    `pieces`, `size`: of the body, what nobody has received yet.
+    """
 
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
-        self.tell_gone = tell or nobody
-        if self.disconnected:
-            self.tell_gone()
+    disconnected = response_started = response_complete = access_log = False
+    more_body = True
+    chunked_encoding = None
+    expected_content_length = 0
+    message_event = Unheard()  # type: ignore[assignment]
+    size = 0
+    has_news = False
+    waiter: Future[None] | None = None
+    task: Task[None]
+    watched = False
+
+    def __init__(
+        self, protocol: BoundedProtocol, scope: dict[str, Any], fields: dict[bytes, bytes], keep_alive: bool
+    ) -> None:
+        # Without uvicorn's own part: most of what it sets is the same for all.
+        self.scope = scope  # type: ignore[assignment]
+        self.fields = fields
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.logger = protocol.logger
+        self.default_headers = protocol.server_state.default_headers
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = b"expect" in fields and fields[b"expect"].lower() == b"100-continue"
+        self.on_response = protocol.on_response_complete
+        self.pieces: list[bytes] = []
+        # Weakly: the cycle has the scope, and what each request leaves is to be freed without the collector.
+        scope["extensions"] = {EXCHANGE: ref(self)}
+
+    # --- ASGI ---------------------------------------------------------------------------------------
+
+    async def receive(self) -> Any:
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        while not (self.pieces or self.has_news or self.disconnected or self.response_complete):
+            self.flow.resume_reading()
+            self.waiter = get_running_loop().create_future()
+            await self.waiter
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": self.taken(), "more_body": self.more_body}
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.response_complete:
+            self.wake()
+
+    def wake(self) -> None:
+        """The body is complete, or whoever waits for more of it should look again."""
+        self.has_news = True
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def taken(self) -> bytes:
+        body = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        self.pieces, self.size, self.has_news = [], 0, False
+        return body
+
+    # --- at once ------------------------------------------------------------------------------------
 
     def whole_body(self) -> bytes | None:
-        if self.more_body or self.disconnected or self.response_complete or not self.message_event.is_set():
+        if self.more_body or not self.has_news or self.disconnected or self.response_complete:
             return None
-        self.message_event.clear()
         self.flow.resume_reading()
-        body, self.body = bytes(self.body), bytearray()
-        return body
+        return self.taken()
 
     def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
         """False for HEAD, for a client that takes nothing now, and for a field that no head may hold."""
-        head = "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode("latin-1")
+        lines = "%s: %s\r\n" * len(fields) % tuple(chain.from_iterable(fields.items()))
+        head = lines.encode("latin-1")
         is_sound = head.translate(None, VISIBLE) == b"\r\n" * len(fields)
         if not is_sound or self.flow.write_paused or self.scope["method"] == "HEAD":
             return False
         if not self.disconnected:
-            ours = b"".join([b"%b: %b\r\n" % field for field in self.default_headers])
+            ours = b"%b: %b\r\n" * len(self.default_headers) % tuple(chain.from_iterable(self.default_headers))
             last = b"" if self.keep_alive else b"connection: close\r\n"
-            size = b"content-length: %d\r\n" % len(body)
-            self.transport.write(b"".join((STATUS_LINE[status], ours, head, size, last, b"\r\n", body)))
+            answer = (STATUS_LINE[status], ours, head, len(body), last, body)
+            self.transport.write(b"%b%b%bcontent-length: %d\r\n%b\r\n%b" % answer)
             self.response_started = self.response_complete = True
-            self.message_event.set()
             if not self.keep_alive:
                 self.transport.close()
             self.on_response()
+            self.wake()
         return True

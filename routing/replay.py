@@ -53,28 +53,30 @@ class ReplayBody:
     It is not any more once there was no memory left for a piece of it: then each piece is forgotten when it
     has been passed on. The first piece is kept in any case; the server has read it unasked.
 
-    `length`: of the Content-Length header, None without one. `limit`: bytes.
-    `wanted`: an attempt has begun that sends it.
+    `length`: of the Content-Length header, None without one. `limit`: bytes. `whole`: if all of it is here.
+    `size`: bytes that have arrived so far. `wanted`: an attempt has begun that sends it.
     """
 
+    repeatable = True
     wanted = False
+    _taken = _head = 0
 
-    def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        length: int | None,
+        limit: int,
+        memory: ReplayMemory,
+        whole: bytes | None = None,
+    ) -> None:
         self._receive = receive
         self._limit = limit
         self._memory = memory
-        self._kept: list[bytes] = []
-        self._taken = 0
-        self._size = 0
-        self._head = 0
         self.length = length
-        self.repeatable = True
-        self.complete = False
-
-    @property
-    def size(self) -> int:
-        """Bytes that have arrived so far."""
-        return self._size
+        self.complete = whole is not None
+        self.size = 0 if whole is None else len(whole)
+        self._kept = [whole] if whole else []
 
     async def chunks(self) -> AsyncIterator[bytes]:
         position = 0
@@ -98,17 +100,8 @@ class ReplayBody:
 
         Raises BodyTooSlow after `within` seconds.
         """
-        if self.complete or not self.is_short:
-            return
-        body = None if self._size else self._at_hand()
-        if body is None:
+        if not self.complete and self.is_short:
             await self.head(SHORT + 1, within)
-        else:
-            self._arrived(body, more=False)
-
-    def _at_hand(self) -> bytes | None:
-        """All of it, where that is here and none was received yet."""
-        return None
 
     async def head(self, size: int, within: float) -> bytes:
         """Its first `size` bytes, or all of it: waited for, and kept whatever memory there is.
@@ -118,7 +111,7 @@ class ReplayBody:
         self._head = size
         try:
             with Deadline(within):
-                while not self.complete and self._size < size:
+                while not self.complete and self.size < size:
                     await self._more()
         except TimeoutError:
             raise BodyTooSlow from None
@@ -137,14 +130,17 @@ class ReplayBody:
 
     def whole(self) -> bytes | None:
         """The body, if all of it is here."""
-        return b"".join(self._kept) if self.complete and self.repeatable else None
+        if not (self.complete and self.repeatable):
+            return None
+        return self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
 
     def forget(self) -> None:
         """Nobody will be asked again."""
         self.repeatable = False
         self._kept = []
-        self._memory.give(self._taken)
-        self._taken = 0
+        if self._taken:
+            self._memory.give(self._taken)
+            self._taken = 0
 
     async def _more(self) -> None:
         event = await self._receive()
@@ -156,14 +152,14 @@ class ReplayBody:
         if not self.repeatable:
             self._kept = []  # whoever reads has had it
         if piece:
-            self._size += len(piece)
-            if self._size > self._limit:
+            self.size += len(piece)
+            if self.size > self._limit:
                 raise BodyTooLarge
             self._keep(piece)
         self.complete = not more
 
     def _keep(self, piece: bytes) -> None:
-        in_head = self._size - len(piece) < self._head
+        in_head = self.size - len(piece) < self._head
         if self._kept and self.repeatable and not (self.is_short or in_head):
             if self._memory.take(len(piece)):
                 self._taken += len(piece)

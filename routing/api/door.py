@@ -17,10 +17,10 @@ from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
 
-from routing.api.extensions import Exchange, exchange_of
+from routing.api.extensions import Exchange, exchange_of, fields_of
 from routing.api.inference import DataPlaneView, StreamedAnswer, WholeAnswer
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, Scope, fields_of
+from routing.api.request import DataPlaneRequest, Scope
 from routing.api.routes import resolve
 from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal
@@ -42,6 +42,10 @@ SOON = 0.02  # seconds
 class Incoming(ReplayBody):
     """The request's body, which also notices that the client hangs up once nobody reads on."""
 
+    gone = False
+    _later: asyncio.TimerHandle | None = None
+    _watch: asyncio.Task[None] | None = None
+
     def __init__(
         self,
         receive: Receive,
@@ -51,15 +55,13 @@ class Incoming(ReplayBody):
         memory: ReplayMemory,
         exchange: Exchange | None = None,
     ) -> None:
-        super().__init__(receive, length=length, limit=limit, memory=memory)
-        self.gone = False
+        at_hand = exchange is not None and length is not None and length <= limit
+        whole = exchange.whole_body() if exchange is not None and at_hand else None
+        super().__init__(receive, length=length, limit=limit, memory=memory, whole=whole)
         self._exchange = exchange
-        self._work = asyncio.current_task()
-        self._later: asyncio.TimerHandle | None = None
-        self._watch: asyncio.Task[None] | None = None
-
-    def _at_hand(self) -> bytes | None:
-        return None if self._exchange is None else self._exchange.whole_body()
+        self._work = asyncio.current_task() if exchange is None else exchange.task
+        if exchange is not None and whole is not None:
+            exchange.watched = True
 
     def _arrived(self, piece: bytes, *, more: bool) -> None:
         super()._arrived(piece, more=more)
@@ -67,10 +69,10 @@ class Incoming(ReplayBody):
             self.watch()
 
     def watch(self) -> None:
-        """From here on, what still comes of the body is dropped. Where nothing does our server says that the
-        client is gone; else, or with another server, somebody has to receive, if it takes longer than SOON."""
+        """From here on, what still comes of the body is dropped. Where nothing does our server looks for the
+        client's end; else, or with another server, somebody has to receive, if it takes longer than SOON."""
         if self.complete and self._exchange is not None:
-            self._exchange.when_gone(self._hang_up)
+            self._exchange.watched = True
         elif self._later is None:
             self._later = asyncio.get_running_loop().call_later(SOON, self._begin)
 
@@ -80,16 +82,13 @@ class Incoming(ReplayBody):
     async def _hang_up_when_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._hang_up()
-
-    def _hang_up(self) -> None:
         self.gone = True
         if self._work is not None:
             self._work.cancel("the client hung up")
 
     def stop_watching(self) -> None:
         if self._exchange is not None:
-            self._exchange.when_gone(None)
+            self._exchange.watched = False
         if self._later is not None:
             self._later.cancel()
         if self._watch is not None:
@@ -144,7 +143,8 @@ class Door:
             runtime.in_flight -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        runtime, exchange, fields = self.runtime, exchange_of(scope), fields_of(scope["headers"])
+        runtime, exchange = self.runtime, exchange_of(scope)
+        fields = fields_of(scope["headers"]) if exchange is None else exchange.fields
         length = fields.get(b"content-length")
         incoming = Incoming(
             receive,
@@ -159,14 +159,16 @@ class Door:
         response: HttpResponseBase | None = None
         try:
             response = await self._answer(view, request, kwargs)
-            if isinstance(response, StreamedAnswer):
+            if isinstance(response, WholeAnswer) and exchange is not None:
+                if exchange.answer_whole(response.status_code, response.headers, response.content):
+                    return
+            elif isinstance(response, StreamedAnswer):
                 incoming.watch()  # it may have begun before all of the request was here
-            if not answered_whole(response, exchange):
-                await send_response(response, send)
+            await send_response(response, send)
         except (ClientGone, BrokenOff):
             pass  # nobody is there to be told, or cutting the connection is all that tells it
         except asyncio.CancelledError:
-            if not incoming.gone:
+            if not (incoming.gone or (exchange is not None and exchange.disconnected)):
                 raise
         finally:
             incoming.stop_watching()
@@ -186,13 +188,6 @@ class Door:
             return view.refused(
                 Refusal(Code.INTERNAL, "The gateway failed; the request id finds the reason in its log.")
             )
-
-
-def answered_whole(response: HttpResponseBase, exchange: Exchange | None) -> bool:
-    """True if the answer is one piece, and written. The cheap way, for nearly all of them."""
-    if exchange is None or not isinstance(response, WholeAnswer):
-        return False
-    return exchange.answer_whole(response.status_code, response.headers, response.content)
 
 
 @lru_cache(maxsize=256)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from asyncio import Task
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 EXCHANGE = "byocgw.exchange"  # -> Find
 
 
 class Exchange(Protocol):
-    """One request and its answer, where they are one piece each, and the client's hanging up."""
+    """One request and its answer, where they are one piece each, and the client's hanging up.
+
+    `fields`: see `fields_of`. `task`: what the application runs in. Once the client has hung up it is
+    `disconnected`, and its task is cancelled if that is `watched`, as whoever has all of the body may wish.
+    """
+
+    fields: dict[bytes, bytes]
+    task: Task[None]
+    disconnected: bool
+    watched: bool
 
     def whole_body(self) -> bytes | None:
         """The body, if all of it is here and none of it was received yet; then `receive` has nothing but the
         hanging up left. None, with nothing taken, if not."""
-
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
-        """`tell` is called once the client has hung up, at once if it has already; None: nobody any more."""
 
     def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
         """True once the whole answer is written; False, with nothing written: send it as ASGI does."""
@@ -24,9 +31,18 @@ class Exchange(Protocol):
 
 # None once the connection has forgotten it.
 Find = Callable[[], Exchange | None]
+NONE: Mapping[str, Find] = {}
 
 
-def exchange_of(scope: Mapping[str, object]) -> Exchange | None:
-    extensions = scope.get("extensions")
-    find = extensions.get(EXCHANGE) if isinstance(extensions, dict) else None
+def exchange_of(scope: Mapping[str, Any]) -> Exchange | None:
+    find: Find | None = scope.get("extensions", NONE).get(EXCHANGE)
     return None if find is None else find()
+
+
+def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The header fields of a scope; of a repeated one the values joined."""
+    fields = dict(headers)
+    if len(fields) < len(headers):
+        for name in fields:
+            fields[name] = b",".join(value for key, value in headers if key == name)
+    return fields

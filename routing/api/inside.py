@@ -17,10 +17,11 @@ from rest_framework.request import Request
 
 from routing.api.authentication import KeyAuthentication
 from routing.api.door import OVERLOADED, Incoming
+from routing.api.extensions import fields_of
 from routing.api.inference import CapabilityView, StreamedAnswer
 from routing.api.problems import refuse
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, fields_of, from_door
+from routing.api.request import DataPlaneRequest, from_door
 from routing.core.refusal import Code
 from routing.runtime import Runtime
 from routing.table import ClientEntry, KeyEntry

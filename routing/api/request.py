@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
@@ -61,14 +61,6 @@ class ViewRequest(Request):
 
     def __init__(self, request: DataPlaneRequest) -> None:
         self._request = request
-
-
-def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    fields = dict(headers)
-    if len(fields) < len(headers):
-        for name in fields:
-            fields[name] = b",".join(value for key, value in headers if key == name)
-    return fields
 
 
 def meta_of(scope: Scope) -> dict[str, Any]:

@@ -147,7 +147,7 @@ class Collected:
         """To a client that is waited for `patience` seconds: all at once if all is here, else as it comes."""
         opening = Opening(self, self.chunks())
         if self._done and not self._broken and self._kept:
-            opening.pieces, opening.whole = self._pieces, True
+            opening.head, opening.whole = b"".join(self._pieces), True
         return Delivery(
             opening, status=self.status, headers=dict(self.told), settle=_nothing, patience=patience
         )

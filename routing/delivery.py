@@ -33,21 +33,17 @@ class Ending(Enum):
 
 
 class Opening(msgspec.Struct, eq=False):
-    """A reply read as far as the commit point: `pieces` are its first bytes, `whole` if there are no more.
+    """A reply read as far as the commit point: `head` are its first bytes, `whole` if there are no more.
     `rest`: what follows them."""
 
     reply: Reply
     rest: AsyncIterator[bytes] | None = None
-    pieces: list[bytes] = []
+    head: bytes = b""
     whole: bool = False
     is_event_stream: bool = False  # by its content type
 
     def __post_init__(self) -> None:
         self.is_event_stream = self.reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
-
-    @property
-    def head(self) -> bytes:
-        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
 
 
 class BrokenOff(Exception):
@@ -169,7 +165,7 @@ class Delivery:
             await self.aclose()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        if self._opening.pieces:
+        if self._opening.head:
             yield self._opening.head
         if self._opening.rest is not None and not self._opening.whole:
             async for piece in self._opening.rest:

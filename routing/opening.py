@@ -26,9 +26,10 @@ async def read_opening(reply: Reply, contract: Contract) -> Opening:
     opening = Opening(reply)
     events = FirstEvent() if opening.is_event_stream and reply.status < 300 else None
     if events is None and reply.length is not None and reply.length <= JUDGED:
-        opening.pieces, opening.whole = [await reply.read()], True
+        opening.head, opening.whole = await reply.read(), True
         return opening
     opening.rest = reply.chunks()
+    pieces: list[bytes] = []
     size = 0
     while not _judgeable(opening, size, contract, events):
         piece = await anext(opening.rest, None)
@@ -36,10 +37,11 @@ async def read_opening(reply: Reply, contract: Contract) -> Opening:
             opening.whole = True
             break
         if piece:
-            opening.pieces.append(piece)
+            pieces.append(piece)
             size += len(piece)
             if events is not None:
                 events.feed(piece)
+    opening.head = b"".join(pieces)
     return opening
 
 

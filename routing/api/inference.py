@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,7 @@ from routing.api.contracts import contract, tagged
 from routing.api.keeping import infer_kept, wish_of
 from routing.api.problems import document, refusal_for, refuse
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, ViewRequest, client_of, from_door
+from routing.api.request import DataPlaneRequest, ViewRequest, from_door
 from routing.api.throttling import TierThrottle
 from routing.core.job_header import JobHeaderError, parse_go_duration, parse_job_header
 from routing.core.refusal import Code, Refusal
@@ -71,8 +72,11 @@ class DataPlaneView(APIView):
 
     # One of each for all requests: they hold nothing of a request, and making them anew takes 4 us.
     _policies: tuple[list[BaseAuthentication], list[Any], list[BaseThrottle]]
+    _handlers: dict[str, Callable[..., Any]]  # by method
 
     def __init_subclass__(cls) -> None:
+        known = ((name.upper(), getattr(cls, name, None)) for name in cls.http_method_names)
+        cls._handlers = {method: handler for method, handler in known if method in HANDLED and handler}
         cls._policies = (
             [each() for each in cls.authentication_classes],
             [each() for each in cls.permission_classes],
@@ -104,13 +108,17 @@ class DataPlaneView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
         self.check_permissions(request)
+        self.client = request.user  # type: ignore[assignment]  # IsClient has seen to it
         self.check_throttles(request)
 
     def finalize_response(  # type: ignore[override]
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
-        for name, value in self.headers.items():
-            response.headers[name] = value
+        if isinstance(response, WholeAnswer):
+            response.headers |= self.headers
+        else:
+            for name, value in self.headers.items():
+                response.headers[name] = value
         return response
 
     async def dispatch(  # type: ignore[override]
@@ -123,13 +131,10 @@ class DataPlaneView(APIView):
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
             self.initial(self.request, *args, **kwargs)
-            self.client = client_of(self.request)
-            method = request.method or ""
-            name = method.lower() if method in HANDLED else ""
-            handler = getattr(self, name, None) if name in self.http_method_names else None
+            handler = self._handlers.get(request.scope["method"])
             if handler is None:
-                raise MethodNotAllowed(method)
-            response = handler(self.request, **kwargs)
+                raise MethodNotAllowed(request.scope["method"])
+            response = handler(self, self.request, **kwargs)
             if not isinstance(response, HttpResponseBase):
                 response = await response
         except Exception as exc:  # CancelledError is none: it must pass
@@ -156,7 +161,7 @@ class DataPlaneView(APIView):
         refusal = refusal_for(exc)
         if refusal is not None:
             self.runtime.service.counts.refused(self.slug, refusal.code)
-        client = getattr(self.request, "_user", None)
+        client = self.request.user
         if refusal is None or not isinstance(client, ClientEntry):
             return
         taken = time.monotonic() - self.arrived

@@ -44,14 +44,14 @@ class NothingHere(DataPlaneView):
 def resolve(raw_path: bytes) -> tuple[type[DataPlaneView], dict[str, Any]]:
     """The view of an undecoded path. The worker path stays as the client wrote it (%2F is not a slash)."""
     raw_path = raw_path.partition(b"?")[0]
+    if match := _CAPABILITY.fullmatch(raw_path):
+        return CapabilityView, {"slug": match[1].decode("ascii", "replace"), "path": match[2] or b""}
     if raw_path.startswith(b"/process/request/") or raw_path == b"/process/request":
         return ProcessRequestView, {"path": raw_path[len(b"/process/request/") :]}
     if raw_path.startswith(b"/process/stream"):
         return ProcessStreamView, {}
     if raw_path in (b"/v1/capabilities", b"/v1/capabilities/"):
         return CapabilitiesView, {}
-    if match := _CAPABILITY.fullmatch(raw_path):
-        return CapabilityView, {"slug": match[1].decode("ascii", "replace"), "path": match[2] or b""}
     if match := _JOB.fullmatch(raw_path):
         return ResultView if match[2] else JobView, {"request_id": match[1].decode()}
     if raw_path in (b"/v1/usage", b"/v1/usage/"):

@@ -150,7 +150,9 @@ class RoutingTable:
     """`revision`: the policy number it shows. `keys`: by digest. `policies`: by slug, sorted.
     `signatures`: in order, for every capability; those that a status below 300 may bear are mostly none.
     `networks`: of clients known without a key, the narrowest
-    first. `pipelines`: by path. `until`: wall seconds when it is out of date by itself."""
+    first. `pipelines`: by path. `until`: wall seconds when it is out of date by itself.
+    `shown`: the keys seen in use, with their digests, by the header field that showed them; the one thing
+    that is added to, and gone with the table."""
 
     revision: int
     keys: Mapping[str, KeyEntry]
@@ -163,6 +165,7 @@ class RoutingTable:
     networks: tuple[tuple[Network, ClientEntry], ...] = ()
     pipelines: Mapping[str, PipelineEntry] = field(default_factory=dict)
     until: float = inf
+    shown: dict[bytes, tuple[str, KeyEntry]] = field(default_factory=dict, init=False, compare=False)
 
     def __repr__(self) -> str:
         return f"<RoutingTable {self.revision}: {len(self.policies)} capabilities, {len(self.keys)} keys>"

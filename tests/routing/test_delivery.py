@@ -44,7 +44,7 @@ class Reply:
 class Books:
     def __init__(self, reply: Reply, *, patience: float = 5.0, opened: tuple[bytes, ...] = ()) -> None:
         self.settled: list[tuple[Ending, int]] = []
-        opening = Opening(reply, reply.chunks(), list(opened))
+        opening = Opening(reply, reply.chunks(), b"".join(opened))
         self.delivery = Delivery(opening, status=200, headers={}, settle=self.settle, patience=patience)
 
     def settle(self, ending: Ending, sent: int, fault: Fault | None) -> None:

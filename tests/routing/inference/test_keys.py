@@ -147,6 +147,7 @@ async def test_peppers_rotate_while_old_keys_work(depth: Gateway, settings: Any)
         for key in (plain, peppered)
     ]
     settings.BYOCGW_KEY_PEPPERS = ["salt"]
+    depth.runtime.table.shown.clear()  # as the restart does that a setting takes
     after = [
         await depth.post("/v1/capabilities/depth", json=PICTURE, headers={"authorization": f"Bearer {key}"})
         for key in (plain, peppered)

@@ -3,7 +3,8 @@
 A connection is always in one of three phases, and each has its own end:
 
     head      from the connect, or from the first byte after a message: at most HEAD bytes, FIELDS
-              fields and SECONDS seconds, then 431 or 408 and the connection is closed
+              fields and SECONDS seconds, then 431 or 408 and the connection is closed. Looked at after
+              each read, so that more than that is never kept longer, and at the end
     body      as slow as it likes while somebody works on an answer; the door bounds its size.
               Whatever is not content (chunk extensions, trailers) obeys HEAD as well
     idle      uvicorn's keep-alive time; one second once the server drains
@@ -32,7 +33,9 @@ from __future__ import annotations
 import socket
 from asyncio import Future, Task, TimerHandle, Transport, get_running_loop
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import chain
+from logging import getLogger
 from typing import Any, NoReturn
 from urllib.parse import unquote
 from weakref import ref
@@ -75,6 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.headers = []
         self.bound_stall(transport.get_extra_info("socket"))
         self.start_clock()
         # Of its middleware for what a proxy says we ask only where one said so: 4 us.
@@ -119,6 +123,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Some of what came is neither content nor a complete head: empty lines count too."""
         if self.pending > self.HEAD:
             self.refuse(431, "The head of this request is too large.")
+        elif len(self.headers) > self.FIELDS:
+            self.refuse(431, self.too_many_fields)
         elif self.in_head and self.clock is None:
             self.start_clock()
 
@@ -130,20 +136,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.in_head:
-            return  # a trailer: the head has been judged, nothing may be added to it
-        headers = self.headers
-        if len(headers) >= self.FIELDS:
-            self.reject(431, f"This request has more than {self.FIELDS} header fields.")
-        headers.append((name.lower(), value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self.pending > self.HEAD and self.head_size() > self.HEAD:
             self.reject(431, "The head of this request is too large.")
+        if len(self.headers) > self.FIELDS:
+            self.reject(431, self.too_many_fields)
         if self.parser.should_upgrade() and self.has_body():
             # The parser drops the body of such a request, and would read its rest as the next one.
             self.reject(400, "A request with a body cannot ask for an upgrade of the protocol.")
-        fields = fields_of(self.headers)
+        fields = dict(self.headers)
+        if len(fields) < len(self.headers):
+            fields = self.judge_repeated()
         version = self.judge_framing(fields)
         self.pending = 0
         self.in_head = False
@@ -151,14 +156,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self.stop_clock()
         self.begin(fields, version)
 
+    def judge_repeated(self) -> dict[bytes, bytes]:
+        if [name for name, _ in self.headers].count(b"host") > 1:
+            self.reject(400, "This request has more than one Host.")
+        return fields_of(self.headers)
+
     def judge_framing(self, fields: Mapping[bytes, bytes]) -> str:
         """The version, if there is nothing that the parser lets pass and a proxy before us could understand in
         another way."""
         version: str = self.parser.get_http_version()
         if version not in VERSIONS:
             self.reject(505, "This version of HTTP is not spoken here.")
-        if len(fields) < len(self.headers) and [name for name, _ in self.headers].count(b"host") > 1:
-            self.reject(400, "This request has more than one Host.")
         coding = fields.get(b"transfer-encoding")
         if coding is not None and (version == "1.0" or coding.strip().lower() != b"chunked"):
             self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
@@ -179,8 +187,8 @@ class BoundedProtocol(HttpToolsProtocol):
             "raw_path": raw_path,
             "query_string": url.query or b"",
             "headers": self.headers,
-            "state": self.app_state.copy(),
         }
+        self.headers = []  # the head has been judged; of trailers nobody hears
         keep_alive = not self.draining and version == "1.1" and parser.should_keep_alive()
         cycle = self.cycle = Cycle(self, scope, fields, keep_alive)
         app = self.unproxied if FORWARDED.isdisjoint(fields) else self.app
@@ -212,7 +220,9 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if not cycle.response_complete:
             cycle.more_body = False
-            cycle.wake()
+            cycle.has_news = True
+            if cycle.waiter is not None:
+                cycle.wake()
 
     def head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -221,6 +231,10 @@ class BoundedProtocol(HttpToolsProtocol):
         return any(name in BODY_FIELDS and value != b"0" for name, value in self.headers)
 
     # --- refusing -----------------------------------------------------------------------------------
+
+    @property
+    def too_many_fields(self) -> str:
+        return f"This request has more than {self.FIELDS} header fields."
 
     @property
     def answering(self) -> bool:
@@ -244,8 +258,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 (b"content-length", b"%d" % len(body)),
                 (b"connection", b"close"),
             ]
-            head = b"".join(b"%s: %s\r\n" % field for field in fields)
-            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+            self.transport.write(STATUS_LINE[status] + lines_of(tuple(fields)) + b"\r\n" + body)
             if self.answering:
                 self.cycle.disconnected = True
                 self.cycle.wake()
@@ -279,7 +292,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())  # type: ignore[arg-type]  # ours are Cycles
             return
@@ -328,7 +342,9 @@ class Cycle(RequestResponseCycle):
     `pieces`, `size`: of the body, what nobody has received yet.
     """
 
-    disconnected = response_started = response_complete = access_log = False
+    logger = getLogger("uvicorn.error")
+    waiting_for_100_continue = access_log = False
+    disconnected = response_started = response_complete = False
     more_body = True
     chunked_encoding = None
     expected_content_length = 0
@@ -347,10 +363,10 @@ class Cycle(RequestResponseCycle):
         self.fields = fields
         self.transport = protocol.transport
         self.flow = protocol.flow
-        self.logger = protocol.logger
         self.default_headers = protocol.server_state.default_headers
         self.keep_alive = keep_alive
-        self.waiting_for_100_continue = b"expect" in fields and fields[b"expect"].lower() == b"100-continue"
+        if b"expect" in fields:
+            self.waiting_for_100_continue = fields[b"expect"].lower() == b"100-continue"
         self.on_response = protocol.on_response_complete
         self.pieces: list[bytes] = []
         # Weakly: the cycle has the scope, and what each request leaves is to be freed without the collector.
@@ -376,7 +392,7 @@ class Cycle(RequestResponseCycle):
             self.wake()
 
     def wake(self) -> None:
-        """The body is complete, or whoever waits for more of it should look again."""
+        """Whoever waits for more of the body, or for its end, should look again."""
         self.has_news = True
         waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
@@ -390,20 +406,21 @@ class Cycle(RequestResponseCycle):
     # --- at once ------------------------------------------------------------------------------------
 
     def whole_body(self) -> bytes | None:
-        if self.more_body or not self.has_news or self.disconnected or self.response_complete:
+        if self.more_body or self.disconnected or not self.has_news:
             return None
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         return self.taken()
 
     def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
         """False for HEAD, for a client that takes nothing now, and for a field that no head may hold."""
-        lines = "%s: %s\r\n" * len(fields) % tuple(chain.from_iterable(fields.items()))
-        head = lines.encode("latin-1")
-        is_sound = head.translate(None, VISIBLE) == b"\r\n" * len(fields)
+        count = len(fields)
+        head = ("%s: %s\r\n" * count % tuple(chain.from_iterable(fields.items()))).encode("latin-1")
+        is_sound = head.translate(None, VISIBLE) == b"\r\n" * count
         if not is_sound or self.flow.write_paused or self.scope["method"] == "HEAD":
             return False
         if not self.disconnected:
-            ours = b"%b: %b\r\n" * len(self.default_headers) % tuple(chain.from_iterable(self.default_headers))
+            ours = lines_of(tuple(self.default_headers))
             last = b"" if self.keep_alive else b"connection: close\r\n"
             answer = (STATUS_LINE[status], ours, head, len(body), last, body)
             self.transport.write(b"%b%b%bcontent-length: %d\r\n%b\r\n%b" % answer)
@@ -411,5 +428,12 @@ class Cycle(RequestResponseCycle):
             if not self.keep_alive:
                 self.transport.close()
             self.on_response()
-            self.wake()
+            if self.waiter is not None:
+                self.wake()
         return True
+
+
+@lru_cache(maxsize=4)
+def lines_of(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Of a head. What uvicorn adds to every answer, the date, changes once a second."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])

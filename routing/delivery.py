@@ -115,6 +115,11 @@ class Delivery:
         return self._opening.head if self._opening.whole else None
 
     @property
+    def is_over(self) -> bool:
+        """Nothing of it is left to be closed."""
+        return self._settle is None and self._opening.reply.complete
+
+    @property
     def length(self) -> int | None:
         return self._opening.reply.length
 

@@ -53,30 +53,24 @@ class ReplayBody:
     It is not any more once there was no memory left for a piece of it: then each piece is forgotten when it
     has been passed on. The first piece is kept in any case; the server has read it unasked.
 
-    `length`: of the Content-Length header, None without one. `limit`: bytes. `whole`: if all of it is here.
-    `size`: bytes that have arrived so far. `wanted`: an attempt has begun that sends it.
+    `length`: of the Content-Length header, None without one. `limit`: bytes. `size`: bytes that have arrived so
+    far. `wanted`: an attempt has begun that sends it.
     """
 
     repeatable = True
-    wanted = False
-    _taken = _head = 0
+    complete = wanted = False
+    size = _taken = _head = 0
 
-    def __init__(
-        self,
-        receive: Receive,
-        *,
-        length: int | None,
-        limit: int,
-        memory: ReplayMemory,
-        whole: bytes | None = None,
-    ) -> None:
+    def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
         self._receive = receive
         self._limit = limit
         self._memory = memory
         self.length = length
-        self.complete = whole is not None
-        self.size = 0 if whole is None else len(whole)
-        self._kept = [whole] if whole else []
+        self._kept: list[bytes] = []
+
+    def has_come(self, body: bytes) -> None:
+        """All of it is here, within its limit, before anybody has asked for it."""
+        self._kept, self.size, self.complete = [body], len(body), True
 
     async def chunks(self) -> AsyncIterator[bytes]:
         position = 0

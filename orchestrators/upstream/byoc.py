@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from functools import lru_cache
 
 import msgspec
 
@@ -20,7 +19,7 @@ from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Target
 from orchestrators.upstream.signing import Signer
 from orchestrators.upstream.sse import Events
 from orchestrators.upstream.transport import Answer, Pool
-from orchestrators.upstream.transport.request import Field, join, quoted
+from orchestrators.upstream.transport.request import Field, target_of
 
 DETAIL = 500  # characters of a refusal kept for the operator
 _SEARCH = {"OrchSearchTimeout": 1_000_000_000, "OrchSearchRespTimeout": 500_000_000}  # ns, as Go sends them
@@ -52,12 +51,6 @@ def job_header(call: Call, capability: str, signer: Signer) -> bytes:
             **_SEARCH,
         }
     )
-
-
-@lru_cache(maxsize=1024)
-def _prefix(path: str) -> bytes:
-    """Of the paths of an offer's jobs. `path`: the operator's."""
-    return join(b"/process/request/", quoted(path))
 
 
 def address_header(signer: Signer) -> bytes:
@@ -139,10 +132,11 @@ class Byoc:
         fields: list[Field] = [(b"livepeer", job_header(call, target.wire_name, self._signer))]
         if call.content_type:
             fields.append((b"content-type", call.content_type.encode("latin-1")))
+        headers = call.headers
         for name, wire_name in _TRACE:
-            if name in call.headers:
-                fields.append((wire_name, call.headers[name].encode("latin-1")))
-        path = join(_prefix(target.path), call.worker_path)
+            if name in headers:
+                fields.append((wire_name, headers[name].encode("latin-1")))
+        path = target_of(b"/process/request/", target.path, call.worker_path)
         origin = self._pool.origin(target)
         answer = await origin.send(b"POST", path, fields, call.body, timeout=call.timeout)
         streams = "text/event-stream" in answer.headers.get("content-type", "").lower()

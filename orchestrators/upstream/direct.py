@@ -11,7 +11,7 @@ import json
 from orchestrators.core.hardware import Hardware, parse
 from orchestrators.upstream.base import TRACE, Call, Sighting, Target, UpstreamError
 from orchestrators.upstream.transport import Answer, Pool
-from orchestrators.upstream.transport.request import Field, join, quoted
+from orchestrators.upstream.transport.request import Field, target_of
 
 FORWARDED = frozenset({"accept", "accept-language", *TRACE})  # of the client's header fields
 DETAIL = 500  # characters of an answer kept for the operator
@@ -32,7 +32,7 @@ class Direct:
         for name, value in call.headers.items():
             if name.lower() in FORWARDED:
                 fields.append((name.lower().encode("ascii"), value.encode("latin-1")))
-        path = join(b"/", quoted(target.path), call.worker_path)
+        path = target_of(b"/", target.path, call.worker_path)
         origin = self._pool.origin(target)
         return await origin.send(b"POST", path, fields, call.body, timeout=call.timeout)
 

@@ -17,7 +17,7 @@ from orchestrators.core.discovery import Entry, Format, Kind, Named, NotTheForma
 from orchestrators.upstream.base import Call, Reply, Sighting, Target
 from orchestrators.upstream.direct import DETAIL, FORWARDED
 from orchestrators.upstream.transport import Answer, Pool
-from orchestrators.upstream.transport.request import Field, join, quoted
+from orchestrators.upstream.transport.request import Field, target_of
 
 LONGEST_CHALLENGE = 64 * 1024  # bytes
 
@@ -69,7 +69,7 @@ class LiveRunner:
         for name, value in call.headers.items():
             if name.lower() in FORWARDED:
                 fields.append((name.lower().encode("ascii"), value.encode("latin-1")))
-        path = join(b"/", quoted(target.path), call.worker_path)
+        path = target_of(b"/", target.path, call.worker_path)
         if call.query:
             path += b"?" + call.query
         return await self._pool.origin(target).send(call.method, path, fields, call.body, timeout=call.timeout)

@@ -17,7 +17,8 @@ from routing.table import ClientEntry, KeyEntry, RoutingTable
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
-    from rest_framework.views import APIView
+
+    from routing.api.inference import DataPlaneView
 
 REMEMBERED = 128  # bytes of a header field, which may be written in many ways
 MISSING = "Send your API key as 'Authorization: Bearer byoc_...'."
@@ -50,10 +51,10 @@ class KeyAuthentication(BaseAuthentication):
 class IsClient(BasePermission):
     """Authenticated, by a key whose scope the view is in. Which capabilities it may call is asked later."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: DataPlaneView) -> bool:  # type: ignore[override]
         if not isinstance(request.user, ClientEntry):
             return False
-        key, scope = request.auth, getattr(view, "scope", None)
+        key, scope = request.auth, view.scope
         if isinstance(key, KeyEntry) and scope is not None and key.scope not in ("all", scope):
             raise refuse(Code.KEY_NOT_ALLOWED, f"This API key is for {key.scope} alone.")
         return True

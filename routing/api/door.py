@@ -21,7 +21,7 @@ from routing.api.extensions import Exchange, exchange_of, fields_of
 from routing.api.inference import DataPlaneView, StreamedAnswer, WholeAnswer
 from routing.api.problems import response as problem_response
 from routing.api.request import DataPlaneRequest, Scope
-from routing.api.routes import resolve
+from routing.api.routes import is_data_plane, resolve
 from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal
 from routing.delivery import BrokenOff
@@ -55,12 +55,15 @@ class Incoming(ReplayBody):
         memory: ReplayMemory,
         exchange: Exchange | None = None,
     ) -> None:
-        at_hand = exchange is not None and length is not None and length <= limit
-        whole = exchange.whole_body() if exchange is not None and at_hand else None
-        super().__init__(receive, length=length, limit=limit, memory=memory, whole=whole)
+        super().__init__(receive, length=length, limit=limit, memory=memory)
         self._exchange = exchange
-        self._work = asyncio.current_task() if exchange is None else exchange.task
-        if exchange is not None and whole is not None:
+        if exchange is None:
+            self._work = asyncio.current_task()
+            return
+        self._work = exchange.task
+        whole = None if length is None or length > limit else exchange.whole_body()
+        if whole is not None:
+            self.has_come(whole)
             exchange.watched = True
 
     def _arrived(self, piece: bytes, *, more: bool) -> None:
@@ -97,11 +100,13 @@ class Incoming(ReplayBody):
 
 
 class Door:
-    """`runtime`: what the views need from this process; started and stopped by ASGI's lifespan."""
+    """ASGI 3. `runtime`: what the views need from this process; started and stopped by ASGI's lifespan.
+    `elsewhere`: the application for what is not the data plane's; without one everything is."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, elsewhere: Any = None) -> None:
         self.runtime = runtime
         self.status = Status(runtime)
+        self.elsewhere = elsewhere
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuses to start, with the reason, when the first routing table cannot be built."""
@@ -128,19 +133,22 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Where the worker is full the answer costs the same few microseconds whatever was sent: neither key
         nor body is looked at, so that those inside are served in time."""
-        if scope["path"] in PATHS:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.lifespan(scope, receive, send)
+            return  # by which WebSockets are refused: the server closes the handshake with 403
+        path, runtime = scope["path"], self.runtime
+        if self.elsewhere is not None and not is_data_plane(path):
+            await self.elsewhere(scope, receive, send)
+            return
+        if path in PATHS:
             await self.status.answer(scope, send)
             return
-        runtime = self.runtime
         if runtime.in_flight >= runtime.max_in_flight:
             runtime.turned_away += 1
             await send_response(problem_response(OVERLOADED, secrets.token_hex(16)), send)
             return
-        runtime.in_flight += 1
-        try:
-            await self._serve(scope, receive, send)
-        finally:
-            runtime.in_flight -= 1
+        await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime, exchange = self.runtime, exchange_of(scope)
@@ -157,6 +165,7 @@ class Door:
         view_class, kwargs = resolve(scope["raw_path"])
         view = view_class()
         response: HttpResponseBase | None = None
+        runtime.in_flight += 1
         try:
             response = await self._answer(view, request, kwargs)
             if isinstance(response, WholeAnswer) and exchange is not None:
@@ -171,6 +180,7 @@ class Door:
             if not (incoming.gone or (exchange is not None and exchange.disconnected)):
                 raise
         finally:
+            runtime.in_flight -= 1
             incoming.stop_watching()
             if isinstance(response, StreamedAnswer):
                 await response.delivery.aclose()

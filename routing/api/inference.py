@@ -33,7 +33,7 @@ from routing.api.request import DataPlaneRequest, ViewRequest, from_door
 from routing.api.throttling import TierThrottle
 from routing.core.job_header import JobHeaderError, parse_go_duration, parse_job_header
 from routing.core.refusal import Code, Refusal
-from routing.core.trace import trace_of
+from routing.core.trace import Trace, trace_of
 from routing.delivery import Delivery
 from routing.runtime import Runtime
 from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
@@ -121,26 +121,24 @@ class DataPlaneView(APIView):
                 response.headers[name] = value
         return response
 
-    async def dispatch(  # type: ignore[override]
-        self, request: DataPlaneRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    async def dispatch(self, request: DataPlaneRequest, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         self.request_id, self.arrived = new_request_id(), time.monotonic()
         self.runtime, self.table = request.runtime, request.table
         self.headers: dict[str, str] = {}
-        self.args, self.kwargs = args, kwargs
-        self.request = self.initialize_request(request, *args, **kwargs)
+        self.kwargs = kwargs
+        self.request = asked = self.initialize_request(request)
         try:
-            self.initial(self.request, *args, **kwargs)
-            handler = self._handlers.get(request.scope["method"])
+            self.initial(asked)
+            handler = self._handlers.get(request.method)
             if handler is None:
-                raise MethodNotAllowed(request.scope["method"])
-            response = handler(self, self.request, **kwargs)
+                raise MethodNotAllowed(request.method)
+            response = handler(self, asked, **kwargs)
             if not isinstance(response, HttpResponseBase):
                 response = await response
         except Exception as exc:  # CancelledError is none: it must pass
             self._book_refusal(exc)
             response = self.handle_exception(exc)
-        return self.finalize_response(self.request, response, *args, **kwargs)
+        return self.finalize_response(asked, response)
 
     def refused(self, refusal: Refusal) -> HttpResponse:
         """How this route says no."""
@@ -187,8 +185,11 @@ class Inferring(DataPlaneView):
         request = from_door(self.request)
         fields, incoming = request.fields, request.incoming
         limit = self.runtime.max_body
-        if (incoming.length or 0) > limit:
+        if incoming.length is not None and incoming.length > limit:
             raise refuse(Code.BODY_TOO_LARGE, f"The body is larger than {limit} bytes.")
+        trace = Trace(self.request_id)
+        if b"traceparent" in fields:
+            trace = trace_of(request.field(b"traceparent"), request.field(b"tracestate"), self.request_id)
         call = InferenceCall(
             request_id=self.request_id,
             client=self.client,
@@ -198,7 +199,7 @@ class Inferring(DataPlaneView):
             content_type=request.field(b"content-type") or "application/octet-stream",
             body=incoming,
             headers={name: request.field(key) for name, key in _PASSED if key in fields},
-            trace=trace_of(request.field(b"traceparent"), request.field(b"tracestate"), self.request_id),
+            trace=trace,
             query=request.scope["query_string"],
             **wishes,
         )
@@ -209,7 +210,7 @@ class Inferring(DataPlaneView):
         if isinstance(result, HttpResponseBase):
             return result
         response = self.render(result)
-        if isinstance(response, WholeAnswer):
+        if isinstance(response, WholeAnswer) and not result.is_over:
             await result.aclose()
         return response
 

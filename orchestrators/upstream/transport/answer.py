@@ -27,7 +27,7 @@ class Answer(msgspec.Struct, eq=False):
     """`base.Reply`. `length`: bytes, or None where it was not announced.
 
     `fingerprint`: SHA-256 of the certificate the connection showed, "" without TLS.
-    `pieces`, `size`: of the body, what waits to be read. `received`: all that has come of it, in bytes.
+    `pieces`, `size`: of the body, what waits to be read. `received`: bytes of one without `length`.
     """
 
     source: Source

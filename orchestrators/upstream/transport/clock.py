@@ -24,8 +24,11 @@ class Clock:
         self._rings = self._due = self._end = inf
 
     def start(self, seconds: float, *, total: float) -> None:
-        self._end = self._loop.time() + total
-        self.allow(seconds)
+        now = self._loop.time()
+        self._end = now + total
+        self._due = due = now + (seconds if seconds < total else total)
+        if due < self._rings:
+            self._set(due)
 
     def allow(self, seconds: float) -> None:
         """The other side has this long for its next step."""

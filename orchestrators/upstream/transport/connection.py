@@ -61,18 +61,15 @@ class Connection(asyncio.Protocol):
         self.fingerprint = ""
         self.idle_since = 0.0
         self.closed: asyncio.Future[None] = self.loop.create_future()
+        # of one exchange
         self._answer: Answer | None = None
-        self._in_one_piece = self._uploaded = False
-        self._keep_alive = self._until_close = False  # known with the head
-
-    def _begin(self) -> Answer:
-        answer = self._answer = Answer(self, self.fingerprint)
         self._fields: list[tuple[bytes, bytes]] = []
         self._phrase = 0  # bytes of the status line
         self._barren = 0  # bytes since the last that were of use: head, trailers, chunk extensions
         self._written = 0
         self._complete = False
-        return answer
+        self._in_one_piece = self._uploaded = False
+        self._keep_alive = self._until_close = False  # known with the head
 
     def __repr__(self) -> str:
         return f"<Connection {'gone' if self._gone else 'open'} {self._answer}>"
@@ -90,14 +87,19 @@ class Connection(asyncio.Protocol):
 
     async def exchange(self, head: bytes, body: bytes | Body, *, timeout: float, total: float) -> Answer:
         """Returns at the head of the answer. NotAnswered, PartlyAnswered, or the body's own error."""
-        answer = self._begin()
+        answer = self._answer = Answer(self, self.fingerprint)
+        self._phrase = self._barren = self._written = 0
+        self._fields = []
+        self._complete = False
         self._clock.start(timeout, total=total)
-        self._uploaded = self._in_one_piece = isinstance(body, bytes)
         try:
             if isinstance(body, bytes):
-                self._write(head + body)
+                self._uploaded = self._in_one_piece = True
+                self._written = len(head) + len(body)
+                self._transport.write(head + body)
                 await answer.head()
             else:
+                self._uploaded = self._in_one_piece = False
                 self._write(head)
                 await self._head_while_uploading(answer, body, timeout)
         except BaseException:
@@ -181,7 +183,8 @@ class Connection(asyncio.Protocol):
             self._keep_alive
             and self._uploaded
             and not self._until_close
-            and self.usable
+            and not self._gone
+            and not self._transport.is_closing()
             and self._transport.get_write_buffer_size() == 0
         )
         self._answer = None
@@ -327,35 +330,34 @@ class Connection(asyncio.Protocol):
             return  # on the way: the answer itself follows
         headers = _told(fields)
         said, coding = headers.get("content-length"), headers.get("transfer-encoding")
-        framed = (said is not None) + (coding is not None)
-        if len(headers) < len(fields):  # one of the two twice, perhaps
-            framed = sum(name.lower() in _FRAMING for name, _ in fields)
         # What the parser lets pass and two readers could understand in two ways.
         if (
             not 200 <= status <= 599
-            or framed > 1
-            or (coding is not None and coding.strip().lower() != "chunked")
             or parser.get_http_version() not in _VERSIONS
+            or (coding is not None and (said is not None or coding.strip().lower() != "chunked"))
+            or (len(headers) < len(fields) and sum(name.lower() in _FRAMING for name, _ in fields) > 1)
         ):
             raise NotAnswered(Fault.MALFORMED, f"status {status} with framing we do not trust")
-        length = None if said is None else int(said)
-        if length is not None and length > self._limits.body:
-            raise PartlyAnswered(Fault.TOO_LARGE, f"a body of {length} bytes")
-        self._keep_alive = parser.should_keep_alive()
-        self._until_close = not framed and status not in _BODILESS
-        self._barren = 0
         assert answer is not None
-        answer.status, answer.headers, answer.length = status, headers, length
+        if said is not None:
+            answer.length = int(said)
+            if answer.length > self._limits.body:
+                raise PartlyAnswered(Fault.TOO_LARGE, f"a body of {said} bytes")
+        self._keep_alive = parser.should_keep_alive()
+        self._until_close = said is None and coding is None and status not in _BODILESS
+        self._barren = 0
+        answer.status, answer.headers = status, headers
 
     def on_body(self, data: bytes) -> None:
         self._barren = 0
-        answer, size = self._answer, len(data)
+        answer = self._answer
         assert answer is not None
-        answer.received += size
-        if answer.received > self._limits.body:
-            raise PartlyAnswered(Fault.TOO_LARGE, f"a body of more than {self._limits.body} bytes")
         answer.pieces.append(data)
-        answer.size += size
+        answer.size += len(data)
+        if answer.length is None:
+            answer.received += len(data)
+            if answer.received > self._limits.body:
+                raise PartlyAnswered(Fault.TOO_LARGE, f"a body of more than {self._limits.body} bytes")
         if answer.size > HIGH_WATER and not self._paused:
             self._paused = True
             self._transport.pause_reading()

@@ -117,10 +117,10 @@ class Origin:
 
     def _kept(self) -> Connection | None:
         """With a seat, where both are to be had at once, as nearly always."""
-        connection = self._reuse() if self._seats else None
-        if connection is not None:
+        if self._seats and (connection := self._reuse()) is not None:
             self._seats -= 1
-        return connection
+            return connection
+        return None
 
     async def _take(self, *, kept: bool = True) -> Connection:
         await self._seat()
@@ -242,7 +242,10 @@ class Origin:
             self._idle.append(connection)
             if self._sweeper is None:
                 self._sweeper = self._loop.call_later(self._limits.keep, self._sweep)
-        self._leave()
+        if self._waiting:
+            self._leave()
+        else:
+            self._seats += 1
 
     def lost(self, connection: Connection) -> None:
         self._connections.discard(connection)

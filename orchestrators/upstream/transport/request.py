@@ -9,6 +9,7 @@ from itertools import chain
 from urllib.parse import quote
 
 Field = tuple[bytes, bytes]
+SHORT = 256  # bytes
 
 _TARGET = re.compile(rb"/[\x21-\x7e\x80-\xff]*")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -50,6 +51,19 @@ def join(prefix: bytes, *parts: bytes) -> bytes:
     if _DOTS.search(path):
         raise ValueError(f"{path!r} climbs out of its prefix")
     return path
+
+
+def target_of(prefix: bytes, path: str, worker_path: bytes) -> bytes:
+    """`prefix`, an offer's own `path` and the client's. Few are in use, so short ones are remembered."""
+    make = _remembered if len(worker_path) <= SHORT else _target_of
+    return make(prefix, path, worker_path)
+
+
+def _target_of(prefix: bytes, path: str, worker_path: bytes) -> bytes:
+    return join(prefix, quoted(path), worker_path)
+
+
+_remembered = lru_cache(maxsize=1024)(_target_of)
 
 
 @lru_cache(maxsize=1024)

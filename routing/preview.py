@@ -15,6 +15,8 @@ from fractions import Fraction
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -327,8 +329,9 @@ def _warnings(slug: str, first: _Side, second: _Side) -> Iterator[str]:
 
 def _replayed(old: str, new: str, before: RoutingTable, after: RoutingTable, now: datetime) -> Replay | None:
     """None where no decision is on record."""
-    latest = Job.objects.filter(capability=old, at__gte=now - DAY).order_by("-at").values("pk")[:LATEST]
-    jobs = list(Job.objects.filter(pk__in=latest).exclude(decision={}).order_by("-at")[:REPLAYED])
+    lately = Job.objects.filter(capability=old, at__gte=now - DAY).order_by("-at")
+    since = Coalesce(Subquery(lately.values("at")[LATEST - 1 : LATEST]), Value(now - DAY))
+    jobs = list(lately.filter(at__gte=since).exclude(decision={})[:REPLAYED])
     then = _decided(jobs, Judging(before), old)
     changed = _decided(jobs, Judging(after), new)
     pairs = list(zip(then, changed, strict=True))

@@ -112,8 +112,18 @@ def test_a_policy_is_rolled_back(served: str, browser: Any) -> None:
     page.context.close()
 
 
-def test_a_slash_goes_to_the_search(served: str, browser: Any) -> None:
+def test_the_first_page_is_light_and_a_slash_leads_to_the_search(served: str, browser: Any) -> None:
+    """Issue 5, bar 2: 150 kB at the most as it is sent, with every asset, to a browser that has none."""
     page, _errors = logged_in(browser, served, "ada", "light")
+    cold = browser.new_context(storage_state=page.context.storage_state()).new_page()
+    sent: list[Any] = []
+    cold.on("requestfinished", lambda request: sent.append(request))
+    cold.goto(f"{served}/admin/")
+    sizes = {each.url: each.sizes() for each in sent}
+    assert {url.rpartition(".")[2] for url in sizes} >= {"css", "js", "svg"}, list(sizes)
+    weight = sum(each["responseHeadersSize"] + each["responseBodySize"] for each in sizes.values())
+    assert 50_000 < weight <= 150_000, {url: each["responseBodySize"] for url, each in sizes.items()}
+    cold.context.close()
     page.keyboard.press("/")
     page.keyboard.type("ams-gpu-01")
     page.keyboard.press("Enter")

@@ -162,15 +162,14 @@ class Scoreboard:
             live.epoch, live.revoked_before, live.seen = -1, 0, None
 
     def seat(self, offer_id: int, limit: int) -> Seat | None:
-        live = self.live(offer_id)
+        live = self.offers[offer_id]
         return Seat(offer_id, live) if live.in_flight < limit else None
 
     def observe(self, offer_id: int, outcome: Outcome, *, now: float, source: Source = Source.TRAFFIC) -> None:
         """One attempt's outcome; the only way traffic changes health."""
-        live = self.live(offer_id)
+        live = self.offers[offer_id]
         before = live.health
-        live.heard_at = now
-        live.seen = None
+        live.heard_at, live.seen = now, None
         live.latency = latencies.observe(live.latency, outcome, now)
         live.health = healths.step(before, outcome, source=source, now=now, draw=self._draw())
         if EFFECTS[outcome.cls].reprobe_siblings or (
@@ -212,7 +211,7 @@ class Scoreboard:
 
     def served(self, offer_id: int, path: bytes) -> None:
         """This offer answered well on this worker path: a 404 there is a mismatch from now on."""
-        paths = self.live(offer_id).served
+        paths = self.offers[offer_id].served
         if len(paths) < SERVED_PATHS:
             paths.add(path)
 
@@ -269,8 +268,9 @@ class Scoreboard:
             )
             if row.epoch > live.epoch and not live.unpublished:
                 theirs = row.as_health()
+                ours = live.health
                 live.health = structs.replace(
-                    theirs, busy_until=live.health.busy_until, recent=live.health.recent
+                    theirs, busy_until=ours.busy_until, recent=ours.recent, faults=ours.faults
                 )
                 live.epoch = row.epoch
 

@@ -148,7 +148,9 @@ def judge(answered: Answered, setting: Setting) -> Verdict:
     """`classify`, for whoever wants to know why. Never raises either."""
     status = answered.status
     rule = Rule.CONTRACT if 200 <= status < 300 else Rule.STATUS
-    signatures = [each for each in setting.signatures if each.status_from <= status <= each.status_to]
+    signatures: Sequence[Signature] = setting.signatures
+    if signatures:
+        signatures = [each for each in signatures if each.status_from <= status <= each.status_to]
     if signatures or rule is Rule.STATUS:  # else the words do not matter: 5 us of a success, more of a long one
         text = (answered.body or b"")[:_HEAD].decode("utf-8", "replace")
         own = _by_own_words(answered, text.rstrip(), setting.protocol)
@@ -235,9 +237,9 @@ def _seconds(retry_after: str) -> float:
 def _breach(answered: Answered, contract: Contract) -> str:
     """How a success breaks its contract, "" if it keeps it."""
     media_type, body = _media_type(answered.content_type), answered.body
-    if contract.content_types and not any(_covers(each, media_type) for each in contract.content_types):
-        declared = ", ".join(contract.content_types)
-        return f'The content type is "{media_type[:100]}", not {declared}.'
+    declared = contract.content_types
+    if declared and media_type not in declared and not any(_covers(each, media_type) for each in declared):
+        return f'The content type is "{media_type[:100]}", not {", ".join(declared)}.'
     if body == b"":
         return "The answer is empty."
     if body is None:
@@ -267,7 +269,7 @@ def _breach_by_event(stream: bytes, contract: Contract) -> str:
 def _breach_by_document(body: bytes, media_type: str, contract: Contract) -> str:
     """A schema with no content types beside it declares JSON, whatever the answer calls itself."""
     declares_json = contract.validate is not None and not contract.content_types
-    if not declares_json and not _is_json(media_type):
+    if not (declares_json or media_type == "application/json" or media_type.endswith("+json")):
         return ""
     try:
         document, is_strict = _parse(body)
@@ -302,13 +304,7 @@ def _media_type(content_type: str) -> str:
 
 
 def _covers(declared: str, media_type: str) -> bool:
-    if declared.endswith("/*"):
-        return media_type.startswith(declared[:-1])
-    return media_type == declared
-
-
-def _is_json(media_type: str) -> bool:
-    return media_type == "application/json" or media_type.endswith("+json")
+    return declared.endswith("/*") and media_type.startswith(declared[:-1])
 
 
 def _compile(schema: Mapping[str, object]) -> Validate:

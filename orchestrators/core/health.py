@@ -26,11 +26,10 @@ into probation, and changes nothing else.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from math import inf
-from operator import itemgetter
 
 import msgspec
 from msgspec.structs import replace
@@ -49,7 +48,6 @@ _TRAFFIC_SUCCESSES = 3
 _LONG_START = 10.0
 _BUSY = 1.0
 _LAG = 1.0
-_IS_FAULT = itemgetter(1)
 
 
 class State(StrEnum):
@@ -72,7 +70,7 @@ class Health(msgspec.Struct, frozen=True):
     """`since`: when the state began. `until`: the end of a down, None where no clock ends it.
     `cause`: what it is, or was before its probation, down for; UNREACHABLE also after one look that failed.
     `reason`: the same as a sentence for the operator.
-    `streak`: faults in a row. `recent`: (time, was a fault) of the contacts of the last 30 s.
+    `streak`: faults in a row. `recent`: times of the contacts of the last 30 s; `faults`: of those that failed.
     `trial_successes`: of traffic, on probation. `ejections`: how often it went down, halved on each return.
     `busy_until`: it asked to be left alone until then. Times are seconds on one clock.
     """
@@ -83,7 +81,8 @@ class Health(msgspec.Struct, frozen=True):
     cause: OutcomeClass | None = None
     reason: str = ""
     streak: int = 0
-    recent: tuple[tuple[float, bool], ...] = ()
+    recent: tuple[float, ...] = ()
+    faults: tuple[float, ...] = ()
     trial_successes: int = 0
     ejections: int = 0
     busy_until: float = 0.0
@@ -125,7 +124,7 @@ def next_change(health: Health, now: float) -> float:
     Contacts leave the window one by one; `failure_probability` may lag behind that by up to a second.
     """
     recent = health.recent
-    change = max(recent[0][0] + _WINDOW, now + _LAG) if recent else inf
+    change = max(recent[0] + _WINDOW, now + _LAG) if recent else inf
     if health.until is not None and now < health.until < change:
         change = health.until
     if now < health.busy_until < change:
@@ -135,8 +134,12 @@ def next_change(health: Health, now: float) -> float:
 
 def contacts(health: Health, now: float) -> tuple[int, int]:
     """(faults, contacts) within the last 30 s."""
-    recent = _within_window(health, now)
-    return sum(map(_IS_FAULT, recent)), len(recent)
+    recent = health.recent
+    left = bisect_right(recent, now - _WINDOW)
+    if not health.faults:  # as nearly always
+        return 0, len(recent) - left
+    faults = bisect_left(health.faults, recent[left]) if left < len(recent) else len(health.faults)
+    return len(health.faults) - faults, len(recent) - left
 
 
 def failure_probability(health: Health, now: float) -> float:
@@ -144,26 +147,24 @@ def failure_probability(health: Health, now: float) -> float:
 
     The prior and the window's bound keep it between 0.007 and 0.94: nobody is ever sure.
     """
-    recent = _within_window(health, now)
-    faults: int = sum(map(_IS_FAULT, recent))
-    return (faults + 0.5) / (len(recent) + 5)
+    faults, total = contacts(health, now)
+    return (faults + 0.5) / (total + 5)
 
 
 def _success(health: Health, contact: _Contact) -> Health:
     """A contract-clean answer. Straight after the way back (down, probation), the old window is closed."""
-    by_sample = contact.source is Source.PROBE
-    recent = _noted(health, contact, fault=False)
+    recent, reason = _noted(health.recent, contact.now), _shortcoming(contact.outcome)
     noted = replace(health, recent=recent, last_success_at=contact.now, streak=0)
+    if health.state is State.HEALTHY and not (reason or health.reason or health.cause):
+        return noted  # as nearly always
+    by_sample = contact.source is Source.PROBE
     if health.state is State.DOWN and not by_sample:
         return noted
     if health.state is State.PROBATION and not by_sample and health.trial_successes + 1 < _TRAFFIC_SUCCESSES:
         return replace(noted, trial_successes=health.trial_successes + 1)
-    reason = _shortcoming(contact.outcome)
-    if health.state is State.HEALTHY and not (reason or health.reason or health.cause):
-        return noted  # as nearly always
     entered = _enter(noted, State.DEGRADED if reason else State.HEALTHY, reason, contact.now)
     if health.state in (State.DOWN, State.PROBATION):
-        return replace(entered, ejections=health.ejections // 2, recent=recent[-1:])
+        return replace(entered, ejections=health.ejections // 2, recent=recent[-1:], faults=())
     return entered
 
 
@@ -289,23 +290,22 @@ def _stands(health: Health) -> bool:
 
 
 def _blamed(health: Health, contact: _Contact) -> Health:
-    recent = _noted(health, contact, fault=True)
-    noted = replace(health, recent=recent, streak=health.streak + 1, trial_successes=0)
+    noted = replace(
+        health,
+        recent=_noted(health.recent, contact.now),
+        faults=_noted(health.faults, contact.now),
+        streak=health.streak + 1,
+        trial_successes=0,
+    )
     # Remembered so that the next look, if it succeeds, can take its own kind of fault off the streak.
     by_look = contact.source is Source.LOOK and not _stands(health)
     return replace(noted, cause=contact.outcome.cls) if by_look else noted
 
 
-def _noted(health: Health, contact: _Contact, *, fault: bool) -> tuple[tuple[float, bool], ...]:
-    """The window's contacts with this one."""
-    return (*_within_window(health, contact.now), (contact.now, fault))[-_WINDOW_MOST:]
-
-
-def _within_window(health: Health, now: float) -> tuple[tuple[float, bool], ...]:
-    """They came in the order of their times."""
-    recent = health.recent
-    left = bisect_right(recent, (now - _WINDOW, True))
-    return recent[left:] if left else recent
+def _noted(times: tuple[float, ...], now: float) -> tuple[float, ...]:
+    """Those within the window, in their order, with this one."""
+    left = bisect_right(times, now - _WINDOW, max(0, len(times) - _WINDOW_MOST + 1))
+    return (*times[left:], now)
 
 
 def _sentence(outcome: Outcome) -> str:

@@ -152,14 +152,15 @@ def _peak(latency: Latency, seconds: float, now: float) -> float:
 
 def _usual(latency: Latency, seconds: float) -> tuple[float, float]:
     """Mean and standard deviation (Welford's, then exponentially weighted) with one more answer."""
-    if latency.mean is None:
+    mean, samples = latency.mean, latency.samples
+    if mean is None:
         return seconds, 0.0
-    if latency.samples >= _SERIES:
-        seconds = min(seconds, _COUNTED_TIMES * _mean(latency))
-    weight = max(1 / (latency.samples + 1), _LEAST_WEIGHT)
-    apart = seconds - latency.mean
+    if samples >= _SERIES:
+        seconds = min(seconds, _COUNTED_TIMES * max(mean, _LEAST_MEAN))
+    weight = max(1 / (samples + 1), _LEAST_WEIGHT)
+    apart = seconds - mean
     variance = (1 - weight) * (latency.deviation**2 + weight * apart**2)
-    return latency.mean + weight * apart, sqrt(variance)
+    return mean + weight * apart, sqrt(variance)
 
 
 def _is_spike(latency: Latency, seconds: float) -> bool:

@@ -363,10 +363,12 @@ def test_it_keeps_what_a_row_does_not_know() -> None:
     board.settle(News((), (), ()), Written([], 0))
     board.live(7).unpublished = False
     board.observe(7, Outcome(OutcomeClass.BUSY, retry_after=9.0), now=NOW)
-    recent = board.live(7).health.recent
+    board.observe(7, Outcome(OutcomeClass.TIMEOUT), now=NOW)
+    before = board.live(7).health
     board.adopt([row(state="degraded", epoch=2)])
     health = board.live(7).health
-    assert (health.state, health.busy_until, health.recent) == (State.DEGRADED, NOW + 9, recent)
+    assert (health.state, health.busy_until) == (State.DEGRADED, NOW + 9)
+    assert (health.recent, health.faults) == (before.recent, before.faults) == ((NOW, NOW), (NOW,))
 
 
 def test_it_does_not_let_others_overwrite_what_it_has_not_said_yet() -> None:

@@ -58,9 +58,10 @@ def test_its_numbers_stay_within_their_bounds(history: History) -> None:
         assert 0 <= health.ejections <= 7
         assert health.trial_successes == 0 or health.state is State.PROBATION
         assert health.trial_successes < 3
-        assert len(health.recent) <= 64
-        assert all(when <= now for when, _ in health.recent)
-        assert list(health.recent) == sorted(health.recent, key=lambda contact: contact[0])
+        for times in (health.recent, health.faults):
+            assert len(times) <= 64
+            assert all(when <= now for when in times)
+            assert list(times) == sorted(times)
         faults, total = contacts(health, now)
         assert 0 <= faults <= total <= 64
         assert 0 < failure_probability(health, now) < 1

@@ -38,10 +38,14 @@ def test_a_down_without_a_time_waits_for_the_ordinary_probe() -> None:
     assert wait(down(until=None, cause=OutcomeClass.REJECTED)) == pytest.approx(60.0)
 
 
+def failed(at: float) -> Health:
+    return Health(streak=1, recent=(at,), faults=(at,))
+
+
 def test_fresh_trouble_is_looked_at_soon() -> None:
-    assert wait(Health(streak=1, recent=((NOW - 29.0, True),))) == pytest.approx(5.0)
-    assert wait(Health(streak=1, recent=((NOW - 31.0, True),))) == pytest.approx(60.0)
-    assert wait(Health(streak=1, recent=((NOW - 1.0, True),)), interval=2.0) == pytest.approx(2.0)
+    assert wait(failed(NOW - 29.0)) == pytest.approx(5.0)
+    assert wait(failed(NOW - 31.0)) == pytest.approx(60.0)
+    assert wait(failed(NOW - 1.0), interval=2.0) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(("streak", "intervals"), [(3, 2), (5, 4), (11, 10), (500, 10)])

@@ -47,8 +47,16 @@ class Reservation:
 
     def settle(self, wei: int) -> None:
         allowances, self._allowances = self._allowances, None
-        if allowances is not None:
-            allowances._settle(self._client_id, self._periods, self._most, wei)
+        if allowances is None:
+            return
+        left = allowances.in_flight[self._client_id] - 1
+        if left:
+            allowances.in_flight[self._client_id] = left
+        else:
+            del allowances.in_flight[self._client_id]
+        for period in self._periods:
+            allowances.purses.purse(self._client_id, period).settle(self._most, wei)
+            allowances.purses.write(self._client_id, period)
 
 
 class Allowances:
@@ -98,14 +106,6 @@ class Allowances:
                 wait = SOON if purse.covers_later(wei, budget) else _left_of(period, moment)
                 return Refusal(Code.BUDGET_SPENT, _sentence(period, budget, purse, wei), retry_after=wait)
         return None
-
-    def _settle(self, client_id: int, periods: tuple[str, ...], most: int, wei: int) -> None:
-        self.in_flight[client_id] -= 1
-        if not self.in_flight[client_id]:
-            del self.in_flight[client_id]
-        for period in periods:
-            self.purses.purse(client_id, period).settle(most, wei)
-            self.purses.write(client_id, period)
 
 
 def periods_at(wall: float) -> frozenset[str]:

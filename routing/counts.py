@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from orchestrators.core.outcome import OutcomeClass
+from orchestrators.core.price import Price
 from routing.core.failover import Attempt
 from routing.core.histogram import OVERHEAD, TOTAL, Histogram, Sample
 from routing.core.refusal import Code
@@ -39,7 +40,7 @@ class CapabilityCounts:
         self.failovers = 0
         self.total = Histogram(TOTAL)
         self.overhead = Histogram(OVERHEAD)
-        self.price: float | None = None  # wei per unit, of who answered last
+        self.price: Price | None = None  # of who answered last
 
 
 class Counts:
@@ -93,11 +94,11 @@ class Counts:
             counts.total.observe(seconds)
             counts.overhead.observe(overhead)
         if served_by is not None:
-            counts.price = served_by.price.wei / served_by.price.units
+            counts.price = served_by.price
 
     def _error(self, lane: Lane, attempt: Attempt) -> None:
         slug, cls = lane.policy.slug, attempt.outcome.cls
-        address = next(each.target.service_uri for each in lane.offers if each.id == attempt.offer_id)
+        address = lane.by_id[attempt.offer_id].target.service_uri
         pair = (slug, address)
         if pair not in self._told_apart:
             if len(self._told_apart) >= self._most:
@@ -119,6 +120,6 @@ class Counts:
             yield "byocgw_overhead_seconds", (slug,), counts.overhead.value()
             yield "livepeer_ai_models_requested", (slug, slug), counts.codes["ok"]
             if counts.price is not None:
-                yield "livepeer_ai_request_price", (slug, slug), counts.price
+                yield "livepeer_ai_request_price", (slug, slug), counts.price.wei / counts.price.units
         for (slug, address, cls), number in self._errors.items():
             yield "livepeer_ai_request_errors", (cls, slug, slug, address, "", ""), number

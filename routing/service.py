@@ -146,7 +146,7 @@ class RoutingService:
                 stateful=policy.stateful,
                 now=now,
                 may_retry=not trip.history or retries.allows(self._tallies[slug], now),
-                seat_missing=lacks_seat(trip.refused),
+                seat_missing=bool(trip.refused) and lacks_seat(trip.refused),
             )
             if isinstance(step, Deliver):
                 return self._deliver(trip)
@@ -194,7 +194,7 @@ class RoutingService:
         until = budget.wait_until(trip.waiting_since, policy.seat_wait, tried=bool(trip.history))
         if not await self._queue.wait(trip.slug, until - now):
             trip.in_vain = len(trip.history)
-        trip.idle += self._clock() - now
+        trip.elsewhere += self._clock() - now
         return True
 
     async def _pause(self, trip: Trip, budget: Budget) -> None:
@@ -205,20 +205,20 @@ class RoutingService:
         seconds = retries.pause(len(trip.history), self._draw())
         if seconds:
             seconds = min(seconds, budget.left(self._clock()))
-            trip.idle += seconds
+            trip.elsewhere += seconds
             await asyncio.sleep(seconds)
 
     # --- one attempt -----------------------------------------------------------------------------
 
     async def _attempt(self, trip: Trip, step: Try) -> bool:
         """True if there is an answer for the client."""
-        offer = trip.call.lane.offer(step.candidate.offer_id)
-        seat = self.board.seat(offer.id, max(offer.seats, 1))
+        offer = trip.call.lane.by_id[step.candidate.offer_id]
+        seat = self.board.seat(offer.id, offer.seats)
+        if seat is None:
+            return False  # taken between ranking and now: rank again
         at, started = self._wall(), self._clock()
         opening: Opening | None = None
         outcome = GIVEN_UP
-        if seat is None:
-            return False  # taken between ranking and now: rank again
         try:
             opening, outcome = await self._ask(trip, offer, step, started)
         finally:
@@ -337,18 +337,16 @@ class RoutingService:
             headers["x-accel-buffering"] = "no"
         if self._expose:
             headers["x-orchestrator-url"] = held.offer.target.service_uri
-
-        def settle(ending: Ending, sent: int, fault: Fault | None) -> None:
-            self._settle(trip, held, ending, sent, fault)
-
+        settle = partial(self._settle, trip, held)
         trip.call.body.forget()
         patience = trip.call.lane.policy.attempt_timeout
         return Delivery(held.opening, status=reply.status, headers=headers, settle=settle, patience=patience)
 
     def _settle(self, trip: Trip, held: Held, ending: Ending, sent: int, fault: Fault | None) -> None:
         outcome, now = held.outcome, self._wall()
-        is_good = outcome.is_success and ending is Ending.ENDED
-        code = "ok" if outcome.is_success else "client_error"
+        is_success = outcome.is_success
+        is_good = is_success and ending is Ending.ENDED
+        code = "ok" if is_success else "client_error"
         if ending is Ending.CANCELLED:
             code = "cancelled"
         elif ending is Ending.BROKEN:
@@ -387,7 +385,9 @@ class RoutingService:
             overhead=trip.overhead,
             served_by=served_by,
         )
-        record = trip.record(code, status, sent=sent, now=now, sample=self._decision_sample)
+        record = trip.record(
+            code, status, blameless=blameless, sent=sent, now=now, sample=self._decision_sample
+        )
         if trip.reservation is not None:
             trip.reservation.settle(record.wei)
         self.journal.append(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price, Unit
 from orchestrators.scoreboard import Seat
 from routing.allowances import Reservation
-from routing.core.failover import Attempt, requests_fault
+from routing.core.failover import Attempt
 from routing.core.refusal import STATUS, AttemptSummary, Code, Refusal
 from routing.core.selection import Candidate, Refused, Why, soonest
 from routing.core.trace import Trace
@@ -80,7 +80,6 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
     at: float
     started: float
     history: tuple[Attempt, ...] = ()
-    times: list[tuple[float, float]] = []  # (wall start, seconds) of each attempt
     ranked: Sequence[Candidate] = ()  # of the first round: what was chosen from
     draws: Sequence[float] = ()  # of the same round
     refused: Sequence[Refused] = ()  # of the latest round: why nobody is left
@@ -90,7 +89,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
     waiting_since: float | None = None
     in_vain: int | None = None  # attempts at the time when the latest wait ended without a seat
     paused_after: int = 0  # attempts
-    idle: float = 0.0  # seconds of waiting: for a seat, between attempts
+    elsewhere: float = 0.0  # seconds of attempts, and of waiting: for a seat, between attempts
     overhead: float | None = None  # the gateway's own seconds, once there is an answer
     closed: bool = False
     reservation: Reservation | None = None
@@ -123,11 +122,11 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         return most if self.call.body.repeatable else min(most, len(self.history))
 
     def note(self, offer: OfferEntry, outcome: Outcome, *, at: float, seconds: float) -> Attempt:
-        if not (outcome.is_answer or self.call.body.repeatable):
+        if not (self.call.body.repeatable or outcome.is_answer):
             outcome = replace(outcome, detail=f"{outcome.detail}. {NOT_REPEATABLE}")
-        attempt = Attempt(offer.id, offer.orchestrator, outcome, round(seconds * 1000))
+        attempt = Attempt(offer.id, offer.orchestrator, outcome, seconds, at)
         self.history += (attempt,)
-        self.times.append((at, seconds))
+        self.elsewhere += seconds
         return attempt
 
     def broke_off(self, outcome: Outcome) -> None:
@@ -161,52 +160,62 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
 
     def own_seconds(self, now: float) -> float:
         """What the gateway itself took until `now` (monotonic), without attempts and waiting."""
-        return max(0.0, now - self.started - self.idle - sum([seconds for _, seconds in self.times]))
+        return max(0.0, now - self.started - self.elsewhere)
 
     def server_timing(self) -> str:
         """W3C Server-Timing: each attempt by class, and what the gateway itself took. Milliseconds."""
         parts = [
-            f'attempt{number};desc="{attempt.outcome.cls}";dur={seconds * 1000:.1f}'
-            for number, (attempt, (_, seconds)) in enumerate(zip(self.history, self.times, strict=True), 1)
+            f'attempt{number};desc="{each.outcome.cls}";dur={each.seconds * 1000:.1f}'
+            for number, each in enumerate(self.history, 1)
         ]
         return ", ".join([*parts, f"gateway;dur={(self.overhead or 0.0) * 1000:.2f}"])
 
-    def record(self, code: str, status: int, *, sent: int, now: float, sample: float = 1.0) -> JobRecord:
-        """The line for the journal. `now`: monotonic seconds. `sample`: see `_decision`."""
-        held = self.held
-        blameless = requests_fault(self.history)
+    def record(
+        self,
+        code: str,
+        status: int,
+        *,
+        blameless: Collection[int],
+        sent: int,
+        now: float,
+        sample: float = 1.0,
+    ) -> JobRecord:
+        """The line for the journal. `blameless`: offers whose answers were the request's own fault.
+        `now`: monotonic seconds. `sample`: see `_decision`.
+        """
+        held, call = self.held, self.call
         return JobRecord(
-            request_id=self.call.request_id,
+            request_id=call.request_id,
             at=self.at,
-            client=self.call.client.name,
-            capability=self.slug,
-            worker_path=self.call.worker_path.decode("ascii", "replace")[:200],
+            client=call.client.name,
+            capability=call.lane.policy.slug,
+            worker_path=call.worker_path.decode("ascii", "replace")[:200],
             code=code,
             status=status,
             orchestrator=held.offer.orchestrator if held else "",
             ms=round((now - self.started) * 1000),
-            bytes_in=self.call.body.size,
+            bytes_in=call.body.size,
             bytes_out=sent,
             wei=cost(held.offer.price, now - held.started) if held else 0,
-            policy=self.call.table.revision,
+            policy=call.table.revision,
             decision=self._decision(code, sample),
             attempts=tuple(
                 [
                     AttemptRecord(
-                        at=at,
-                        orchestrator=attempt.orchestrator,
-                        outcome=attempt.outcome.cls,
-                        status=attempt.outcome.status,
-                        ms=attempt.ms,
-                        cold=attempt.outcome.cold,
-                        held_against=attempt.offer_id not in blameless,
-                        detail=attempt.outcome.detail[:500],
+                        at=each.at,
+                        orchestrator=each.orchestrator,
+                        outcome=each.outcome.cls,
+                        status=each.outcome.status,
+                        ms=each.ms,
+                        cold=each.outcome.cold,
+                        held_against=each.offer_id not in blameless,
+                        detail=each.outcome.detail[:500],
                     )
-                    for attempt, (at, _) in zip(self.history, self.times, strict=True)
+                    for each in self.history
                 ]
             ),
-            trace=self.call.trace.id,
-            model_id=self.call.model_id,
+            trace=call.trace.id,
+            model_id=call.model_id,
         )
 
     def _decision(self, code: str, sample: float) -> dict[str, Any]:

@@ -35,12 +35,17 @@ Answer = tuple[OutcomeClass, int]
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One offer asked, and what came of it after `ms` milliseconds."""
+    """One offer asked, and what came of it after so many seconds. `at`: wall seconds when it began."""
 
     offer_id: int
     orchestrator: str
     outcome: Outcome
-    ms: int
+    seconds: float
+    at: float = 0.0
+
+    @property
+    def ms(self) -> int:
+        return round(self.seconds * 1000)
 
     @property
     def answer(self) -> Answer | None:
@@ -90,10 +95,11 @@ def decide(
         return verdict
     if len(history) >= max_attempts:
         return GiveUp(_failure(history))
-    if now >= budget.deadline or not (history or budget.may_start(now)):
+    may_start = budget.may_start(now)
+    if now >= budget.deadline or not (history or may_start):
         return GiveUp(Code.DEADLINE)
     untried = _untried(ranked, history) if history else ranked
-    if not untried or not budget.may_start(now):
+    if not untried or not may_start:
         return GiveUp(_failure(history))
     chosen = untried[0]
     # One that has merely just failed is none: without a second voice the request could not be told from it.
@@ -101,7 +107,7 @@ def decide(
     if budgeted and not may_retry:
         return GiveUp(_failure(history))
     timeout = budget.allowance(now, chosen.warm)
-    if seat_missing or any(each.rank is Rank.READY for each in untried[1:]):
+    if not chosen.warm and (seat_missing or any(each.rank is Rank.READY for each in untried[1:])):
         # Whoever is cold may not use up the time in which a ready one, or one that is full, could be asked.
         timeout = min(timeout, max(budget.attempt_timeout, budget.retry_until - now - _TO_START))
     return Try(chosen, timeout, budgeted)

@@ -66,7 +66,10 @@ def line_of(record: JobRecord) -> bytes:
 
     ValueError if it is too long even so, or if a value is not of its type.
     """
-    for lighter in _ever_lighter(record):
+    line = seal(_encoded(record))
+    if len(line) <= LONGEST:
+        return line
+    for lighter in _lighter(record):
         line = seal(_encoded(lighter))
         if len(line) <= LONGEST:
             return line
@@ -104,8 +107,7 @@ def _checked(line: bytes) -> bytes:
     return body
 
 
-def _ever_lighter(record: JobRecord) -> Iterator[JobRecord]:
-    yield record
+def _lighter(record: JobRecord) -> Iterator[JobRecord]:
     record = msgspec.structs.replace(record, decision={})
     yield record
     short = tuple(msgspec.structs.replace(attempt, detail="") for attempt in record.attempts)

@@ -153,8 +153,7 @@ class Gateway:
             seat.release()
             self._stage.wake()
         outcome = self._judged(reply, candidate)
-        ms = round((self._stage.now - started) * 1000)
-        attempt = Attempt(candidate.offer_id, candidate.orchestrator, outcome, ms)
+        attempt = Attempt(candidate.offer_id, candidate.orchestrator, outcome, self._stage.now - started)
         trip.history += (attempt,)
         self._tell(trip, attempt, candidate)
         return reply

@@ -85,13 +85,10 @@ class Lane:
     refused: tuple[Refused, ...]
     ceiling: Price | None
     ceiling_decided: bool
+    by_id: Mapping[int, OfferEntry] = field(init=False, repr=False, compare=False)
 
-    def offer(self, offer_id: int) -> OfferEntry:
-        """KeyError: none of this lane."""
-        for offer in self.offers:
-            if offer.id == offer_id:
-                return offer
-        raise KeyError(offer_id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_id", {offer.id: offer for offer in self.offers})
 
     @property
     def ceiling_excluded(self) -> tuple[int, int]:
@@ -113,10 +110,11 @@ class ClientEntry:
     capabilities: frozenset[str] | None
     daily_budget: int | None = None
     monthly_budget: int | None = None
+    has_budget: bool = field(init=False)
 
-    @property
-    def has_budget(self) -> bool:
-        return self.daily_budget is not None or self.monthly_budget is not None
+    def __post_init__(self) -> None:
+        limited = self.daily_budget is not None or self.monthly_budget is not None
+        object.__setattr__(self, "has_budget", limited)
 
 
 @dataclass(frozen=True, slots=True)

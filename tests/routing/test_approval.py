@@ -200,7 +200,7 @@ def test_an_approval_carries_its_share_to_the_next_request(ops: Client, depth: l
     said = {"id": [cheap.pk, depth[0].pk], "share": "12.5", "reason": "a canary", "next": PAGE}
     assert ops.post(f"{STEER}approve/", said)["Location"] == PAGE
     table = tables.build(1)
-    assert table.lanes["depth", None].offer(cheap.pk).share == 0.125
+    assert table.lanes["depth", None].by_id[cheap.pk].share == 0.125
     assert replace(supposed, revision=table.revision) == table, "as it was foretold"
     kept = ConfigRevision.objects.latest("id")
     assert (kept.who, kept.why) == ("operator", "admin: approve: a canary (offer)")

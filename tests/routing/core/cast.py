@@ -58,4 +58,4 @@ def outcome(cls: OutcomeClass, status: int | None = None, *, began: bool = True)
 def attempt(
     candidate: Candidate, cls: OutcomeClass, status: int | None = None, *, began: bool = True
 ) -> Attempt:
-    return Attempt(candidate.offer_id, candidate.orchestrator, outcome(cls, status, began=began), ms=120)
+    return Attempt(candidate.offer_id, candidate.orchestrator, outcome(cls, status, began=began), seconds=0.12)

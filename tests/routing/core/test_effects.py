@@ -18,7 +18,9 @@ JUDGED = [cls for cls in OutcomeClass if cls is not OutcomeClass.CANCELLED]  # n
 
 def attempts(cls: OutcomeClass, *, status: int = 400) -> tuple[Attempt, Attempt]:
     outcome = Outcome(cls, status=status, began=EFFECTS[cls].began)
-    return Attempt(ALDER.offer_id, "alder", outcome, ms=1), Attempt(BIRCH.offer_id, "birch", outcome, ms=1)
+    return Attempt(ALDER.offer_id, "alder", outcome, seconds=0.001), Attempt(
+        BIRCH.offer_id, "birch", outcome, seconds=0.001
+    )
 
 
 @pytest.mark.parametrize("cls", JUDGED)

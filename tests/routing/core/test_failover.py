@@ -160,7 +160,7 @@ class TestDelivering:
         ids=lambda outcome: outcome.cls.value,
     )
     def test_it_delivers_an_answer(self, outcome: Outcome) -> None:
-        answered = Attempt(1, "alder", outcome, ms=80)
+        answered = Attempt(1, "alder", outcome, seconds=0.08)
 
         assert after(answered) == Deliver()
         assert after(answered, stateful=True, max_attempts=1, now=NOW + 100) == Deliver()
@@ -220,13 +220,13 @@ class TestBlamingTheRequest:
 
     def test_it_does_not_blame_the_request_for_an_orchestrators_own_words(self) -> None:
         own = Outcome(OutcomeClass.UPSTREAM_ERROR, Speaker.ORCHESTRATOR, status=500)
-        history = (Attempt(1, "alder", own, ms=1), Attempt(2, "birch", own, ms=1))
+        history = (Attempt(1, "alder", own, seconds=0.001), Attempt(2, "birch", own, seconds=0.001))
 
         assert requests_fault(history) == frozenset()
 
     def test_it_does_not_blame_a_container_that_never_spoke_a_status(self) -> None:
         silent = Outcome(OutcomeClass.UPSTREAM_ERROR, Speaker.CONTAINER)
-        history = (Attempt(1, "alder", silent, ms=1), Attempt(2, "birch", silent, ms=1))
+        history = (Attempt(1, "alder", silent, seconds=0.001), Attempt(2, "birch", silent, seconds=0.001))
 
         assert requests_fault(history) == frozenset()
 

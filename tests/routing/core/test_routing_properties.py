@@ -153,7 +153,7 @@ class Walk:
     def take(self, step: Try, outcome: Outcome, part: float) -> None:
         chosen = step.candidate
         self.now += step.timeout * part
-        self.history += (Attempt(chosen.offer_id, chosen.orchestrator, outcome, round(step.timeout * part)),)
+        self.history += (Attempt(chosen.offer_id, chosen.orchestrator, outcome, step.timeout * part),)
 
 
 walks = st.builds(

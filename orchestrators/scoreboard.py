@@ -56,7 +56,8 @@ class Live:
     doubts: int = 0  # answers whose harm waits for the end of their request
     served: set[bytes] = field(default_factory=set)
     revoked_before: float = 0  # tables of a lower policy number do not know yet that it does not serve this
-    seen: Any = None  # the last candidate that selection made of it; None once any of this has changed
+    seen: Any = None  # the last candidate that selection made of it
+    moved: bool = True  # whether any of this has changed since
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,12 @@ class Seat:
         self._offer_id = offer_id
         self._live: Live | None = live
         live.in_flight += 1
-        live.seen = None
+        live.moved = True
 
     def release(self) -> None:
         if self._live is not None:
             self._live.in_flight -= 1
-            self._live.seen = None
+            self._live.moved = True
             self._live = None
 
     def __repr__(self) -> str:
@@ -142,7 +143,7 @@ class Scoreboard:
         """How these fare now, as a board of its own: for a thread that must not touch this one."""
         seen = Scoreboard(self._draw)
         known = self.offers
-        seen.offers.update((each, replace(known[each], seen=None)) for each in offers if each in known)
+        seen.offers.update((each, replace(known[each], moved=True)) for each in offers if each in known)
         return seen
 
     def know(self, homes: Mapping[int, int]) -> None:
@@ -159,7 +160,7 @@ class Scoreboard:
     def forget_epochs(self) -> None:
         """Another database took the place of the last: its numbers have nothing to do with ours."""
         for live in self.offers.values():
-            live.epoch, live.revoked_before, live.seen = -1, 0, None
+            live.epoch, live.revoked_before, live.moved = -1, 0, True
 
     def seat(self, offer_id: int, limit: int) -> Seat | None:
         live = self.offers[offer_id]
@@ -169,7 +170,7 @@ class Scoreboard:
         """One attempt's outcome; the only way traffic changes health."""
         live = self.offers[offer_id]
         before = live.health
-        live.heard_at, live.seen = now, None
+        live.heard_at, live.moved = now, True
         live.latency = latencies.observe(live.latency, outcome, now)
         live.health = healths.step(before, outcome, source=source, now=now, draw=self._draw())
         if EFFECTS[outcome.cls].reprobe_siblings or (
@@ -207,7 +208,7 @@ class Scoreboard:
         """So many more answers of this offer whose harm waits for the end of their request."""
         live = self.live(offer_id)
         live.doubts += more
-        live.seen = None
+        live.moved = True
 
     def served(self, offer_id: int, path: bytes) -> None:
         """This offer answered well on this worker path: a 404 there is a mismatch from now on."""
@@ -226,7 +227,7 @@ class Scoreboard:
     def _revoke(self, offer_id: int, before: float) -> None:
         live = self.live(offer_id)
         live.revoked_before = before
-        live.seen = None
+        live.moved = True
 
     # --- with the other processes: collect() on the loop, write() in a thread, settle() on the loop ---
 
@@ -259,7 +260,7 @@ class Scoreboard:
         """Take over what others saw: states of a newer epoch, and the time of any news."""
         for row in rows:
             live = self.live(row.offer_id)
-            live.seen = None
+            live.moved = True
             for heard in (row.last_outcome_at, row.probed_at):
                 if heard is not None:
                     live.heard_at = max(live.heard_at or 0.0, heard.timestamp())

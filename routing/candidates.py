@@ -8,6 +8,7 @@ weighs a hundred offers and rebuilds the one or two that moved.
 from __future__ import annotations
 
 import msgspec
+from msgspec import structs
 
 from orchestrators.core import health as healths
 from orchestrators.core import latency as latencies
@@ -27,12 +28,10 @@ REAL_TIME = "warm"
 
 
 class _Seen(msgspec.Struct, frozen=True, eq=False):
-    """A candidate, the entry it was made of (of one table, as is its policy), and the times between which it
-    reads the same."""
+    """A candidate, the entry it was made of (of one table, as is its policy), and when it reads otherwise."""
 
     candidate: Candidate
     offer: OfferEntry
-    since: float
     until: float
 
 
@@ -40,9 +39,10 @@ def view(lane: Lane, board: Scoreboard, *, policy_number: int, now: float) -> li
     """`now`: wall seconds. `policy_number`: of the table the lane is from."""
     known, found = board.offers, []
     for offer in lane.offers:
-        seen: _Seen | None = known[offer.id].seen
-        if seen is None or seen.offer is not offer or not seen.since <= now < seen.until:
-            found.append(candidate(offer, lane.policy, known[offer.id], policy_number, now))
+        live = known[offer.id]
+        seen: _Seen = live.seen
+        if live.moved or seen.offer is not offer or now >= seen.until:
+            found.append(candidate(offer, lane.policy, live, policy_number, now))
         else:
             found.append(seen.candidate)  # as nearly always
     return found
@@ -52,14 +52,12 @@ def candidate(
     offer: OfferEntry, policy: CapabilityPolicy, live: Live, policy_number: int, now: float
 ) -> Candidate:
     """A new one, which `view` uses again."""
+    seen: _Seen | None = live.seen
+    before = seen.candidate if seen is not None and seen.offer is offer else _unseen(offer, policy)
     health, latency, heard_at = healths.at(live.health, now), live.latency, live.heard_at
     flags = latencies.flags(latency, policy.latency_target)
-    made = Candidate(
-        offer_id=offer.id,
-        orchestrator=offer.orchestrator,
-        service_uri=offer.target.service_uri,
-        price=offer.price,
-        units=units_of(offer.price.unit, policy.typical_seconds),
+    made = structs.replace(
+        before,
         state=State.DEGRADED if flags and health.state is State.HEALTHY and flags & WORSE else health.state,
         warm=latencies.is_warm(latency, target=policy.latency_target, now=now, idle=policy.fresh_for),
         stale=heard_at is not None and now - heard_at > policy.fresh_for,
@@ -67,22 +65,33 @@ def candidate(
         latency=latencies.expected(latency, live.in_flight, offer.seats, policy.latency_target),
         failure=1 - (1 - healths.failure_probability(health, now)) * offer.trust,
         in_flight=live.in_flight,
-        seats=offer.seats,
-        share=offer.share,
         claimed=offer.claimed and policy_number >= live.revoked_before,
         busy_until=health.busy_until if now < health.busy_until else 0.0,
         down_until=health.until,
         cause=health.cause,
+        doubted=live.doubts > 0 or (health.streak > 0 and live.in_flight > 0),
+        flags=flags,
+    )
+    live.seen, live.moved = _Seen(made, offer, _until(live, policy, now)), False
+    return made
+
+
+def _unseen(offer: OfferEntry, policy: CapabilityPolicy) -> Candidate:
+    """What was decided and claimed of it."""
+    return Candidate(
+        offer_id=offer.id,
+        orchestrator=offer.orchestrator,
+        service_uri=offer.target.service_uri,
+        price=offer.price,
+        units=units_of(offer.price.unit, policy.typical_seconds),
+        seats=offer.seats,
+        share=offer.share,
         poor_fit=offer.poor_fit,
         falling=offer.falling,
         heavy=policy.profile == REAL_TIME and offer.precision not in LIGHT,
         reputation=offer.reputation,
-        flags=flags,
-        doubted=live.doubts > 0 or (health.streak > 0 and live.in_flight > 0),
         value_of_second=policy.value_of_second,
     )
-    live.seen = _Seen(made, offer, now, _until(live, policy, now))
-    return made
 
 
 def evidence(offer: OfferEntry, policy: CapabilityPolicy, live: Live, now: float) -> list[str]:
@@ -110,7 +119,7 @@ def evidence(offer: OfferEntry, policy: CapabilityPolicy, live: Live, now: float
 def _until(live: Live, policy: CapabilityPolicy, now: float) -> float:
     """When the clock alone changes it next: a down ends, a contact leaves the window, warmth or news age."""
     until = healths.next_change(live.health, now)
-    for at in (live.heard_at, live.latency.last_warm_at):
+    for at in {live.heard_at, live.latency.last_warm_at}:  # mostly one moment
         if at is not None and now <= at + policy.fresh_for < until:
             until = at + policy.fresh_for
     return until

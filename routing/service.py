@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -39,14 +40,13 @@ from routing.journal import Journal
 from routing.opening import first_event, read_opening
 from routing.replay import BodyTooLarge, BodyTooSlow, ClientGone
 from routing.table import OfferEntry
-from routing.trip import CLIENT_CLOSED, Held, InferenceCall, Trip
+from routing.trip import CLIENT_CLOSED, Held, InferenceCall, Trip, most_wei
 from routing.waiting import SeatQueue
 
 # What the client sees of the orchestrator's answer, besides its status and body.
 PASSED_ON = ("content-type", "content-encoding", "content-disposition")
 
 
-NO_TALLY = retries.Tally()
 GIVEN_UP = Outcome(OutcomeClass.CANCELLED, speaker=Speaker.GATEWAY)
 
 
@@ -98,13 +98,13 @@ class RoutingService:
         self._wall = wall
         self._draw = draw
         self._queue = SeatQueue()
-        self._tallies: dict[str, retries.Tally] = {}  # by capability
+        self._tallies: defaultdict[str, retries.Tally] = defaultdict(retries.Tally)  # by capability
 
     async def infer(self, call: InferenceCall) -> Delivery | Refusal:
         """Never raises for what upstreams do. ClientGone and CancelledError pass, the books closed."""
         trip = Trip(call, at=self._wall(), started=self._clock())
         context.enter(trip)
-        most = partial(trip.most_wei, self._longest_answer)
+        most = partial(most_wei, call.lane, self._longest_answer)
         reservation = self._allowances.reserve(call.client, most, trip.at)
         if isinstance(reservation, Refusal):
             return self._refuse(trip, reservation)
@@ -130,8 +130,8 @@ class RoutingService:
             client_timeout=call.timeout,
             search_timeout=call.search_timeout,
         )
-        slug = policy.slug
-        self._tallies[slug] = retries.with_request(self._tallies.get(slug, NO_TALLY), trip.started)
+        tally = self._tallies[policy.slug]
+        tally.asked(trip.started)
         await call.body.short(min(policy.attempt_timeout, budget.left(self._clock())))
         while True:
             if trip.history:
@@ -145,18 +145,18 @@ class RoutingService:
                 max_attempts=trip.max_attempts,
                 stateful=policy.stateful,
                 now=now,
-                may_retry=not trip.history or retries.allows(self._tallies[slug], now),
+                may_retry=not trip.history or tally.allows(now),
                 seat_missing=bool(trip.refused) and lacks_seat(trip.refused),
             )
-            if isinstance(step, Deliver):
-                return self._deliver(trip)
             if isinstance(step, Try):
                 if trip.held is not None:
                     await self._drop_held(trip)
                 if step.budgeted:
-                    self._tallies[slug] = retries.with_retry(self._tallies[slug], now)
+                    tally.retried(now)
                 if await self._attempt(trip, step):
                     return self._deliver(trip)  # as `decide` would say, without another look: 6 us
+            elif isinstance(step, Deliver):
+                return self._deliver(trip)
             elif not await self._seat_came_free(trip, budget):
                 await self._drop_held(trip)
                 return self._refuse(trip, trip.refusal(step.code, self._wall()))
@@ -328,10 +328,11 @@ class RoutingService:
             raise RuntimeError("nothing to deliver")
         reply, now = held.opening.reply, self._clock()
         theirs = reply.headers
-        headers = {name: theirs[name] for name in PASSED_ON if name in theirs}
-        headers["x-byocgw-attempts"] = str(len(trip.history))
         trip.overhead = trip.own_seconds(now)
-        headers["server-timing"] = trip.server_timing()
+        headers = {"x-byocgw-attempts": str(len(trip.history)), "server-timing": trip.server_timing()}
+        for name in PASSED_ON:
+            if name in theirs:
+                headers[name] = theirs[name]
         if held.opening.is_event_stream:
             headers["cache-control"] = "no-cache"
             headers["x-accel-buffering"] = "no"

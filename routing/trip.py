@@ -112,9 +112,6 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             "attempt": len(self.history) + 1,
         }
 
-    def most_wei(self, longest_answer: float) -> int:
-        return most_wei(self.call.lane, longest_answer)
-
     @property
     def max_attempts(self) -> int:
         """As the profile says; none more after one whose body could not be kept for another."""

@@ -147,11 +147,11 @@ def classify(answered: Answered, setting: Setting) -> Outcome:
 def judge(answered: Answered, setting: Setting) -> Verdict:
     """`classify`, for whoever wants to know why. Never raises either."""
     status = answered.status
-    rule = Rule.CONTRACT if 200 <= status < 300 else Rule.STATUS
+    is_success = 200 <= status < 300
     signatures: Sequence[Signature] = setting.signatures
     if signatures:
         signatures = [each for each in signatures if each.status_from <= status <= each.status_to]
-    if signatures or rule is Rule.STATUS:  # else the words do not matter: 5 us of a success, more of a long one
+    if signatures or not is_success:  # else the words do not matter: 5 us of a success, more of a long one
         text = (answered.body or b"")[:_HEAD].decode("utf-8", "replace")
         own = _by_own_words(answered, text.rstrip(), setting.protocol)
         if own is not None:
@@ -159,7 +159,9 @@ def judge(answered: Answered, setting: Setting) -> Verdict:
         signature = match(signatures, status, answered.headers, text.lower())
         if signature is not None:
             return Verdict(_by_signature(answered, signature), Rule.SIGNATURE, signature)
-    return Verdict(_by_status(answered, setting), rule)
+    if is_success:
+        return Verdict(_by_contract(answered, setting), Rule.CONTRACT)
+    return Verdict(_by_status(answered, setting), Rule.STATUS)
 
 
 def classify_fault(fault: Fault, protocol: str, detail: str = "") -> Outcome:
@@ -193,8 +195,6 @@ def _by_signature(answered: Answered, signature: Signature) -> Outcome:
 
 def _by_status(answered: Answered, setting: Setting) -> Outcome:
     status = answered.status
-    if 200 <= status < 300:
-        return _by_contract(answered, setting)
     if 300 <= status < 400:
         return _outcome(answered, OutcomeClass.API_MISMATCH, "Redirects are not followed.")
     if status in (429, 503):

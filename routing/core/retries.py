@@ -19,7 +19,7 @@ _BASE = 0.025
 _LONGEST = 0.25
 
 
-class Tally(msgspec.Struct, frozen=True):
+class Tally(msgspec.Struct):
     """Requests and budgeted retries of one capability: of the running window, and of the one before it.
 
     Two buckets stand for a sliding window: the earlier one counts by the part of it that still overlaps.
@@ -31,34 +31,35 @@ class Tally(msgspec.Struct, frozen=True):
     earlier_requests: int = 0
     earlier_retries: int = 0
 
+    def asked(self, now: float) -> None:
+        """One more request."""
+        if now - self.begun >= WINDOW:
+            self._turn(now)
+        self.requests += 1
 
-def turned(tally: Tally, now: float) -> Tally:
-    """The tally as of `now` (seconds): buckets whose time is over are moved or dropped."""
-    age = now - tally.begun
-    if age < WINDOW:
-        return tally
-    if age < 2 * WINDOW:
-        return Tally(tally.begun + WINDOW, 0, 0, tally.requests, tally.retries)
-    return Tally(now)
+    def retried(self, now: float) -> None:
+        """One more budgeted retry."""
+        if now - self.begun >= WINDOW:
+            self._turn(now)
+        self.retries += 1
 
+    def allows(self, now: float) -> bool:
+        """True if one more retry stays within the budget."""
+        if now - self.begun >= WINDOW:
+            self._turn(now)
+        overlap = 1 - (now - self.begun) / WINDOW
+        requests = self.requests + self.earlier_requests * overlap
+        retries = self.retries + self.earlier_retries * overlap
+        return retries + 1 <= SHARE * requests + RESERVE
 
-def with_request(tally: Tally, now: float) -> Tally:
-    tally = turned(tally, now)
-    return Tally(tally.begun, tally.requests + 1, tally.retries, tally.earlier_requests, tally.earlier_retries)
-
-
-def with_retry(tally: Tally, now: float) -> Tally:
-    tally = turned(tally, now)
-    return Tally(tally.begun, tally.requests, tally.retries + 1, tally.earlier_requests, tally.earlier_retries)
-
-
-def allows(tally: Tally, now: float) -> bool:
-    """True if one more retry stays within the budget."""
-    tally = turned(tally, now)
-    overlap = 1 - (now - tally.begun) / WINDOW
-    requests = tally.requests + tally.earlier_requests * overlap
-    retries = tally.retries + tally.earlier_retries * overlap
-    return retries + 1 <= SHARE * requests + RESERVE
+    def _turn(self, now: float) -> None:
+        """Buckets whose time is over are moved or dropped."""
+        if now - self.begun < 2 * WINDOW:
+            self.begun += WINDOW
+            self.earlier_requests, self.earlier_retries = self.requests, self.retries
+        else:
+            self.begun, self.earlier_requests, self.earlier_retries = now, 0, 0
+        self.requests = self.retries = 0
 
 
 def pause(attempts: int, draw: float) -> float:

@@ -112,26 +112,27 @@ class Candidate(msgspec.Struct, frozen=True):
     service_uri: str
     price: Price
     units: float
-    state: State
-    warm: bool
-    stale: bool
-    slow_start: bool
-    latency: float
-    failure: float
-    in_flight: int
     seats: int
     share: float
-    claimed: bool
-    busy_until: float
-    down_until: float | None
-    cause: OutcomeClass | None
     poor_fit: bool = False
-    doubted: bool = False
-    reputation: float = 100.0
     falling: bool = False
     heavy: bool = False
-    flags: frozenset[str] = frozenset()
+    reputation: float = 100.0
     value_of_second: int = 0
+    # what changes with what is heard of it
+    state: State = State.UNKNOWN
+    warm: bool = False
+    stale: bool = False
+    slow_start: bool = False
+    latency: float = 0.0
+    failure: float = 0.0
+    in_flight: int = 0
+    claimed: bool = True
+    busy_until: float = 0.0
+    down_until: float | None = None
+    cause: OutcomeClass | None = None
+    doubted: bool = False
+    flags: frozenset[str] = frozenset()
     last_resort: bool = False
     order: tuple[Rank, float, bool, int] = (Rank.READY, 0.0, False, 0)
     weight: float = 1.0

@@ -70,7 +70,7 @@ class Gateway:
     def serve(self, deadline: float) -> Course:
         trip = _Trip(_budget(self._policy, self._stage.now, deadline))
         reply: Reply | None = None
-        self._tally = retries.with_request(self._tally, self._stage.now)
+        self._tally.asked(self._stage.now)
         try:
             while True:
                 yield from self._pause(trip)
@@ -81,7 +81,7 @@ class Gateway:
                     return reply
                 if isinstance(step, Try):
                     if step.budgeted:
-                        self._tally = retries.with_retry(self._tally, self._stage.now)
+                        self._tally.retried(self._stage.now)
                     reply = (yield from self._attempt(trip, step)) or reply
                 elif not (yield from self._seat_came_free(trip)):
                     return step.code
@@ -97,7 +97,7 @@ class Gateway:
             max_attempts=policy.max_attempts,
             stateful=policy.stateful,
             now=self._stage.now,
-            may_retry=retries.allows(self._tally, self._stage.now),
+            may_retry=self._tally.allows(self._stage.now),
             seat_missing=lacks_seat(trip.refused),
         )
 

@@ -41,16 +41,16 @@ class Present:
         self.offers: dict[tuple[str, str], Offer] = {}
         self.ceilings: dict[tuple[str, str | None], PriceCeiling] = {}
         self.related: dict[tuple[Kind, str, str], list[str]] = {}
+        self._by_key: dict[Kind, dict[Any, models.Model]] = {}  # of what was read
 
     @classmethod
     def stored(cls) -> Present:
         present = cls()
         for section in SECTIONS:
             present._read(section)
-        for offer in Offer.objects.select_related("orchestrator", "capability"):
-            present.add(offer)
-        for ceiling in PriceCeiling.objects.select_related("capability", "tier"):
-            present.add(ceiling)
+        for row in (*Offer.objects.all(), *PriceCeiling.objects.all()):
+            present._link(row)
+            present.add(row)
         return present
 
     @classmethod
@@ -102,17 +102,23 @@ class Present:
     # --- where it is from ----------------------------------------------------------------------------
 
     def _read(self, section: Section) -> None:
-        rows = section.model._default_manager.order_by(section.key)
         many = [each for each in section.fields if each.many_to_many]
-        for each in section.fields:
-            if each.many_to_many:
-                rows = rows.prefetch_related(each.name)
-            elif is_relation(each):
-                rows = rows.select_related(each.name)
+        rows = section.model._default_manager.order_by(section.key)
+        rows = rows.prefetch_related(*(each.name for each in many))
         self.by_name[section.model] = {name_of(row): row for row in rows}
+        self._by_key[section.model] = {row.pk: row for row in rows}
         for row in rows:
+            self._link(row)
             for each in many:
                 self.related[section.model, name_of(row), each.name] = shown(row, each)
+
+    def _link(self, row: models.Model) -> None:
+        """To the very objects that are here: what is planned for one of them is seen from the other."""
+        for each in row._meta.local_concrete_fields:
+            key = getattr(row, each.attname)
+            if is_relation(each) and key is not None:
+                kind: Any = each.related_model
+                setattr(row, each.name, self._by_key[kind][key])
 
     def _make(self, section: Section, said: Mapping[str, Any]) -> None:
         instance = self._filled(section, section.model(), said)

@@ -90,6 +90,19 @@ def test_it_applies_the_example(tmp_path: Path) -> None:
     assert [each.slug for each in Client.objects.get(name="acme").capabilities.all()] == ["depth"]
 
 
+def test_an_offer_is_judged_by_what_its_orchestrator_becomes() -> None:
+    """A price is for direct ones alone, a path for runners a must: both change at once."""
+    do(example())
+    document = example()
+    alder, birch = document["orchestrators"]
+    alder["protocol"], alder["offers"][0]["price"] = "direct", "3 wei/second"
+    birch["protocol"], birch["offers"][0] = "live-runner", {"capability": "depth", "path": "apps/depth/app"}
+    assert "~ offer alder / depth: price null -> 3 wei/second" in do(document)
+    birch["protocol"], birch["offers"][0]["price"] = "byoc", "3 wei/second"
+    foretold, done = plan(document), apply(document, who="ada")
+    assert done == foretold and len(done.errors) == 1 and "leave this empty" in done.errors[0]
+
+
 def test_the_second_time_there_is_nothing_to_do(tmp_path: Path) -> None:
     run(EXAMPLE, tmp_path=tmp_path)
     before = Revision.objects.get()

@@ -158,11 +158,11 @@ _POSTGRESQL_ROWS = {
 def install_triggers(using: str = "default") -> None:
     """Make the revision row and every trigger anew, and move all numbers once. Does it twice as well.
 
-    Does nothing while the revision table does not exist.
+    Does nothing while the revision table is not there as this version has it.
     """
     connection = connections[using]
     tables = connection.introspection.table_names()
-    if Revision._meta.db_table not in tables:
+    if not _has_numbers(connection, tables):
         return
     with transaction.atomic(using=using), connection.cursor() as cursor:
         Revision.objects.using(using).get_or_create(pk=1)
@@ -172,6 +172,16 @@ def install_triggers(using: str = "default") -> None:
         # a change made while they were off is caught up with
         moved = {name: models.F(name) + 1 for name in get_args(Number)}
         Revision.objects.using(using).update(**moved)
+
+
+def _has_numbers(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> bool:
+    """Not before the first `migrate`, nor before the one that adds a number."""
+    table = Revision._meta.db_table
+    if table not in tables:
+        return False
+    with connection.cursor() as cursor:
+        columns = connection.introspection.get_table_description(cursor, table)
+    return {each.name for each in columns} >= {*get_args(Number)}
 
 
 def remove_triggers(using: str = "default") -> None:
@@ -203,7 +213,7 @@ def missing_triggers(using: str = "default") -> list[str]:
     ]
     if not Revision.objects.using(using).filter(pk=1).exists():
         missing.append(f"row 1 of {Revision._meta.db_table}")
-    return missing
+    return missing if missing and _has_numbers(connection, tables) else []
 
 
 def _events(connection: BaseDatabaseWrapper) -> list[str]:

@@ -249,6 +249,15 @@ def test_migrate_puts_triggers_back_and_moves_all_numbers_once() -> None:
     assert changes.missing_triggers() == []
 
 
+def test_a_database_of_an_earlier_version_waits_for_migrate() -> None:
+    """Whoever upgrades has a table without the newest number, and `migrate` is the way to it."""
+    changes.remove_triggers()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE orchestrators_revision DROP COLUMN decided")
+    assert changes.missing_triggers() == []
+    changes.install_triggers()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_migration_may_drop_a_watched_column() -> None:
     """Both databases refuse that, each in its way, while a trigger names the column."""

@@ -11,9 +11,12 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from orchestrators.display import amounts, moments, sentences, states
 
+SHORT = 12
 Column = Any  # what the admin calls a column by: a function of the row
 
 
@@ -43,6 +46,24 @@ def state(path: str, title: str = "") -> Column:
 
 def sentence(path: str, title: str = "") -> Column:
     return _column(path, sentences.told, title)
+
+
+def short(path: str, title: str = "") -> Column:
+    """The beginning of what is longer than people read, such as a fingerprint; all of it in the title."""
+    return _column(path, cut, title)
+
+
+def cut(text: str) -> SafeString:
+    if len(text) <= SHORT:
+        return format_html("{}", text)
+    return format_html('<span title="{}">{}…</span>', text, text[:SHORT])
+
+
+def two_lines(first: Any, second: Any) -> SafeString:
+    """The second is small, and missing where it is empty."""
+    if not second:
+        return format_html("{}", first)
+    return format_html("<span>{}<small>{}</small></span>", first, second)
 
 
 def _column(path: str, write: Callable[[Any], Any], title: str) -> Column:

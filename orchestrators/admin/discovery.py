@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from orchestrators.admin.columns import cut, moment
 from orchestrators.admin.door import PolicyAdmin
 from orchestrators.admin.measured import MeasuredAdmin, NameFilter
 from orchestrators.discovery import Plan, apply, look, propose, remember
@@ -181,7 +182,7 @@ class DiscoveryRunAdmin(MeasuredAdmin):
 class DiscoveredEndpointAdmin(MeasuredAdmin):
     """What is old is deleted by people alone; an orchestrator made of it stays."""
 
-    list_display = ("service_uri", "source", "listed", "last_seen", "serves", "score", "eth_address")
+    list_display = ("service_uri", "source", "listed", moment("last_seen"), "serves", "score", "eth_address")
     list_filter = (SourceFilter, "listed")
     list_select_related = ("source",)
     search_fields = ("service_uri",)
@@ -201,5 +202,5 @@ class DiscoveredEndpointAdmin(MeasuredAdmin):
         return str(endpoint.said.get("score", ""))
 
     @admin.display(description="ETH address")
-    def eth_address(self, endpoint: DiscoveredEndpoint) -> str:
-        return str(endpoint.said.get("eth_address", ""))
+    def eth_address(self, endpoint: DiscoveredEndpoint) -> SafeString:
+        return cut(str(endpoint.said.get("eth_address", "")))

@@ -7,10 +7,18 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
-from orchestrators.admin.columns import milliseconds, moment, price, sentence, state
+from orchestrators.admin.columns import milliseconds, moment, price, sentence, state, two_lines
 from orchestrators.admin.measured import MeasuredAdmin, NameFilter, TimeFilter, WordFilter
 from orchestrators.core.outcome import OutcomeClass
+from orchestrators.display.moments import milliseconds as length_in
+from orchestrators.display.moments import when
+from orchestrators.display.states import state as badge
+from orchestrators.display.states import word
 from orchestrators.models import (
     Advert,
     Capability,
@@ -52,19 +60,15 @@ class OfEveryOffer(MeasuredAdmin):
     list_select_related = ("offer__orchestrator", "offer__capability")
     search_fields = ("offer__orchestrator__name", "offer__capability__slug")
 
-    @admin.display(description="orchestrator")
-    def orchestrator(self, row: Any) -> str:
-        return str(row.offer.orchestrator.name)
-
-    @admin.display(description="capability")
-    def capability(self, row: Any) -> str:
-        return str(row.offer.capability.slug)
+    @admin.display(description="offer")
+    def offered(self, row: Any) -> SafeString:
+        return two_lines(row.offer.orchestrator.name, row.offer.capability.slug)
 
 
 @admin.register(Advert)
 class AdvertAdmin(OfEveryOffer):
     list_display = (
-        *("orchestrator", "capability", "claimed", price("price"), "capacity", "largest_capacity"),
+        *("offered", "claimed", price("price"), "capacity", "largest_capacity"),
         moment("checked_at"),
     )
     list_filter = ("claimed", OrchestratorFilter, CapabilityFilter)
@@ -74,12 +78,25 @@ class AdvertAdmin(OfEveryOffer):
 @admin.register(OfferHealth)
 class OfferHealthAdmin(OfEveryOffer):
     list_display = (
-        *("orchestrator", "capability", state("state"), moment("since"), moment("until"), state("cause")),
-        *(milliseconds("warm_ms"), milliseconds("cold_ms"), state("last_outcome"), moment("probed_at")),
-        *(moment("next_probe_at"), sentence("reason")),
+        *("offered", state("state"), "lasts", milliseconds("warm_ms"), milliseconds("cold_ms")),
+        *(state("last_outcome"), "probed", sentence("reason")),
     )
     list_filter = ("state", OrchestratorFilter, CapabilityFilter)
     ordering = ("pk",)
+
+    @admin.display(description="since", empty_value="–")
+    def lasts(self, row: OfferHealth) -> SafeString | None:
+        if row.since is None:
+            return None
+        now = timezone.now()
+        end = format_html("{} {}", _("until"), when(row.until, now)) if row.until else ""
+        return two_lines(when(row.since, now), end)
+
+    @admin.display(description="probed")
+    def probed(self, row: OfferHealth) -> SafeString:
+        now = timezone.now()
+        again = format_html("{} {}", _("next"), when(row.next_probe_at, now)) if row.next_probe_at else ""
+        return two_lines(when(row.probed_at, now), again)
 
 
 def by_time(rows: QuerySet[Any], offers: QuerySet[Offer]) -> QuerySet[Any]:
@@ -106,12 +123,24 @@ class SnapshotCapabilityFilter(ByTime, CapabilityFilter): ...
 @admin.register(HealthSnapshot)
 class HealthSnapshotAdmin(OfEveryOffer):
     list_display = (
-        *(moment("at"), "orchestrator", "capability", "source", state("outcome"), state("before")),
-        *(state("after"), "claimed", milliseconds("latency_ms"), "cold", sentence("price"), "capacity"),
-        sentence("detail"),
+        *("seen", "offered", state("outcome"), "became", "claimed", "took"),
+        *(sentence("price"), "capacity", sentence("detail")),
     )
     list_filter = ("source", OutcomeFilter, SnapshotOrchestratorFilter, SnapshotCapabilityFilter, TimeFilter)
     ordering = ("-at",)
+
+    @admin.display(description="at")
+    def seen(self, row: HealthSnapshot) -> SafeString:
+        return two_lines(when(row.at, timezone.now()), row.get_source_display())
+
+    @admin.display(description="after")
+    def became(self, row: HealthSnapshot) -> SafeString:
+        was = _("was %(state)s") % {"state": word(row.before)} if row.before != row.after else ""
+        return two_lines(badge(row.after), was)
+
+    @admin.display(description="latency")
+    def took(self, row: HealthSnapshot) -> SafeString:
+        return two_lines(length_in(row.latency_ms), _("cold") if row.cold else "")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

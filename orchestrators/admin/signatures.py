@@ -10,9 +10,11 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from orchestrators.admin.columns import two_lines
 from orchestrators.admin.door import PolicyAdmin
 from orchestrators.core.classify import Answered, Contract, Setting, Verdict, judge
 from orchestrators.core.effects import in_words
@@ -129,7 +131,7 @@ class AnswerForm(forms.Form):
 
 @admin.register(FailureSignature)
 class FailureSignatureAdmin(PolicyAdmin):
-    list_display = ("name", "order", "enabled", "cls", "statuses", "text", "header", "note")
+    list_display = ("name", "order", "enabled", "cls", "statuses", "says", "note")
     list_editable = ("order", "enabled")
     list_filter = ("cls", "enabled")
     search_fields = ("name", "text", "header", "note")
@@ -145,6 +147,10 @@ class FailureSignatureAdmin(PolicyAdmin):
         if row.status_from == row.status_to:
             return str(row.status_from)
         return _("%(first)s to %(last)s") % {"first": row.status_from, "last": row.status_to}
+
+    @admin.display(description="text", ordering="text")
+    def says(self, row: FailureSignature) -> SafeString:
+        return two_lines(row.text, row.header)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.classify_view)

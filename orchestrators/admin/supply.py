@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from orchestrators.admin.acting import ProbeAction, ResetAction, TrustAction
 from orchestrators.admin.approving import Approving
-from orchestrators.admin.columns import milliseconds, moment, price, sentence, state
+from orchestrators.admin.columns import cut, milliseconds, moment, price, sentence, short, state, two_lines
 from orchestrators.admin.door import PolicyAdmin, note, warn
 from orchestrators.admin.lines import PolicyInline
 from orchestrators.admin.measured import MeasuredInline
@@ -23,6 +23,7 @@ from orchestrators.admin.standing import StandingFilter
 from orchestrators.admin.steering import Steering
 from orchestrators.admin.trying import ReputationMixin, TrialAction, with_events
 from orchestrators.display.amounts import price as written
+from orchestrators.display.moments import milliseconds as length_in
 from orchestrators.display.sentences import told
 from orchestrators.display.states import state as badge
 from orchestrators.display.states import word
@@ -151,7 +152,6 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
         "named",
         state("mode"),
         "protocol_name",
-        "region",
         "fit",
         "usable",
         "troubled",
@@ -194,15 +194,15 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
 
     @admin.display(description="name", ordering="name")
     def named(self, orchestrator: Orchestrator) -> SafeString:
-        return format_html("{} <small>{}</small>", orchestrator.name, orchestrator.service_uri)
+        return two_lines(orchestrator.name, orchestrator.service_uri)
 
     @admin.display(description="fit", ordering="worst_fit")
     def fit(self, orchestrator: Orchestrator) -> str:
         return word(fit_word(orchestrator))
 
-    @admin.display(description="protocol", ordering="protocol")
-    def protocol_name(self, orchestrator: Orchestrator) -> str:
-        return orchestrator.protocol
+    @admin.display(description="protocol, region", ordering="protocol")
+    def protocol_name(self, orchestrator: Orchestrator) -> SafeString:
+        return two_lines(orchestrator.protocol, orchestrator.region)
 
     @admin.display(description="certificate")
     def certificate_state(self, orchestrator: Orchestrator) -> str:
@@ -211,8 +211,9 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
         certificate = getattr(orchestrator, "certificate", None)
         if certificate is None:
             return _("not seen yet")
-        changed = badge("claimed, down", _("changed to %s…") % certificate.seen[:12])
-        return changed if certificate.changed else f"{certificate.trusted[:12]}…"
+        if not certificate.changed:
+            return cut(certificate.trusted)
+        return two_lines(badge("claimed, down", _("changed")), format_html(_("now {}"), cut(certificate.seen)))
 
 
 class AdvertInline(MeasuredInline):
@@ -228,7 +229,7 @@ class OfferHealthInline(MeasuredInline):
     model = OfferHealth
     verbose_name_plural = "what we observe"
     fields = readonly_fields = (
-        *(state("state"), moment("since"), moment("until"), state("cause"), sentence("reason"), "streak"),
+        *(state("state"), moment("since"), moment("until"), sentence("reason"), "streak"),
         *(milliseconds("warm_ms"), milliseconds("cold_ms"), state("last_outcome")),
         *(moment("last_success_at"), moment("probed_at"), moment("sampled_at"), moment("next_probe_at")),
     )
@@ -244,14 +245,15 @@ class OfferAdmin(Approving, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
         | TrialAction.unlocked_actions
     )
     list_display = (
-        *("orchestrator", "capability", state("mode"), "stands", "asks", "capacity"),
-        *(milliseconds("health.warm_ms"), milliseconds("health.cold_ms"), "share", moment("health.probed_at")),
+        *("orchestrator", "capability", "stands", "asks", "capacity"),
+        *("takes", "share", moment("health.probed_at", "probed")),
     )
     list_display_links = ("orchestrator", "capability")
     list_filter = (StandingFilter, "mode", "capability", "orchestrator", "orchestrator__protocol")
     list_select_related = ("orchestrator", "capability", "advert", "health")
     search_fields = ("orchestrator__name", "orchestrator__service_uri", "capability__slug", "wire_name")
     inlines = (AdvertInline, OfferHealthInline)
+    readonly_fields = (moment("added_at", "added"),)
     actions = ("activate", "drain", "disable", "reset", "probe_now", "run_trial")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Offer]:
@@ -261,11 +263,20 @@ class OfferAdmin(Approving, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
     def stands(self, offer: Offer) -> SafeString:
         """And why."""
         reason = getattr(getattr(offer, "health", None), "reason", "")
-        return format_html("{}<small>{}</small>", badge(getattr(offer, "standing", "")), told(reason))
+        mode = "" if offer.mode == Mode.ACTIVE else badge(offer.mode)
+        return two_lines(format_html("{} {}", badge(getattr(offer, "standing", "")), mode), told(reason))
 
     @admin.display(description="price")
     def asks(self, offer: Offer) -> str:
         return written(offer.price or getattr(getattr(offer, "advert", None), "price", None))
+
+    @admin.display(description="warm, cold", ordering="health__warm_ms", empty_value="–")
+    def takes(self, offer: Offer) -> SafeString | None:
+        health = getattr(offer, "health", None)
+        if health is None or (health.warm_ms is None and health.cold_ms is None):
+            return None
+        cold = "" if health.cold_ms is None else _("cold %(length)s") % {"length": length_in(health.cold_ms)}
+        return two_lines(length_in(health.warm_ms), cold)
 
     @admin.display(description="free slots")
     def capacity(self, offer: Offer) -> int | str:
@@ -291,7 +302,7 @@ class CertificateAdmin(TrustAction, PolicyAdmin):
     """Machines see, people trust: by the one action, because a fingerprint typed by hand is a mistake."""
 
     to_orchestrator = "pk__in"
-    list_display = ("orchestrator", "is_trusted", "trusted", "seen", "seen_at")
+    list_display = ("orchestrator", "is_trusted", short("trusted"), short("seen"), moment("seen_at"))
     list_filter = (ChangedFilter,)
     list_select_related = ("orchestrator",)
     search_fields = ("orchestrator__name", "trusted", "seen")

@@ -100,7 +100,7 @@ class KindFilter(WordFilter):
 class TrialAdmin(OfEveryOffer):
     measured = (milliseconds("cold_ms"), milliseconds("warm_ms"), milliseconds("warm_p95_ms"))
     list_display = (
-        *(moment("at"), "orchestrator", "capability", state("verdict"), *measured),
+        *(moment("at"), "offered", state("verdict"), *measured),
         *("calls", price("price"), "who"),
     )
     list_filter = (VerdictFilter, OrchestratorFilter, CapabilityFilter)

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils import timezone
 
 from orchestrators.core.health import Health, State
 from orchestrators.core.outcome import OutcomeClass
@@ -59,6 +60,13 @@ class Offer(models.Model):
     )
     ignored_until = models.DateTimeField(
         null=True, blank=True, help_text="No call goes there before this moment; it is probed all the same."
+    )
+
+    added_at = models.DateTimeField(
+        null=True,
+        default=timezone.now,
+        editable=False,
+        help_text="When it came here; empty: before that was written down.",
     )
 
     class Meta:

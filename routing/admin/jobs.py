@@ -11,12 +11,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.http import urlencode
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from orchestrators.admin import MeasuredAdmin, NameFilter, TimeFilter
-from orchestrators.admin.columns import milliseconds, moment, money, number, sentence, state
+from orchestrators.admin.columns import moment, money, number, sentence, two_lines
 from orchestrators.display import moments
+from orchestrators.display.states import state as badge
 from orchestrators.models import Capability, Orchestrator, reach
 from routing import joblog
 from routing.joblog import Asked, BadQuestion, Page
@@ -133,22 +136,32 @@ class OrchestratorFilter(NameFilter):
 @admin.register(Attempt)
 class AttemptAdmin(MeasuredAdmin):
     list_display = (
-        *(
-            moment("at"),
-            "job_id",
-            "number",
-            "orchestrator",
-            "capability",
-            state("outcome"),
-            "status",
-        ),
-        *(milliseconds("ms", "took"), "cold", "held_against", sentence("detail")),
+        *(moment("at"), "request", "number", "offered", "ended", "took", "held_against"),
+        sentence("detail"),
     )
     list_filter = (CapabilityFilter, OrchestratorFilter, TimeFilter)
     search_by_id = True
     search_fields = ("job__request_id__exact",)
     search_help_text = "The whole request id."
     ordering = ("-at",)
+
+    @admin.display(description="request")
+    def request(self, row: Attempt) -> SafeString:
+        """Its end: it begins with the time."""
+        page = reverse("admin:routing_job_change", args=[row.job_id])
+        return format_html('<a class="mono" href="{}" title="{}">{}</a>', page, row.job_id, row.job_id[-12:])
+
+    @admin.display(description="offer")
+    def offered(self, row: Attempt) -> SafeString:
+        return two_lines(row.orchestrator, row.capability)
+
+    @admin.display(description="outcome")
+    def ended(self, row: Attempt) -> SafeString:
+        return two_lines(badge(row.outcome), row.status)
+
+    @admin.display(description="took")
+    def took(self, row: Attempt) -> SafeString:
+        return two_lines(moments.milliseconds(row.ms), _("cold") if row.cold else "")
 
 
 @admin.register(UsageHour)

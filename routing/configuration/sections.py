@@ -75,8 +75,9 @@ RATES = Section("rates", Rate, "currency")
 PIPELINES = Section("pipelines", Pipeline, "path")
 CHANNELS = Section("channels", AlertChannel, "name")
 ALERTS = Section("alerts", AlertRule, "name")
-# `ignored_until` passes by itself: going back to an older configuration must not bring it back.
-OFFERS = Section("offers", Offer, "capability", left_out=("orchestrator", "ignored_until"))
+# `ignored_until` passes by itself: going back to an older configuration must not bring it back. When an offer
+# was added is a fact of its row.
+OFFERS = Section("offers", Offer, "capability", left_out=("orchestrator", "ignored_until", "added_at"))
 
 # In the order in which they are applied: each refers to earlier ones only.
 SECTIONS = (

@@ -27,6 +27,7 @@ CODES = {"ok": 970, "client_error": 12, "exhausted": 12, "none_available": 6}
 STATUS = {"ok": 200, "client_error": 422, "exhausted": 502, "none_available": 503}
 SEEN = {"ok": 288, "timeout": 4, "gpu_oom": 4, "unreachable": 4}
 BYTES_IN, BYTES_OUT = 20_000, 80_000
+QUOTED = "200000000000 wei/second"
 # Columns, as the rows have them.
 LOOK = "offer_id at source outcome before after claimed latency_ms cold price capacity detail"
 JOB = (
@@ -62,7 +63,7 @@ def _looks(offers: Offers, usual: Usual, now: datetime, number: int, dice: rando
         at = str(now - DAY * left / rounds)
         for (key, _, slug), outcome in zip(offers, _drawn(dice, SEEN, len(offers)), strict=True):
             ms = usual[slug] * dice.uniform(0.7, 1.6) if outcome == "ok" else None
-            yield key, at, "probe", outcome, "healthy", "healthy", True, ms, False, "200 gwei/second", 4, ""
+            yield key, at, "probe", outcome, "healthy", "healthy", True, ms, False, QUOTED, 4, ""
 
 
 class _Week:

@@ -113,7 +113,7 @@ def test_it_tells_of_each_where_it_comes_from_how_it_did_and_what_it_asks(
     assert dogwood.would.endswith("its price is not known; a probe or a trial asks for it.")
 
     text = text_of(ops)
-    assert "added by hand" in text and "pool, first seen <time" in text and ">3 d ago</time>" in text
+    assert "added by hand <time" in text and "pool, first seen <time" in text and ">3 d ago</time>" in text
     assert "52 ms / 71 ms" in text and ">14 s</td>" in text and "says its source" in text
     assert "$0.000000000000500/second" in text and "1 ETH = $2000, 2 h ago" in text
     assert 'class="count news">3<span class="visually-hidden"> waiting for approval' in text

@@ -36,14 +36,13 @@ class Pace(msgspec.Struct, frozen=True):
     reset: float
 
 
-class Reservation:
+class Reservation(msgspec.Struct, eq=False):
     """A client's seat and money for one call; settled once."""
 
-    __slots__ = ("_allowances", "_client_id", "_most", "_periods")
-
-    def __init__(self, allowances: Allowances, client_id: int, most: int, periods: tuple[str, ...]) -> None:
-        self._allowances: Allowances | None = allowances
-        self._client_id, self._most, self._periods = client_id, most, periods
+    _allowances: Allowances | None
+    _client_id: int
+    _most: int
+    _periods: tuple[str, ...]
 
     def settle(self, wei: int) -> None:
         allowances, self._allowances = self._allowances, None

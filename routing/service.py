@@ -132,7 +132,7 @@ class RoutingService:
         )
         tally = self._tallies[policy.slug]
         tally.asked(trip.started)
-        await call.body.short(min(policy.attempt_timeout, budget.left(self._clock())))
+        await call.body.short(min(policy.attempt_timeout, budget.left(trip.started)))
         while True:
             if trip.history:
                 await self._pause(trip, budget)
@@ -284,15 +284,8 @@ class RoutingService:
             # A stream may end without its last empty line. Comments alone are no answer.
             ended = opening.head + b"\n\n" if opening.whole else opening.head
             body = first_event(ended) or (b"" if opening.whole else opening.head)
-        theirs = reply.headers
         answered = Answered(
-            status=reply.status,
-            content_type=theirs.get("content-type", ""),
-            body=body,
-            whole=opening.whole,
-            latency=latency,
-            retry_after=theirs.get("retry-after", ""),
-            headers=theirs,
+            status=reply.status, headers=reply.headers, body=body, whole=opening.whole, latency=latency
         )
         setting = Setting(
             protocol=offer.target.protocol,

@@ -110,12 +110,10 @@ class AnswerForm(forms.Form):
         body = said["body"].replace("\r\n", "\n").encode()
         answered = Answered(
             status=said["status"],
-            content_type=said["content_type"],
+            headers={**said["headers"], "content-type": said["content_type"]},
             body=body,
             whole=True,
             latency=said["seconds"],
-            retry_after=said["headers"].get("retry-after", ""),
-            headers={**said["headers"], "content-type": said["content_type"]},
         )
         target = capability.profile.latency_target_ms / 1000 if capability else float("inf")
         setting = Setting(

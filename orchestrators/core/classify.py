@@ -92,18 +92,15 @@ class Contract:
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """`body`: all of it (`whole`), or the first SSE event, or the first 8 KiB; None if it was not read.
-    `latency`: seconds from the first byte sent to the commit point. `retry_after`: the header's text.
-    `headers`: names in lower case.
+    """`headers`: names in lower case. `body`: all of it (`whole`), or the first SSE event, or the first 8 KiB;
+    None if it was not read. `latency`: seconds from the first byte sent to the commit point.
     """
 
     status: int
-    content_type: str
+    headers: Mapping[str, str]
     body: bytes | None
     whole: bool
     latency: float
-    retry_after: str = ""
-    headers: Mapping[str, str] = {}
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -220,7 +217,7 @@ def _outcome(answered: Answered, cls: OutcomeClass, detail: str = "") -> Outcome
         cls,
         status=answered.status,
         latency=answered.latency,
-        retry_after=_seconds(answered.retry_after) if cls is OutcomeClass.BUSY else None,
+        retry_after=_seconds(answered.headers.get("retry-after", "")) if cls is OutcomeClass.BUSY else None,
         began=EFFECTS[cls].began,
         detail=detail,
     )
@@ -236,7 +233,7 @@ def _seconds(retry_after: str) -> float:
 
 def _breach(answered: Answered, contract: Contract) -> str:
     """How a success breaks its contract, "" if it keeps it."""
-    media_type, body = _media_type(answered.content_type), answered.body
+    media_type, body = _media_type(answered.headers.get("content-type", "")), answered.body
     declared = contract.content_types
     if declared and media_type not in declared and not any(_covers(each, media_type) for each in declared):
         return f'The content type is "{media_type[:100]}", not {", ".join(declared)}.'

@@ -87,19 +87,19 @@ def expected(latency: Latency, in_flight: int, seats: int, default: float) -> fl
     Up to its seats an offer works on calls side by side, so the first of them do not slow each other.
     """
     usual = default if latency.ewma is None else latency.ewma
-    return usual * max(1.0, (in_flight + 1) / seats)
+    return usual if in_flight < seats else usual * (in_flight + 1) / seats
 
 
 def flags(latency: Latency, target: float) -> frozenset[str]:
     """What an operator should know: slow, contention, eviction, cold_over_10s. `target`: p95 wanted."""
-    mean = _mean(latency)
+    mean, samples = _mean(latency), latency.samples
     p95 = _p95(latency, mean)
     raised = []  # most often empty, and asked for with every choice
-    if latency.samples >= _SERIES and p95 >= target:
+    if samples >= _SERIES and p95 >= target:
         raised.append("slow")
-    if p95 > _NOTICED * target and latency.samples >= _STEADY_SERIES and latency.deviation > _UNEVEN * mean:
+    if samples >= _STEADY_SERIES and latency.deviation > _UNEVEN * mean and p95 > _NOTICED * target:
         raised.append("contention")
-    if latency.last_cold and latency.samples and _was_cold(latency, target):
+    if latency.last_cold and samples and _was_cold(latency, target):
         raised.append("eviction")
     if latency.cold is not None and latency.cold > _LONG_START:
         raised.append("cold_over_10s")
@@ -138,9 +138,10 @@ def cold_threshold(latency: Latency, target: float) -> float:
 
 def is_warm(latency: Latency, *, target: float, now: float, idle: float) -> bool:
     """True if the model is known to be loaded: the latest success was warm, at most `idle` seconds ago."""
-    if latency.last_warm_at is None or _was_cold(latency, target):
+    at = latency.last_warm_at
+    if at is None or (latency.last_cold and _was_cold(latency, target)):
         return False
-    return now - latency.last_warm_at <= idle
+    return now - at <= idle
 
 
 def _peak(latency: Latency, seconds: float, now: float) -> float:
@@ -165,14 +166,14 @@ def _usual(latency: Latency, seconds: float) -> tuple[float, float]:
 
 def _is_spike(latency: Latency, seconds: float) -> bool:
     """Far off the usual and, where we have seen this offer start, of the size of that."""
-    if latency.samples < _SERIES or seconds <= _COLD_TIMES * _mean(latency):
+    if seconds <= _COLD_TIMES * _mean(latency) or latency.samples < _SERIES:
         return False
     return latency.cold is None or seconds >= latency.cold / 2
 
 
 def _was_cold(latency: Latency, target: float) -> bool:
-    """A spike within the target is nobody's concern."""
-    return latency.last_cold and max(latency.ewma or 0.0, latency.cold or 0.0) > target
+    """Whether the latest, a cold start or a spike, is of concern: within the target it is nobody's."""
+    return max(latency.ewma or 0.0, latency.cold or 0.0) > target
 
 
 def _mean(latency: Latency) -> float:

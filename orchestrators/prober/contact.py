@@ -75,7 +75,7 @@ async def look(assignment: Assignment, upstream: Upstream) -> tuple[Outcome, Sig
 def _judged(assignment: Assignment, sighting: Sighting) -> Outcome:
     """A token's refusal has the orchestrator's own words, which `classify` knows; health has its own word."""
     if assignment.target.protocol == "byoc" and sighting.status != 200:
-        answered = Answered(sighting.status, "text/plain", sighting.detail.encode(), True, 0.0)
+        answered = Answered(sighting.status, {}, sighting.detail.encode(), whole=True, latency=0.0)
         return structs.replace(classify(answered, assignment.setting), latency=None)
     return Outcome(_READINESS[sighting.readiness], status=sighting.status, detail=sighting.detail)
 
@@ -116,12 +116,10 @@ async def send(assignment: Assignment, sample: Sample, upstream: Upstream, finge
         return classify_fault(error.fault, protocol, str(error))
     answered = Answered(
         status=reply.status,
-        content_type=reply.headers.get("content-type", ""),
+        headers=reply.headers,
         body=body,
         whole=whole,
         latency=time.monotonic() - started,
-        retry_after=reply.headers.get("retry-after", ""),
-        headers=reply.headers,
     )
     return classify(answered, assignment.setting)
 

@@ -63,7 +63,8 @@ class Budget(msgspec.Struct, frozen=True):
 
     def allowance(self, now: float, warm: bool) -> float:
         """Seconds an attempt that starts now has to reach the commit point."""
-        return min(self.attempt_timeout + (0.0 if warm else self.cold_grace), self.left(now))
+        longest = self.attempt_timeout if warm else self.attempt_timeout + self.cold_grace
+        return min(longest, self.left(now))
 
     def left(self, now: float) -> float:
         """Seconds to the deadline, never below zero."""

@@ -18,23 +18,25 @@ _ROUNDING = 1e-6
 class Rate:
     """`per_minute` calls in the long run, `burst` of them at once; both at least 1, or ValueError.
 
-    Derived: `interval`, seconds between two calls at the even pace.
+    Derived: `interval`, seconds between two calls at the even pace, and `whole`, those of a burst.
     """
 
     per_minute: int
     burst: int
     interval: float = field(init=False)
+    whole: float = field(init=False)
 
     def __post_init__(self) -> None:
         if self.per_minute < 1 or self.burst < 1:
             raise ValueError("A rate needs at least one call a minute and a burst of at least one.")
         object.__setattr__(self, "interval", 60 / self.per_minute)
+        object.__setattr__(self, "whole", self.interval * self.burst)
 
 
 def admit(tat: float, rate: Rate, now: float) -> tuple[bool, float, float]:
     """(admitted, the new TAT, seconds to wait when refused). A client never seen has a TAT of 0."""
     due = max(tat, now) + rate.interval
-    excess = due - now - rate.interval * rate.burst
+    excess = due - now - rate.whole
     if excess > _ROUNDING:
         return False, tat, excess
     return True, due, 0.0
@@ -43,7 +45,7 @@ def admit(tat: float, rate: Rate, now: float) -> tuple[bool, float, float]:
 def headroom(tat: float, rate: Rate, now: float) -> tuple[int, float]:
     """(calls that would be admitted at once, seconds until a whole burst would be)."""
     behind = max(0.0, tat - now)
-    return int((rate.interval * rate.burst - behind) / rate.interval + _ROUNDING), behind
+    return int((rate.whole - behind) / rate.interval + _ROUNDING), behind
 
 
 @dataclass(slots=True)

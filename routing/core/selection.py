@@ -104,7 +104,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
     Derived, once for all the requests that meet it: `order`, by which candidates are sorted: class, adjusted
     price in wei (a float, because it only orders; the price itself stays exact), the lighter model before the
-    heavier, offer id. `weight`: in the drawing. `fit`: nothing but the request may be against it.
+    heavier, offer id. `fit`: nothing but the request may be against it.
     """
 
     offer_id: int
@@ -135,18 +135,15 @@ class Candidate(msgspec.Struct, frozen=True):
     flags: frozenset[str] = frozenset()
     last_resort: bool = False
     order: tuple[Rank, float, bool, int] = (Rank.READY, 0.0, False, 0)
-    weight: float = 1.0
     fit: bool = False
 
     def __post_init__(self) -> None:
-        state, price = self.state, self.price
+        price = self.price
         cost = price.wei / price.units * self.units + self.value_of_second * self.latency
         adjusted = cost / max(1 - self.failure, _LEAST_SUCCESS)
         force_setattr(self, "order", (_class_of(self), adjusted, self.heavy, self.offer_id))
-        unknown = state is State.UNKNOWN
-        force_setattr(self, "weight", max(self.share, _SHARE_OF_UNKNOWN) if unknown else self.share)
         has_seat = self.claimed and self.in_flight < self.seats
-        force_setattr(self, "fit", has_seat and state is not State.DOWN and not self.busy_until)
+        force_setattr(self, "fit", has_seat and self.state is not State.DOWN and not self.busy_until)
 
     @property
     def rank(self) -> Rank:
@@ -168,7 +165,7 @@ class Refused(NamedTuple):
     until: float | None = None
 
 
-_FIT, _ORDER, _WEIGHT = attrgetter("fit"), attrgetter("order"), attrgetter("weight")
+_FIT, _ORDER, _SHARE = attrgetter("fit"), attrgetter("order"), attrgetter("share")
 
 
 def choose(
@@ -309,8 +306,8 @@ def rank(
         return [explored, *ordered]
     least = ordered[0].order[0]
     best = ordered[: bisect(ordered, (least + 1,), key=_ORDER)]
-    weights = [*map(_WEIGHT, best)]
-    if draws[2] >= min(weights) or best[0].state is State.UNKNOWN:  # else all take part, as nearly always
+    weights = [*map(_SHARE, best)]
+    if min(weights) < 1 or best[0].state is State.UNKNOWN:  # else all take part, as nearly always
         best, weights = _taking_part(best, ordered, draws[2])
     near = bisect(best, (least, _NEAR * best[0].order[1], True, inf), hi=len(weights), key=_ORDER)
     head = _cheaper_of_two(best, weights[:near], draws)
@@ -362,10 +359,16 @@ def _taking_part(
     An offer takes part in its share of the calls. Where nobody would, or all are unknown, all do: a share
     limits traffic, it never leaves a request without an orchestrator.
     """
-    pool = [each for each in best if draw < each.weight]
+    weighed = [(each, _weight(each)) for each in best]
+    pool = [each for each in weighed if draw < each[1]]
     if not pool or all(each.state is State.UNKNOWN for each in everyone):
         return best, [1.0] * len(best)
-    return [*pool, *(each for each in best if draw >= each.weight)], [each.weight for each in pool]
+    held_back = [each for each, weight in weighed if draw >= weight]
+    return [*(each for each, _ in pool), *held_back], [weight for _, weight in pool]
+
+
+def _weight(candidate: Candidate) -> float:
+    return max(candidate.share, _SHARE_OF_UNKNOWN) if candidate.state is State.UNKNOWN else candidate.share
 
 
 def _cheaper_of_two(

@@ -97,7 +97,8 @@ class Journal:
                 self.dropped += 1
                 self._turn(State.DROPPING, exc)
                 return False
-            self._turn(State.WRITING)
+            if self.state is not State.WRITING:
+                self._turn(State.WRITING)
             return True
 
     def recall(self, request_id: str) -> JobRecord | None:

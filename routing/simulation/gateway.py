@@ -224,11 +224,10 @@ class Gateway:
 def answered(reply: Reply) -> Answered:
     return Answered(
         status=reply.status,
-        content_type=reply.content_type,
+        headers={"content-type": reply.content_type, "retry-after": reply.retry_after},
         body=reply.body,
         whole=True,
         latency=reply.seconds,
-        retry_after=reply.retry_after,
     )
 
 

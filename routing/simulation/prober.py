@@ -137,9 +137,8 @@ class Prober:
             known_warm=at is not None and self._stage.now - at <= policy.fresh_for,
             cold_over=latencies.cold_threshold(row.latency, policy.latency_target),
         )
-        answered = Answered(
-            reply.status, reply.content_type, reply.body, True, reply.seconds, reply.retry_after
-        )
+        headers = {"content-type": reply.content_type, "retry-after": reply.retry_after}
+        answered = Answered(reply.status, headers, reply.body, whole=True, latency=reply.seconds)
         return classify(answered, setting)
 
     def _step(self, row: _Row, outcome: Outcome, source: Source) -> None:

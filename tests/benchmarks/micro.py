@@ -40,7 +40,7 @@ def test_view_sift_rank_decide(benchmark: BenchmarkFixture, offers: int) -> None
 
 
 def test_contract(benchmark: BenchmarkFixture) -> None:
-    answered = Answered(200, "application/json", ANSWER, True, 0.1)
+    answered = Answered(200, {"content-type": "application/json"}, ANSWER, True, 0.1)
     contract = Contract.of(["application/json"], SCHEMA)
     setting = Setting("byoc", contract, path_known=True, known_warm=True, cold_over=1.0)
     assert benchmark(classify, answered, setting).is_success

@@ -38,5 +38,6 @@ def case(
     headers: Mapping[str, str] = NO_HEADERS,
     signatures: tuple[Signature, ...] = DEFAULTS,
 ) -> tuple[Answered, Setting]:
-    answered = Answered(status, content_type, body, whole, latency, retry_after, headers)
+    said = {"content-type": content_type, "retry-after": retry_after, **headers}
+    answered = Answered(status, said, body, whole, latency)
     return answered, Setting(protocol, contract, path_known, known_warm, 1.0, signatures)

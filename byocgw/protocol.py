@@ -12,7 +12,8 @@ A connection is always in one of three phases, and each has its own end:
 What we send may wait STALL seconds for a client that takes nothing of it, then the kernel resets the
 connection (TCP_USER_TIMEOUT): also one that was closed with bytes left to send.
 
-llhttp refuses what is malformed; `judge_framing` what it lets pass and another reader could read differently.
+llhttp refuses what is malformed; `judge_repeated` and `judge_coding` what it lets pass and another reader could
+read differently.
 
 `pending` is what makes this cheap: bytes received since the parser last made progress (a complete head,
 some body, a complete message). It is 0 after nearly every read, and then nothing else is looked at.
@@ -149,7 +150,11 @@ class BoundedProtocol(HttpToolsProtocol):
         fields = dict(self.headers)
         if len(fields) < len(self.headers):
             fields = self.judge_repeated()
-        version = self.judge_framing(fields)
+        version: str = self.parser.get_http_version()
+        if version not in VERSIONS:
+            self.reject(505, "This version of HTTP is not spoken here.")
+        if b"transfer-encoding" in fields:
+            self.judge_coding(fields[b"transfer-encoding"], version)
         self.pending = 0
         self.in_head = False
         if self.clock is not None:
@@ -161,16 +166,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.reject(400, "This request has more than one Host.")
         return fields_of(self.headers)
 
-    def judge_framing(self, fields: Mapping[bytes, bytes]) -> str:
-        """The version, if there is nothing that the parser lets pass and a proxy before us could understand in
-        another way."""
-        version: str = self.parser.get_http_version()
-        if version not in VERSIONS:
-            self.reject(505, "This version of HTTP is not spoken here.")
-        coding = fields.get(b"transfer-encoding")
-        if coding is not None and (version == "1.0" or coding.strip().lower() != b"chunked"):
+    def judge_coding(self, coding: bytes, version: str) -> None:
+        if version == "1.0" or coding.strip().lower() != b"chunked":
             self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
-        return version
 
     def begin(self, fields: dict[bytes, bytes], version: str) -> None:
         """What uvicorn does once a head is complete, without what is switched off here: WebSockets, a root
@@ -399,9 +397,9 @@ class Cycle(RequestResponseCycle):
             waiter.set_result(None)
 
     def taken(self) -> bytes:
-        body = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        pieces = self.pieces
         self.pieces, self.size, self.has_news = [], 0, False
-        return body
+        return b"".join(pieces)  # which of one piece makes no copy
 
     # --- at once ------------------------------------------------------------------------------------
 

@@ -68,10 +68,6 @@ class ReplayBody:
         self.length = length
         self._kept: list[bytes] = []
 
-    def has_come(self, body: bytes) -> None:
-        """All of it is here, within its limit, before anybody has asked for it."""
-        self._kept, self.size, self.complete = [body], len(body), True
-
     async def chunks(self) -> AsyncIterator[bytes]:
         position = 0
         while True:
@@ -124,9 +120,7 @@ class ReplayBody:
 
     def whole(self) -> bytes | None:
         """The body, if all of it is here."""
-        if not (self.complete and self.repeatable):
-            return None
-        return self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
+        return b"".join(self._kept) if self.complete and self.repeatable else None
 
     def forget(self) -> None:
         """Nobody will be asked again."""

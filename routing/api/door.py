@@ -25,7 +25,7 @@ from routing.api.routes import is_data_plane, resolve
 from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal
 from routing.delivery import BrokenOff
-from routing.replay import ClientGone, ReplayBody, ReplayMemory
+from routing.replay import ClientGone, ReplayBody
 from routing.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -47,15 +47,10 @@ class Incoming(ReplayBody):
     _watch: asyncio.Task[None] | None = None
 
     def __init__(
-        self,
-        receive: Receive,
-        *,
-        length: int | None,
-        limit: int,
-        memory: ReplayMemory,
-        exchange: Exchange | None = None,
+        self, receive: Receive, runtime: Runtime, length: int | None, exchange: Exchange | None = None
     ) -> None:
-        super().__init__(receive, length=length, limit=limit, memory=memory)
+        limit = runtime.max_body
+        super().__init__(receive, length=length, limit=limit, memory=runtime.replay_memory)
         self._exchange = exchange
         if exchange is None:
             self._work = asyncio.current_task()
@@ -63,7 +58,7 @@ class Incoming(ReplayBody):
         self._work = exchange.task
         whole = None if length is None or length > limit else exchange.whole_body()
         if whole is not None:
-            self.has_come(whole)
+            self._kept, self.size, self.complete = [whole], len(whole), True
             exchange.watched = True
 
     def _arrived(self, piece: bytes, *, more: bool) -> None:
@@ -154,13 +149,8 @@ class Door:
         runtime, exchange = self.runtime, exchange_of(scope)
         fields = fields_of(scope["headers"]) if exchange is None else exchange.fields
         length = fields.get(b"content-length")
-        incoming = Incoming(
-            receive,
-            length=None if length is None else int(length),  # the parser has let digits pass only
-            limit=runtime.max_body,
-            memory=runtime.replay_memory,
-            exchange=exchange,
-        )
+        # The parser has let digits pass only.
+        incoming = Incoming(receive, runtime, None if length is None else int(length), exchange)
         request = DataPlaneRequest(scope, runtime, incoming, fields)
         view_class, kwargs = resolve(scope["raw_path"])
         view = view_class()

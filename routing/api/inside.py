@@ -75,9 +75,7 @@ async def send(runtime: Runtime, sent: Sent) -> Answer:
     if runtime.in_flight >= runtime.max_in_flight:
         return _whole(problem_response(OVERLOADED, ""))
     runtime.in_flight += 1
-    incoming = Incoming(
-        _receiver(sent.body), length=len(sent.body), limit=runtime.max_body, memory=runtime.replay_memory
-    )
+    incoming = Incoming(_receiver(sent.body), runtime, len(sent.body))
     kwargs: dict[str, Any] = {"slug": sent.slug, "path": sent.path.encode("ascii")}
     view = InsideView()
     scope = _scope(sent)

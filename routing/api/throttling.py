@@ -26,9 +26,9 @@ class TierThrottle(BaseThrottle):
             return True
         rate = pace.rate
         view.headers |= {
-            "ratelimit-limit": str(rate.per_minute),
-            "ratelimit-remaining": str(pace.remaining),
-            "ratelimit-reset": str(math.ceil(pace.reset)),
+            "ratelimit-limit": f"{rate.per_minute}",
+            "ratelimit-remaining": f"{pace.remaining}",
+            "ratelimit-reset": f"{math.ceil(pace.reset)}",
         }
         if pace.wait:
             detail = f"The limit is {rate.per_minute} requests a minute, {rate.burst} at once."

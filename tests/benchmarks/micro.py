@@ -115,7 +115,7 @@ def test_transport_x200(benchmark: BenchmarkFixture, runner: asyncio.Runner) -> 
 class Replies:
     """An orchestrator without a wire."""
 
-    status, length, balance = 200, len(ANSWER), ""
+    status, length, complete = 200, len(ANSWER), True
     headers = {"content-type": "application/json"}
 
     def __getitem__(self, protocol: str) -> Replies:

@@ -52,9 +52,11 @@ class Answer(msgspec.Struct, eq=False):
 
     def wake(self) -> None:
         """Something has come."""
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def end(self) -> None:
         self.ended = True
@@ -96,7 +98,7 @@ class Answer(msgspec.Struct, eq=False):
 
     def _taken(self) -> bytes:
         pieces, self.pieces, self.size = self.pieces, [], 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)  # which of one piece makes no copy
 
     def _more(self) -> Future[None]:
         """To be awaited for what comes next. Raises what ended it instead."""

@@ -87,20 +87,21 @@ _RESORTS = frozenset({Why.DOWN, Why.BUSY, Why.NOT_CLAIMED})
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One offer at this moment: what was decided, what it claims, how it fares.
+    """One offer at this moment: what was decided and claimed, then how it fares.
 
     `units`: how much of the price's unit a call is expected to take (see `units_of`).
-    `warm`: known to have its model loaded. `latency`: expected seconds. `failure`: probability, 0 to 1.
-    `seats`: calls it may have in flight from this worker. `share`: 0 to 1. `busy_until`, `down_until`:
-    times on the caller's clock; a down without an end lasts until a probe ends it. `cause`: of the down.
+    `seats`: calls it may have in flight from this worker. `share`: 0 to 1.
     `poor_fit`: its orchestrator also does long or stateful work, which slows every other job there (R22).
     `falling`: its free slots ran low, though not by our calls (R54). `heavy`: for real time, where its model's
     number format is not known to be a light one; it breaks ties (R55).
-    `reputation`: of its orchestrator, 0 to 100; it is part of `failure` already.
+    `reputation`: of its orchestrator, 0 to 100; it is part of `failure` already. `value_of_second`: wei.
+
+    `warm`: known to have its model loaded. `latency`: expected seconds. `failure`: probability, 0 to 1.
+    `busy_until` (0: it is not), `down_until`: times on the caller's clock; a down without an end lasts until a
+    probe ends it. `cause`: of the down.
     `doubted`: its latest answer was a fault, and another call is already finding out what that means.
     `flags`: what its latencies say against it (see `core.latency.flags`); they are part of `state` already.
-
-    `value_of_second`: wei. `last_resort`: asked because nobody else is left.
+    `last_resort`: asked because nobody else is left.
 
     Derived, once for all the requests that meet it: `order`, by which candidates are sorted: class, adjusted
     price in wei (a float, because it only orders; the price itself stays exact), the lighter model before the
@@ -119,7 +120,7 @@ class Candidate(msgspec.Struct, frozen=True):
     heavy: bool = False
     reputation: float = 100.0
     value_of_second: int = 0
-    # what changes with what is heard of it
+    # how it fares
     state: State = State.UNKNOWN
     warm: bool = False
     stale: bool = False

@@ -72,6 +72,7 @@ def test_the_whole_is_as_good_as_its_worst_point() -> None:
     passed, warned, failed = (Point(each, each, "") for each in (Verdict.PASS, Verdict.WARN, Verdict.FAIL))
     assert Scorecard((passed, warned)).verdict is Verdict.WARN
     assert Scorecard((failed, warned, passed)).verdict is Verdict.FAIL
+    assert Scorecard((failed, warned, passed)).wrong == (failed, warned)
 
 
 def test_one_kind_of_harm_counts_once() -> None:

@@ -39,6 +39,10 @@ def after(
     )
 
 
+def test_an_attempt_is_told_in_whole_milliseconds() -> None:
+    assert Attempt(1, "alder", Outcome(OutcomeClass.OK), seconds=0.0846).ms == 85
+
+
 class TestTheColdAndTheReady:
     cold = replace(BIRCH, state=State.UNKNOWN)
 

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from orchestrators.core.outcome import OutcomeClass
-from orchestrators.core.price import Price, Unit
+from orchestrators.core.price import Price, PriceError, Unit
 from orchestrators.display.amounts import per, price
 from orchestrators.display.states import word
 from orchestrators.display.wordings import FORMS
@@ -27,7 +27,9 @@ from orchestrators.models import Mode
 
 _GAP = re.compile(r"\{([a-z_]+)\}")
 _NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
-_LONGEST = 1000  # characters: of what is longer, no sentence is ours
+# Strangers may say anything, and are looked at no further than this: characters, and ends of a part.
+_LONGEST, _MOST_PARTS = 500, 8
+_PART = re.compile(r"[.;] ")
 
 
 def told(said: object) -> SafeString:
@@ -42,6 +44,13 @@ def told(said: object) -> SafeString:
     pieces = _GAP.split(gettext(form))  # texts and names of gaps take turns
     pieces[1::2] = (_kind(name)[1](gaps[name]) for name in pieces[1::2])
     return format_html_join("", "{}", zip(pieces))
+
+
+def _price(text: str) -> str:
+    try:
+        return price(Price.parse(text))
+    except PriceError:  # a stranger's
+        return text
 
 
 def _number(text: str) -> str:
@@ -60,7 +69,7 @@ def _any_of(words: type[OutcomeClass | Mode | Unit]) -> str:
 
 # How each kind of value reads in English, and how it is told. What a gap of another name holds is not ours.
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
-    "price": (rf"[\d./]+ wei/(?:{_any_of(Unit)})", lambda text: price(Price.parse(text))),
+    "price": (rf"[\d./]+ wei/(?:{_any_of(Unit)})", _price),
     "per": (f"per (?:{_any_of(Unit)})", lambda text: per(Unit(text.removeprefix("per ")))),
     "unit": (_any_of(Unit), lambda text: per(Unit(text)).split()[-1]),
     "outcome": (_any_of(OutcomeClass), word),
@@ -99,7 +108,7 @@ def _read(text: str) -> tuple[str, Mapping[str, str]] | None:
     """Its form, and what stands in the gaps."""
     if text in _PLAIN:
         return text, {}
-    if len(text) <= _LONGEST:
+    if len(text) <= _LONGEST and len(_PART.findall(text)) <= _MOST_PARTS:
         for form, pattern in _PATTERNS:
             match = pattern.fullmatch(text)
             if match is not None:

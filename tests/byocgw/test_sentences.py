@@ -109,6 +109,10 @@ def test_every_reason_class_and_term_has_german() -> None:
     ("text", "english", "german"),
     [
         ("not ours: 1 < 2", "not ours: 1 &lt; 2", "not ours: 1 &lt; 2"),
+        *(
+            (strange, strange, strange)
+            for strange in ("1.2.3 wei/second", "1/0 wei/pixel", "timeout. " * 400, "")
+        ),
         (
             "down after gpu_oom, for 1,234.5 s more",
             "down after gpu_oom, for 1,234.5 s more",

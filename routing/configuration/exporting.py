@@ -44,7 +44,9 @@ def watch() -> None:
     for section in SECTIONS:
         columns = tuple(each.name for each in section.fields if not each.many_to_many)
         changes.watch(section.model, number="decided", only=columns)
-    changes.watch(Offer, number="decided", ignored=("ignored_until",))
+    # whose offer it is stands above it in a document, and counts
+    left_out = tuple(name for name in OFFERS.left_out if name != "orchestrator")
+    changes.watch(Offer, number="decided", ignored=left_out)
     changes.watch(PriceCeiling, number="decided")
 
 

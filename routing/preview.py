@@ -52,7 +52,7 @@ class Turn:
     """
 
     orchestrator: str
-    terms: Candidate
+    candidate: Candidate
     second_class: bool
     now: float | None
     then: float | None
@@ -266,7 +266,7 @@ def _turns(first: _Side, second: _Side) -> Iterator[Turn]:
         shown = second.asked.get(offer_id) or first.asked[offer_id]
         yield Turn(
             orchestrator=shown.orchestrator,
-            terms=shown,
+            candidate=shown,
             second_class=shown.rank is not Rank.READY,
             now=first.share(offer_id),
             then=second.share(offer_id),

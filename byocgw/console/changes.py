@@ -144,9 +144,18 @@ class ConfigRevisionAdmin(MeasuredAdmin):
         plan = configuration.plan(document, prune=True)
         if form.is_valid() and not plan.errors:
             shown = request.POST.get("digest", "")
+            if digest(plan) == shown:  # and still is, once nobody else writes
+                plan = configuration.apply(
+                    document,
+                    who=request.user.get_username(),
+                    why=f"back to #{revision.pk}: {form.cleaned_data['reason']}",
+                    via="admin",
+                    prune=True,
+                    confirm=lambda plan: digest(plan) == shown,
+                )
             if digest(plan) == shown:
-                plan = self._go_back(request, revision, document, form.cleaned_data["reason"])
-            if digest(plan) == shown:
+                text = _("The configuration is that of #%(number)s again; the gateway knows within a second.")
+                self.message_user(request, text % {"number": revision.pk}, messages.SUCCESS)
                 return HttpResponseRedirect(reverse("admin:orchestrators_configrevision_changelist"))
             text = _("Something has changed since this was shown; nothing was done. Here is what there is now.")
             self.message_user(request, text, messages.WARNING)
@@ -160,24 +169,6 @@ class ConfigRevisionAdmin(MeasuredAdmin):
             lines=list(_shown(plan.changes)),
             left=left,
         )
-
-    def _go_back(
-        self, request: HttpRequest, revision: ConfigRevision, document: dict[str, Any], reason: str
-    ) -> Plan:
-        """Done, if it is still what was shown once nobody else writes."""
-        shown = request.POST.get("digest", "")
-        plan = configuration.apply(
-            document,
-            who=request.user.get_username(),
-            why=f"back to #{revision.pk}: {reason}",
-            via="admin",
-            prune=True,
-            confirm=lambda plan: digest(plan) == shown,
-        )
-        if digest(plan) == shown:
-            text = _("The configuration is that of #%(number)s again; the gateway knows within a second.")
-            self.message_user(request, text % {"number": revision.pk}, messages.SUCCESS)
-        return plan
 
     def _revision(self, request: HttpRequest, key: str) -> ConfigRevision:
         if not self.has_view_permission(request):

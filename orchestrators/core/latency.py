@@ -157,7 +157,7 @@ def _usual(latency: Latency, seconds: float) -> tuple[float, float]:
     if mean is None:
         return seconds, 0.0
     if samples >= _SERIES:
-        seconds = min(seconds, _COUNTED_TIMES * max(mean, _LEAST_MEAN))
+        seconds = min(seconds, _COUNTED_TIMES * _mean(latency))
     weight = max(1 / (samples + 1), _LEAST_WEIGHT)
     apart = seconds - mean
     variance = (1 - weight) * (latency.deviation**2 + weight * apart**2)

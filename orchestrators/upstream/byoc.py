@@ -23,7 +23,6 @@ from orchestrators.upstream.transport.request import Field, target_of
 
 DETAIL = 500  # characters of a refusal kept for the operator
 _SEARCH = {"OrchSearchTimeout": 1_000_000_000, "OrchSearchRespTimeout": 500_000_000}  # ns, as Go sends them
-_TRACE = frozenset(TRACE)
 _encode = msgspec.json.Encoder().encode
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -132,8 +131,9 @@ class Byoc:
         fields: list[Field] = [(b"livepeer", job_header(call, target.wire_name, self._signer))]
         if call.content_type:
             fields.append((b"content-type", call.content_type.encode("latin-1")))
-        for name in _TRACE & call.headers.keys():
-            fields.append((name.encode("ascii"), call.headers[name].encode("latin-1")))
+        for name in TRACE:
+            if name in call.headers:
+                fields.append((name.encode("ascii"), call.headers[name].encode("latin-1")))
         path = target_of(b"/process/request/", target.path, call.worker_path)
         origin = self._pool.origin(target)
         answer = await origin.send(b"POST", path, fields, call.body, timeout=call.timeout)

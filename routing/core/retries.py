@@ -33,20 +33,17 @@ class Tally(msgspec.Struct):
 
     def asked(self, now: float) -> None:
         """One more request."""
-        if now - self.begun >= WINDOW:
-            self._turn(now)
+        self._turn(now)
         self.requests += 1
 
     def retried(self, now: float) -> None:
         """One more budgeted retry."""
-        if now - self.begun >= WINDOW:
-            self._turn(now)
+        self._turn(now)
         self.retries += 1
 
     def allows(self, now: float) -> bool:
         """True if one more retry stays within the budget."""
-        if now - self.begun >= WINDOW:
-            self._turn(now)
+        self._turn(now)
         overlap = 1 - (now - self.begun) / WINDOW
         requests = self.requests + self.earlier_requests * overlap
         retries = self.retries + self.earlier_retries * overlap
@@ -54,7 +51,10 @@ class Tally(msgspec.Struct):
 
     def _turn(self, now: float) -> None:
         """Buckets whose time is over are moved or dropped."""
-        if now - self.begun < 2 * WINDOW:
+        age = now - self.begun
+        if age < WINDOW:
+            return
+        if age < 2 * WINDOW:
             self.begun += WINDOW
             self.earlier_requests, self.earlier_retries = self.requests, self.retries
         else:

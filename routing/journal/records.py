@@ -66,10 +66,7 @@ def line_of(record: JobRecord) -> bytes:
 
     ValueError if it is too long even so, or if a value is not of its type.
     """
-    line = seal(_encoded(record))
-    if len(line) <= LONGEST:
-        return line
-    for lighter in _lighter(record):
+    for lighter in _ever_lighter(record):
         line = seal(_encoded(lighter))
         if len(line) <= LONGEST:
             return line
@@ -107,7 +104,8 @@ def _checked(line: bytes) -> bytes:
     return body
 
 
-def _lighter(record: JobRecord) -> Iterator[JobRecord]:
+def _ever_lighter(record: JobRecord) -> Iterator[JobRecord]:
+    yield record
     record = msgspec.structs.replace(record, decision={})
     yield record
     short = tuple(msgspec.structs.replace(attempt, detail="") for attempt in record.attempts)

@@ -97,8 +97,7 @@ class Journal:
                 self.dropped += 1
                 self._turn(State.DROPPING, exc)
                 return False
-            if self.state is not State.WRITING:
-                self._turn(State.WRITING)
+            self._turn(State.WRITING)
             return True
 
     def recall(self, request_id: str) -> JobRecord | None:

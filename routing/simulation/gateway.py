@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from orchestrators.core.classify import Answered, Setting, classify, classify_fault
+from orchestrators.core.classify import Setting, classify, classify_fault
 from orchestrators.core.latency import cold_threshold
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.scoreboard import Scoreboard
@@ -20,7 +20,7 @@ from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, may_wait, requests_fault
 from routing.core.selection import Candidate, Refused, Why, choose, lacks_seat
 from routing.simulation.numbers import Numbers
-from routing.simulation.prober import Advert, Prober
+from routing.simulation.prober import Advert, Prober, answered
 from routing.simulation.stage import Course, Park, Send, Sleep, Stage
 from routing.simulation.world import Box, Reply
 from routing.table.facts import CapabilityPolicy, Lane, OfferEntry
@@ -219,16 +219,6 @@ class Gateway:
             share=1.0,
             falling=advert.falling,
         )
-
-
-def answered(reply: Reply) -> Answered:
-    return Answered(
-        status=reply.status,
-        headers={"content-type": reply.content_type, "retry-after": reply.retry_after},
-        body=reply.body,
-        whole=True,
-        latency=reply.seconds,
-    )
 
 
 def _budget(policy: CapabilityPolicy, now: float, deadline: float) -> Budget:

@@ -137,9 +137,7 @@ class Prober:
             known_warm=at is not None and self._stage.now - at <= policy.fresh_for,
             cold_over=latencies.cold_threshold(row.latency, policy.latency_target),
         )
-        headers = {"content-type": reply.content_type, "retry-after": reply.retry_after}
-        answered = Answered(reply.status, headers, reply.body, whole=True, latency=reply.seconds)
-        return classify(answered, setting)
+        return classify(answered(reply), setting)
 
     def _step(self, row: _Row, outcome: Outcome, source: Source) -> None:
         live, now = self._board.live(row.box.id), self._stage.now
@@ -162,3 +160,13 @@ class Prober:
 
 
 _REACHED = Outcome(OutcomeClass.OK)
+
+
+def answered(reply: Reply) -> Answered:
+    return Answered(
+        status=reply.status,
+        headers={"content-type": reply.content_type, "retry-after": reply.retry_after},
+        body=reply.body,
+        whole=True,
+        latency=reply.seconds,
+    )

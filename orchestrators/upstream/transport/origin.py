@@ -242,10 +242,7 @@ class Origin:
             self._idle.append(connection)
             if self._sweeper is None:
                 self._sweeper = self._loop.call_later(self._limits.keep, self._sweep)
-        if self._waiting:
-            self._leave()
-        else:
-            self._seats += 1
+        self._leave()
 
     def lost(self, connection: Connection) -> None:
         self._connections.discard(connection)

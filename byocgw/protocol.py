@@ -23,7 +23,8 @@ Here they get LINGER seconds, and every answer from then on says `Connection: cl
 
 Where the request or its answer is one piece, ASGI's messages need not be made (`EXCHANGE`, an extension in its
 sense): uvicorn's `send` looks at each field by two regular expressions, twice 6 us of a request. What is the
-same for all requests of a connection is made once, and its timer for idle time runs on while it is used.
+same for all requests of a connection is made once, and its timer for idle time runs on while it is used. An
+answer in one piece is left in the loop's outbox: what could write or close before it is sent sends it first.
 
 Written against the internals of the uvicorn pinned in requirements.in (`cycle` and the callbacks of its
 parser, `shutdown`); each behaviour has its test over a socket.
@@ -46,6 +47,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from orchestrators.upstream.transport.outbox import outbox_of
 from routing.api.extensions import EXCHANGE, fields_of
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
@@ -80,6 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.headers = []
+        self.outbox = outbox_of(self.loop)
         self.bound_stall(transport.get_extra_info("socket"))
         self.start_clock()
         # Of its middleware for what a proxy says we ask only where one said so: 4 us.
@@ -106,6 +109,9 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.cycle.watched:
                 self.cycle.task.cancel("the client hung up")
         super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        self.outbox.send(self.transport)  # which closes after this
 
     def data_received(self, data: bytes) -> None:
         self.pending += len(data)
@@ -256,6 +262,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 (b"content-length", b"%d" % len(body)),
                 (b"connection", b"close"),
             ]
+            self.outbox.send(self.transport)
             self.transport.write(STATUS_LINE[status] + lines_of(tuple(fields)) + b"\r\n" + body)
             if self.answering:
                 self.cycle.disconnected = True
@@ -361,6 +368,7 @@ class Cycle(RequestResponseCycle):
         self.fields = fields
         self.transport = protocol.transport
         self.flow = protocol.flow
+        self.outbox = protocol.outbox
         self.default_headers = protocol.server_state.default_headers
         self.keep_alive = keep_alive
         if b"expect" in fields:
@@ -421,9 +429,10 @@ class Cycle(RequestResponseCycle):
             ours = lines_of(tuple(self.default_headers))
             last = b"" if self.keep_alive else b"connection: close\r\n"
             answer = (STATUS_LINE[status], ours, head, len(body), last, body)
-            self.transport.write(b"%b%b%bcontent-length: %d\r\n%b\r\n%b" % answer)
+            self.outbox.add(self.transport, b"%b%b%bcontent-length: %d\r\n%b\r\n%b" % answer)
             self.response_started = self.response_complete = True
             if not self.keep_alive:
+                self.outbox.send(self.transport)
                 self.transport.close()
             self.on_response()
             if self.waiter is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from uvicorn.config import Config
@@ -18,11 +19,13 @@ from routing.api.extensions import exchange_of
 
 class App:
     """Answers with its view of the request. `/hold` waits for `go`, `/early` answers without the body,
-    `/endless` until the client is gone, `/at-once` in one write (`/at-once/odd`: with a field of two lines)."""
+    `/endless` until the client is gone, `/at-once` in one write (`/at-once/odd`: with a field of two lines),
+    right after `meanwhile` was called."""
 
     def __init__(self) -> None:
         self.served: list[str] = []
         self.at_once: list[bool] = []
+        self.meanwhile: Callable[[], object] = bool
         self.go = asyncio.Event()
         self.hung_up = asyncio.Event()
 
@@ -40,6 +43,7 @@ class App:
             value = "a\r\nb: c" if scope["path"] == "/at-once/odd" else "a\t1"
             exchange = exchange_of(scope)
             assert exchange is not None
+            self.meanwhile()
             self.at_once.append(exchange.answer_whole(200, {name: value}, answer))
             if self.at_once[-1]:
                 return
@@ -73,6 +77,12 @@ class Client:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.fileno: int = writer.get_extra_info("socket").fileno()
+
+    def end(self) -> None:
+        """Its own stream, now."""
+        with socket.socket(fileno=os.dup(self.fileno)) as sock:
+            sock.shutdown(socket.SHUT_WR)
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -56,3 +57,23 @@ async def test_a_field_of_two_lines_is_not_written(edge: Edge) -> None:
 
     assert edge.app.at_once == [False]
     assert not {"x-odd", "b"} & fields.keys()
+
+
+async def test_what_follows_while_it_waits_to_be_sent_is_answered_after_it(edge: Edge) -> None:
+    client = await edge.connect()
+    edge.app.meanwhile = lambda: os.write(client.fileno, b"\0\r\n\r\n")
+    await client.send(POST % (b"/at-once", b""))
+    statuses = [(await client.answer())[0] for _ in range(2)]
+
+    assert statuses == [200, 400]
+    assert await client.rest() == b""
+
+
+async def test_who_ends_its_stream_while_it_waits_to_be_sent_has_it(edge: Edge) -> None:
+    client = await edge.connect()
+    edge.app.meanwhile = client.end
+    await client.send(POST % (b"/at-once", b""))
+    status, *_ = await client.answer()
+
+    assert status == 200
+    assert await client.rest() == b""

@@ -4,6 +4,7 @@
     origin      Origin: seats, idle connections, connecting, trust
     connection  Connection: one exchange at a time, strict framing, deadlines
     answer      Answer: a response between its connection and its reader
+    outbox      Outbox: the writes of one turn of the event loop, together
     face        OriginTransport: the same for httpx
 
 No redirects, no cookies, no compression, no retries, no HTTP/2.

@@ -29,6 +29,7 @@ from orchestrators.upstream.base import Body, NotAnswered, NotConnected, PartlyA
 from orchestrators.upstream.transport.answer import Answer
 from orchestrators.upstream.transport.clock import Clock
 from orchestrators.upstream.transport.limits import Limits
+from orchestrators.upstream.transport.outbox import outbox_of
 from orchestrators.upstream.transport.tls import fingerprint_of
 
 HIGH_WATER = 256 * 1024  # bytes of an answer kept for a slow reader before the socket is left unread
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._limits = limits
         self.loop = asyncio.get_running_loop()
+        self._outbox = outbox_of(self.loop)
         self._parser = httptools.HttpResponseParser(self)
         self._clock = Clock(self._expired)
         self._room: asyncio.Future[None] | None = None
@@ -96,7 +98,7 @@ class Connection(asyncio.Protocol):
             if isinstance(body, bytes):
                 self._uploaded = self._in_one_piece = True
                 self._written = len(head) + len(body)
-                self._transport.write(head + body)
+                self._outbox.add(self._transport, head + body)
                 await answer.head()
             else:
                 self._uploaded = self._in_one_piece = False
@@ -186,6 +188,7 @@ class Connection(asyncio.Protocol):
             and not self._gone
             and not self._transport.is_closing()
             and self._transport.get_write_buffer_size() == 0
+            and self._transport not in self._outbox
         )
         self._answer = None
         if not reusable:
@@ -253,6 +256,8 @@ class Connection(asyncio.Protocol):
         encrypted, a little more; that is exact enough for a request in one piece, whose first record is
         longer than what all records add to it.
         """
+        if self._transport in self._outbox:
+            return True
         if self.fingerprint and not self._in_one_piece:
             return False
         unread = self._unacknowledged() + self._transport.get_write_buffer_size()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
 
 import pytest
 
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import NotConnected, PartlyAnswered
+from orchestrators.upstream.transport import Pool
 
 from .conftest import (
     LINE,
@@ -103,6 +106,20 @@ class Leaving:
             await conversation.say(OK)
 
 
+async def _is_sent_again(serve: Serve, pool: Pool, body: bytes | Upload, when: Callable[..., object]) -> None:
+    leaving = Leaving()
+    peer = await serve(leaving)
+    origin = pool.origin(peer.target())
+    await read(await ask(pool, peer))
+    when(leaving.conversations[0].hang_up)
+    answer = await origin.send(b"POST", b"/again", [], body, timeout=5)
+    assert await read(answer) == b"hi"
+    assert [received.path for received in peer.received] == [b"/", b"/again"]
+    assert peer.received[1].body == (body if isinstance(body, bytes) else b"{}{}")
+    assert peer.connections == 2
+    assert "open 1 idle 1" in repr(pool)
+
+
 async def parts():
     yield b"{}"
     await asyncio.sleep(0.02)
@@ -112,18 +129,29 @@ async def parts():
 @pytest.mark.beyond_aiohttp("sends no POST again, whatever is proved")
 @pytest.mark.parametrize("body", [b"{}", b"x" * 3 * 1024**2, Upload(parts), Upload(parts, length=4)])
 async def test_it_sends_again_what_a_closed_connection_never_took(serve: Serve, make_pool: MakePool, body):
-    """Closed while idle, but the end is noticed only after the request has left: nobody has read it."""
+    """Closed while idle, but the end is noticed only once the request is on its way: nobody has read it."""
+    await _is_sent_again(serve, make_pool(), body, lambda hang_up: hang_up())
+
+
+@pytest.mark.beyond_aiohttp("sends no POST again, whatever is proved")
+@pytest.mark.parametrize("body", [b"{}", b"x" * 3 * 1024**2])
+async def test_it_sends_again_what_came_after_the_end(serve: Serve, make_pool: MakePool, body):
+    """The same, a moment later: the request is in the kernel's hands when the end is noticed."""
+    soon = asyncio.get_running_loop().call_soon  # before what is then sent together
+    await _is_sent_again(serve, make_pool(), body, soon)
+
+
+@pytest.mark.beyond_aiohttp("fails an answer for what follows it")
+async def test_an_answer_to_what_was_not_sent_ends_the_connection(serve: Serve, make_pool: MakePool):
+    if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+        pytest.skip("this loop sends before it hears")
     leaving = Leaving()
     peer, pool = await serve(leaving), make_pool()
-    origin = pool.origin(peer.target())
     await read(await ask(pool, peer))
-    leaving.conversations[0].hang_up()
-    answer = await origin.send(b"POST", b"/again", [], body, timeout=5)
-    assert await read(answer) == b"hi"
-    assert [received.path for received in peer.received] == [b"/", b"/again"]
-    assert peer.received[1].body == (body if isinstance(body, bytes) else b"{}{}")
+    os.write(leaving.conversations[0].writer.get_extra_info("socket").fileno(), OK)
+    await read(await ask(pool, peer))
+    assert await read(await ask(pool, peer)) == b"hi"
     assert peer.connections == 2
-    assert "open 1 idle 1" in repr(pool)
 
 
 @pytest.mark.beyond_aiohttp("sends no POST again, whatever is proved")

@@ -7,8 +7,6 @@ in one process, and of more workers each has a like share of every limit.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -48,11 +46,10 @@ class Reservation(msgspec.Struct, eq=False):
         allowances, self._allowances = self._allowances, None
         if allowances is None:
             return
-        left = allowances.in_flight[self._client_id] - 1
-        if left:
-            allowances.in_flight[self._client_id] = left
-        else:
-            del allowances.in_flight[self._client_id]
+        in_flight = allowances.in_flight
+        in_flight[self._client_id] -= 1
+        if not in_flight[self._client_id]:
+            del in_flight[self._client_id]
         for period in self._periods:
             allowances.purses.purse(self._client_id, period).settle(self._most, wei)
             allowances.purses.write(self._client_id, period)
@@ -62,7 +59,7 @@ class Allowances:
     def __init__(self, purses: Purses) -> None:
         self.purses = purses
         self._arrivals: dict[int, float] = {}  # theoretical, see core.limits; by client, monotonic seconds
-        self.in_flight: Counter[int] = Counter()
+        self.in_flight: dict[int, int] = {}  # by client, where there are any
 
     def pace(self, client: ClientEntry, now: float) -> Pace | None:
         """One more request, `now` on the monotonic clock; None: its pace is not limited."""
@@ -74,25 +71,24 @@ class Allowances:
             self._arrivals[client.id] = tat
         return Pace(rate, wait, *headroom(tat, rate, now))
 
-    def reserve(self, client: ClientEntry, most: Callable[[], int], wall: float) -> Reservation | Refusal:
-        """`most`: the wei that the call may cost, asked only where there is a budget. `wall`: seconds."""
-        limit = client.max_in_flight
-        if limit is not None and self.in_flight[client.id] >= limit:
+    def reserve(self, client: ClientEntry, most: int, wall: float) -> Reservation | Refusal:
+        """`most`: the wei that the call may cost; looked at only where there is a budget. `wall`: seconds."""
+        limit, in_flight = client.max_in_flight, self.in_flight.get(client.id, 0)
+        if limit is not None and in_flight >= limit:
             detail = f"The client has {limit} calls in flight, which is its limit."
             return Refusal(Code.RATE_LIMITED, detail, retry_after=SOON)
-        wei = 0
         periods: tuple[str, ...] = ()
         if client.has_budget:
             moment = datetime.fromtimestamp(wall, UTC)
-            wei, budgets = most(), _budgets(client, moment)
-            refusal = self._uncovered(client, budgets, wei, moment)
+            budgets = _budgets(client, moment)
+            refusal = self._uncovered(client, budgets, most, moment)
             if refusal is not None:
                 return refusal
             periods = tuple(budgets)
             for period in periods:
-                self.purses.purse(client.id, period).reserve(wei)
-        self.in_flight[client.id] += 1
-        return Reservation(self, client.id, wei, periods)
+                self.purses.purse(client.id, period).reserve(most)
+        self.in_flight[client.id] = in_flight + 1
+        return Reservation(self, client.id, most, periods)
 
     def _uncovered(
         self, client: ClientEntry, budgets: dict[str, int], wei: int, moment: datetime

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import PartlyAnswered
-from routing.delivery import Delivery, Ending, Opening
+from routing.delivery import Delivery, Ending, Opening, is_event_stream
 from routing.opening import JUDGED
 from routing.replay import ReplayMemory
 
@@ -145,7 +145,7 @@ class Collected:
 
     def delivery(self, patience: float) -> Delivery:
         """To a client that is waited for `patience` seconds: all at once if all is here, else as it comes."""
-        opening = Opening(self, self.chunks())
+        opening = Opening(self, self.chunks(), is_event_stream=is_event_stream(self))
         if self._done and not self._broken and self._kept:
             opening.head, opening.whole = b"".join(self._pieces), True
         return Delivery(

@@ -81,7 +81,6 @@ class Ranking(NamedTuple):
 _FIELDS = tuple(mark for mark in MARKS if mark in Candidate.__struct_fields__)
 _MARKED = attrgetter(*_FIELDS)
 _USUAL = tuple(Ranking._field_defaults.values())
-_ALWAYS = len(Ranking._fields) - len(_USUAL)
 
 
 def pack(ranked: Iterable[Candidate], refused: Iterable[Refused], draws: Sequence[float]) -> dict[str, Any]:
@@ -110,26 +109,29 @@ def is_sampled(request_id: str, sample: float) -> bool:
 
 
 def _ranking(candidate: Candidate) -> tuple[Any, ...]:
-    price = candidate.price
-    row = Ranking(
-        orchestrator=candidate.orchestrator,
-        rank=_RANK[candidate.rank],
-        state=_STATE[candidate.state],
-        wei=price.wei,
-        quantity=candidate.units,
-        latency_ms=round(candidate.latency * 1000, 1),
-        failure=round(candidate.failure, 4),
-        adjusted_wei=round(candidate.adjusted),
-        warm=int(candidate.warm),
-        in_flight=candidate.in_flight,
-        seats=candidate.seats,
-        units=price.units,
-        unit=_UNIT[price.unit],
-        share=candidate.share,
-        marks=_marks(candidate),
-        reputation=round(candidate.reputation),
+    """The values of a Ranking, in the order of its fields: making one takes as long as all of this."""
+    price, (rank, adjusted, *_) = candidate.price, candidate.order
+    always = (
+        candidate.orchestrator,
+        _RANK[rank],
+        _STATE[candidate.state],
+        price.wei,
+        candidate.units,
+        round(candidate.latency * 1000, 1),
+        round(candidate.failure, 4),
+        round(adjusted),
+        1 if candidate.warm else 0,
+        candidate.in_flight,
+        candidate.seats,
     )
-    return row[:_ALWAYS] if row[_ALWAYS:] == _USUAL else row
+    others = (
+        price.units,
+        _UNIT[price.unit],
+        candidate.share,
+        _marks(candidate),
+        round(candidate.reputation),
+    )
+    return always if others == _USUAL else always + others
 
 
 def _marks(candidate: Candidate) -> int:

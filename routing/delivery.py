@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from enum import Enum
+from typing import Literal
 
 import msgspec
 
@@ -26,24 +26,22 @@ EVENT_STREAM = "text/event-stream"
 SLOWEST = 64 * 1024  # bytes a second; a client that takes them as fast is never too slow
 
 
-class Ending(Enum):
-    ENDED = "ended"
-    BROKEN = "broken"
-    CANCELLED = "cancelled"
+Ending = Literal["ended", "broken", "cancelled"]
 
 
 class Opening(msgspec.Struct, eq=False):
     """A reply read as far as the commit point: `head` are its first bytes, `whole` if there are no more.
-    `rest`: what follows them."""
+    `rest`: what follows them. `is_event_stream`: by its content type."""
 
     reply: Reply
     rest: AsyncIterator[bytes] | None = None
     head: bytes = b""
     whole: bool = False
-    is_event_stream: bool = False  # by its content type
+    is_event_stream: bool = False
 
-    def __post_init__(self) -> None:
-        self.is_event_stream = self.reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
+
+def is_event_stream(reply: Reply) -> bool:
+    return reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
 
 
 class BrokenOff(Exception):
@@ -86,83 +84,74 @@ class Patience:
 Settle = Callable[[Ending, int, Fault | None], None]
 
 
-class Delivery:
+class Delivery(msgspec.Struct, eq=False):
     """`settle(ending, bytes passed on, fault)` is called once. `headers`: for the client, ready to send.
 
-    `patience`: seconds that the orchestrator may be kept waiting for the client.
+    `patience`: seconds that the orchestrator may be kept waiting for the client. `sent`: bytes passed on.
     """
 
-    def __init__(
-        self,
-        opening: Opening,
-        *,
-        status: int,
-        headers: dict[str, str],
-        settle: Settle,
-        patience: float,
-    ) -> None:
-        self._opening = opening
-        self._settle: Settle | None = settle
-        self._patience = patience
-        self._closing: asyncio.Task[None] | None = None
-        self.status = status
-        self.headers = headers
-        self.sent = 0
+    opening: Opening
+    status: int
+    headers: dict[str, str]
+    settle: Settle | None
+    patience: float
+    sent: int = 0
+    closing: asyncio.Task[None] | None = None
 
     @property
     def whole(self) -> bytes | None:
         """The body, when all of it is here: it needs no streaming."""
-        return self._opening.head if self._opening.whole else None
+        return self.opening.head if self.opening.whole else None
 
     @property
     def is_over(self) -> bool:
         """Nothing of it is left to be closed."""
-        return self._settle is None and self._opening.reply.complete
+        return self.settle is None and self.opening.reply.complete
 
     @property
     def length(self) -> int | None:
-        return self._opening.reply.length
+        return self.opening.reply.length
 
     @property
     def balance(self) -> str:
         """Livepeer-Balance as the orchestrator said it; on an event stream it has another name (2.5)."""
-        headers = self._opening.reply.headers
+        headers = self.opening.reply.headers
         return headers.get("livepeer-balance") or headers.get("livepeer-payment-balance", "")
 
     @property
     def metadata(self) -> str:
-        return self._opening.reply.headers.get("x-metadata", "")
+        return self.opening.reply.headers.get("x-metadata", "")
 
     def finish(self) -> None:
         """All of a whole answer is about to be passed on."""
-        self.sent = len(self._opening.head)
-        self.conclude(Ending.ENDED)
+        self.sent = len(self.opening.head)
+        self.conclude("ended")
 
     def conclude(self, ending: Ending, fault: Fault | None = None) -> None:
-        settle, self._settle = self._settle, None
+        settle, self.settle = self.settle, None
         if settle is not None:
             settle(ending, self.sent, fault)
 
     async def aclose(self) -> None:
         """The client is gone, or the gateway stops; after the end it does nothing."""
-        self.conclude(Ending.CANCELLED)
-        await self._opening.reply.aclose()
+        self.conclude("cancelled")
+        await self.opening.reply.aclose()
 
     async def chunks(self, broken_event: bytes = b"") -> AsyncIterator[bytes]:
         """The body. `broken_event` ends an event stream that breaks; any other answer raises BrokenOff."""
-        patience = Patience(self._patience, self._client_is_too_slow)
+        patience = Patience(self.patience, self._client_is_too_slow)
         try:
             async for piece in self._pieces():
                 self.sent += len(piece)
                 if self._is_last():
-                    self.conclude(Ending.ENDED)
+                    self.conclude("ended")
                 patience.wait()
                 yield piece
                 patience.took(len(piece))
-            self.conclude(Ending.ENDED)
+            self.conclude("ended")
         except UpstreamError as exc:
-            self.conclude(Ending.BROKEN, exc.fault)
-            if self._closing or not self._opening.is_event_stream:
+            self.conclude("broken", exc.fault)
+            if self.closing or not self.opening.is_event_stream:
                 raise BrokenOff from exc
             yield broken_event
         finally:
@@ -170,17 +159,17 @@ class Delivery:
             await self.aclose()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        if self._opening.head:
-            yield self._opening.head
-        if self._opening.rest is not None and not self._opening.whole:
-            async for piece in self._opening.rest:
+        if self.opening.head:
+            yield self.opening.head
+        if self.opening.rest is not None and not self.opening.whole:
+            async for piece in self.opening.rest:
                 yield piece
 
     def _is_last(self) -> bool:
         """All has been received, and the client is about to get the rest of it."""
-        reply = self._opening.reply
+        reply = self.opening.reply
         return reply.complete or (reply.length is not None and self.sent >= reply.length)
 
     def _client_is_too_slow(self) -> None:
-        if self._settle is not None:
-            self._closing = asyncio.get_running_loop().create_task(self.aclose())
+        if self.settle is not None:
+            self.closing = asyncio.get_running_loop().create_task(self.aclose())

@@ -14,7 +14,7 @@ import re
 
 from orchestrators.core.classify import Contract
 from orchestrators.upstream.base import Reply
-from routing.delivery import Opening
+from routing.delivery import Opening, is_event_stream
 
 JUDGED = 64 * 1024
 _PIECES = re.compile(rb"[^\r\n]+|[\r\n]+")
@@ -23,16 +23,16 @@ _BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n){2}")
 
 async def read_opening(reply: Reply, contract: Contract) -> Opening:
     """Raises UpstreamError when the answer breaks before the commit point."""
-    opening = Opening(reply)
-    events = FirstEvent() if opening.is_event_stream and reply.status < 300 else None
+    streams = is_event_stream(reply)
+    events = FirstEvent() if streams and reply.status < 300 else None
     if events is None and reply.length is not None and reply.length <= JUDGED:
-        opening.head, opening.whole = await reply.read(), True
-        return opening
-    opening.rest = reply.chunks()
+        return Opening(reply, None, await reply.read(), True, streams)
+    rest = reply.chunks()
+    opening = Opening(reply, rest, is_event_stream=streams)
     pieces: list[bytes] = []
     size = 0
     while not _judgeable(opening, size, contract, events):
-        piece = await anext(opening.rest, None)
+        piece = await anext(rest, None)
         if piece is None:
             opening.whole = True
             break

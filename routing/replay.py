@@ -57,15 +57,14 @@ class ReplayBody:
     far. `wanted`: an attempt has begun that sends it.
     """
 
-    repeatable = True
-    complete = wanted = False
-    size = _taken = _head = 0
-
     def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
         self._receive = receive
         self._limit = limit
         self._memory = memory
         self.length = length
+        self.repeatable = True
+        self.complete = self.wanted = False
+        self.size = self._taken = self._head = 0
         self._kept: list[bytes] = []
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -90,7 +89,7 @@ class ReplayBody:
 
         Raises BodyTooSlow after `within` seconds.
         """
-        if not self.complete and self.is_short:
+        if self.is_short:
             await self.head(SHORT + 1, within)
 
     async def head(self, size: int, within: float) -> bytes:
@@ -109,8 +108,7 @@ class ReplayBody:
 
     async def first(self) -> None:
         """Wait for the first piece: of most requests that is all there is."""
-        self.wanted = True
-        if not (self.complete or self._kept):
+        if not self._kept:
             await self._more()
 
     async def all(self) -> None:

@@ -102,9 +102,9 @@ class RoutingService:
 
     async def infer(self, call: InferenceCall) -> Delivery | Refusal:
         """Never raises for what upstreams do. ClientGone and CancelledError pass, the books closed."""
-        trip = Trip(call, at=self._wall(), started=self._clock())
+        trip = Trip(call, self._wall(), self._clock())
         context.enter(trip)
-        most = partial(most_wei, call.lane, self._longest_answer)
+        most = most_wei(call.lane, self._longest_answer) if call.client.has_budget else 0
         reservation = self._allowances.reserve(call.client, most, trip.at)
         if isinstance(reservation, Refusal):
             return self._refuse(trip, reservation)
@@ -132,7 +132,8 @@ class RoutingService:
         )
         tally = self._tallies[policy.slug]
         tally.asked(trip.started)
-        await call.body.short(min(policy.attempt_timeout, budget.left(trip.started)))
+        if not call.body.complete:
+            await call.body.short(min(policy.attempt_timeout, budget.left(trip.started)))
         while True:
             if trip.history:
                 await self._pause(trip, budget)
@@ -243,7 +244,9 @@ class RoutingService:
         opening: Opening | None = None
         try:
             with Deadline(step.timeout):
-                await call.body.first()
+                call.body.wanted = True
+                if not call.body.complete:
+                    await call.body.first()
                 whole = call.body.whole()
                 reply = await self._upstreams[protocol].send(
                     offer.target,
@@ -334,25 +337,22 @@ class RoutingService:
         settle = partial(self._settle, trip, held)
         trip.call.body.forget()
         patience = trip.call.lane.policy.attempt_timeout
-        return Delivery(held.opening, status=reply.status, headers=headers, settle=settle, patience=patience)
+        return Delivery(held.opening, reply.status, headers, settle, patience)
 
     def _settle(self, trip: Trip, held: Held, ending: Ending, sent: int, fault: Fault | None) -> None:
-        outcome, now = held.outcome, self._wall()
-        is_success = outcome.is_success
-        is_good = is_success and ending is Ending.ENDED
-        code = "ok" if is_success else "client_error"
-        if ending is Ending.CANCELLED:
-            code = "cancelled"
-        elif ending is Ending.BROKEN:
-            code = "broken"
-            outcome = classify_fault(fault or Fault.CUT_OFF, held.offer.target.protocol)
+        outcome, offer, code = held.outcome, held.offer, str(ending)
+        if ending == "ended":
+            code = "client_error"
+            if outcome.is_success:
+                code = "ok"
+                self.board.observe(offer.id, outcome, now=self._wall())
+                self.board.served(offer.id, trip.call.worker_path)
+                if not held.candidate.claimed:
+                    self.board.claim(offer.id, True)
+        elif ending == "broken":
+            outcome = classify_fault(fault or Fault.CUT_OFF, offer.target.protocol)
             trip.broke_off(outcome)
-        if is_good or ending is Ending.BROKEN:
-            self.board.observe(held.offer.id, outcome, now=now)
-        if is_good:
-            self.board.served(held.offer.id, trip.call.worker_path)
-            if not held.candidate.claimed:
-                self.board.claim(held.offer.id, True)
+            self.board.observe(offer.id, outcome, now=self._wall())
         self._close(trip, code, held.opening.reply.status, sent=sent)
         self._leave(trip, held.seat)
 
@@ -375,7 +375,7 @@ class RoutingService:
             trip.call.lane,
             code,
             trip.history,
-            seconds=now - trip.started,
+            now - trip.started,
             overhead=trip.overhead,
             served_by=served_by,
         )

@@ -157,15 +157,15 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
 
     def own_seconds(self, now: float) -> float:
         """What the gateway itself took until `now` (monotonic), without attempts and waiting."""
-        return max(0.0, now - self.started - self.elsewhere)
+        own = now - self.started - self.elsewhere
+        return own if own > 0 else 0.0
 
     def server_timing(self) -> str:
         """W3C Server-Timing: each attempt by class, and what the gateway itself took. Milliseconds."""
-        parts = [
-            f'attempt{number};desc="{each.outcome.cls}";dur={each.seconds * 1000:.1f}'
-            for number, each in enumerate(self.history, 1)
-        ]
-        return ", ".join([*parts, f"gateway;dur={(self.overhead or 0.0) * 1000:.2f}"])
+        told = ""
+        for number, each in enumerate(self.history, 1):
+            told += f'attempt{number};desc="{each.outcome.cls}";dur={each.seconds * 1000:.1f}, '
+        return f"{told}gateway;dur={(self.overhead or 0.0) * 1000:.2f}"
 
     def record(
         self,
@@ -181,38 +181,25 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         `now`: monotonic seconds. `sample`: see `_decision`.
         """
         held, call = self.held, self.call
+        # By place, as the line is: by name each takes as long as encoding it.
         return JobRecord(
-            request_id=call.request_id,
-            at=self.at,
-            client=call.client.name,
-            capability=call.lane.policy.slug,
-            worker_path=call.worker_path.decode("ascii", "replace")[:200],
-            code=code,
-            status=status,
-            orchestrator=held.offer.orchestrator if held else "",
-            ms=round((now - self.started) * 1000),
-            bytes_in=call.body.size,
-            bytes_out=sent,
-            wei=cost(held.offer.price, now - held.started) if held else 0,
-            policy=call.table.revision,
-            decision=self._decision(code, sample),
-            attempts=tuple(
-                [
-                    AttemptRecord(
-                        at=each.at,
-                        orchestrator=each.orchestrator,
-                        outcome=each.outcome.cls,
-                        status=each.outcome.status,
-                        ms=each.ms,
-                        cold=each.outcome.cold,
-                        held_against=each.offer_id not in blameless,
-                        detail=each.outcome.detail[:500],
-                    )
-                    for each in self.history
-                ]
-            ),
-            trace=call.trace.id,
-            model_id=call.model_id,
+            call.request_id,
+            self.at,
+            call.client.name,
+            call.lane.policy.slug,
+            call.worker_path[:200].decode("ascii", "replace"),
+            code,
+            status,
+            held.offer.orchestrator if held else "",
+            round((now - self.started) * 1000),
+            call.body.size,
+            sent,
+            cost(held.offer.price, now - held.started) if held else 0,
+            call.table.revision,
+            self._decision(code, sample),
+            tuple([_attempted(each, blameless) for each in self.history]),
+            call.trace.id,
+            call.model_id,
         )
 
     def _decision(self, code: str, sample: float) -> dict[str, Any]:
@@ -223,6 +210,20 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         if smooth and not (self.call.keep_decision or is_sampled(self.call.request_id, sample)):
             return {}
         return pack(self.ranked, [*self.call.lane.refused, *self.first_refused], self.draws)
+
+
+def _attempted(attempt: Attempt, blameless: Collection[int]) -> AttemptRecord:
+    outcome = attempt.outcome
+    return AttemptRecord(
+        attempt.at,
+        attempt.orchestrator,
+        outcome.cls,
+        outcome.status,
+        attempt.ms,
+        outcome.cold,
+        attempt.offer_id not in blameless,
+        outcome.detail[:500],
+    )
 
 
 def most_wei(lane: Lane, longest_answer: float) -> int:
@@ -237,9 +238,12 @@ def cost(price: Price, seconds: float) -> int:
 
     An orchestrator charges whole seconds, begun ones included (go-livepeer, chargeForCompute).
     """
-    if price.unit is Unit.PIXEL:
+    if price.unit is Unit.SECOND:
+        units = math.ceil(seconds) or 1
+    elif price.unit is Unit.PIXEL:
         return 0
-    units = max(1, math.ceil(seconds)) if price.unit is Unit.SECOND else 1
+    else:
+        units = 1
     return -(-price.wei * units // price.units)  # exact, rounded up; a Fraction takes 4 us
 
 

@@ -79,7 +79,7 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def is_answer(self) -> bool:
         """True if the client gets this reply as it is: a success, or its own fault."""
-        return self.cls is OutcomeClass.CLIENT_ERROR or self.is_success
+        return self.cls in _ANSWERS or self.cold
 
     @property
     def is_success(self) -> bool:
@@ -87,3 +87,4 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 _SUCCESS = frozenset({OutcomeClass.OK, OutcomeClass.SLOW})
+_ANSWERS = _SUCCESS | {OutcomeClass.CLIENT_ERROR}

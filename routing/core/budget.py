@@ -64,8 +64,10 @@ class Budget(msgspec.Struct, frozen=True):
     def allowance(self, now: float, warm: bool) -> float:
         """Seconds an attempt that starts now has to reach the commit point."""
         longest = self.attempt_timeout if warm else self.attempt_timeout + self.cold_grace
-        return min(longest, self.left(now))
+        left = self.left(now)
+        return longest if longest < left else left
 
     def left(self, now: float) -> float:
         """Seconds to the deadline, never below zero."""
-        return max(0.0, self.deadline - now)
+        left = self.deadline - now
+        return left if left > 0 else 0.0

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -66,11 +65,16 @@ def line_of(record: JobRecord) -> bytes:
 
     ValueError if it is too long even so, or if a value is not of its type.
     """
-    for lighter in _ever_lighter(record):
-        line = seal(_encoded(lighter))
-        if len(line) <= LONGEST:
-            return line
-    raise ValueError(f"The record of {record.request_id} has {len(line)} bytes without its decision.")
+    line = seal(_encoded(record))
+    if len(line) > LONGEST:
+        record = msgspec.structs.replace(record, decision={})
+        line = seal(_encoded(record))
+    if len(line) > LONGEST:
+        short = tuple(msgspec.structs.replace(attempt, detail="") for attempt in record.attempts)
+        line = seal(_encoded(msgspec.structs.replace(record, attempts=short)))
+    if len(line) > LONGEST:
+        raise ValueError(f"The record of {record.request_id} has {len(line)} bytes without its decision.")
+    return line
 
 
 def record_of(line: bytes) -> JobRecord:
@@ -102,14 +106,6 @@ def _checked(line: bytes) -> bytes:
     if int(line[:8], 16) != zlib.crc32(body):
         raise ValueError("The checksum is wrong.")
     return body
-
-
-def _ever_lighter(record: JobRecord) -> Iterator[JobRecord]:
-    yield record
-    record = msgspec.structs.replace(record, decision={})
-    yield record
-    short = tuple(msgspec.structs.replace(attempt, detail="") for attempt in record.attempts)
-    yield msgspec.structs.replace(record, attempts=short)
 
 
 def _encoded(record: JobRecord) -> bytes:

@@ -55,7 +55,6 @@ class Journal:
         self.folder = folder
         self.node = node
         self.segment_bytes = segment_bytes
-        self.state = State.WRITING
         self.dropped = 0
         self.rejected = 0
         self.adopted = 0
@@ -67,6 +66,7 @@ class Journal:
         self._queue: deque[Segment] = deque()  # rolled and adopted: locked by us until they are drained
         self._complained: set[Path] = set()
         self._forgot = False
+        self._dropping = False
         self._closed = False
         self._writing = threading.Lock()  # guards _live and the counting of what is written
         self._draining = threading.Lock()  # one drain at a time; close() waits for it
@@ -74,6 +74,10 @@ class Journal:
 
     def __repr__(self) -> str:
         return f"<Journal {self.folder} {self.state} backlog={self.backlog} dropped={self.dropped}>"
+
+    @property
+    def state(self) -> State:
+        return State.DROPPING if self._dropping else State.WRITING
 
     @property
     def backlog(self) -> int:
@@ -95,9 +99,10 @@ class Journal:
                 self._segment().append(line_of(record))
             except Exception as exc:  # bookkeeping must not cost the client its answer
                 self.dropped += 1
-                self._turn(State.DROPPING, exc)
+                self._drop(exc)
                 return False
-            self._turn(State.WRITING)
+            if self._dropping:
+                self._write_again()
             return True
 
     def recall(self, request_id: str) -> JobRecord | None:
@@ -114,7 +119,7 @@ class Journal:
             if self._closed:
                 return False
             began = self._clock()
-            if self.state is State.DROPPING:
+            if self._dropping:
                 self._recover()
             if not self._forgot:
                 store.forget(self.folder, self.node)
@@ -174,7 +179,7 @@ class Journal:
         try:
             self._segment()
         except OSError as exc:
-            self._turn(State.DROPPING, exc)
+            self._drop(exc)
 
     def _segment(self) -> Segment:
         """The file to write to; a new one when the last is full. Called with `_writing` held."""
@@ -191,15 +196,15 @@ class Journal:
             self._live = following
         return self._live
 
-    def _turn(self, state: State, why: Exception | None = None) -> None:
+    def _drop(self, why: Exception) -> None:
         """One line per change of state, not per record."""
-        if state is self.state:
-            return
-        self.state = state
-        if state is State.DROPPING:
+        if not self._dropping:
+            self._dropping = True
             logger.error("journal: records are being dropped (%d so far): %s", self.dropped, why)
-        else:
-            logger.warning("journal: writes again; %d records were dropped so far", self.dropped)
+
+    def _write_again(self) -> None:
+        self._dropping = False
+        logger.warning("journal: writes again; %d records were dropped so far", self.dropped)
 
     def _advance(self) -> bool:
         """One batch of the first file in the queue; the file goes when nothing is left in it.
@@ -246,7 +251,8 @@ class Journal:
                 self._segment().append(b"%*s\n" % (PROBE, b""))
             except OSError:
                 return
-            self._turn(State.WRITING)
+            if self._dropping:
+                self._write_again()
 
     def _drain(self, segment: Segment) -> bool:
         drained = store.drain_batch(segment, self._sample)

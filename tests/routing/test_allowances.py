@@ -30,13 +30,13 @@ def allowances(tmp_path: Path) -> Iterator[Allowances]:
 
 
 def taken(allowances: Allowances, who: ClientEntry, wei: int, wall: float = NOON) -> Reservation:
-    found = allowances.reserve(who, lambda: wei, wall)
+    found = allowances.reserve(who, wei, wall)
     assert isinstance(found, Reservation)
     return found
 
 
 def refused(allowances: Allowances, who: ClientEntry, wei: int, wall: float = NOON) -> Refusal:
-    found = allowances.reserve(who, lambda: wei, wall)
+    found = allowances.reserve(who, wei, wall)
     assert isinstance(found, Refusal)
     return found
 
@@ -85,17 +85,10 @@ def test_a_refusal_holds_neither_seat_nor_money(allowances: Allowances) -> None:
     assert allowances.purses.purse(7, "2026-11-25").reserved == 0
 
 
-def test_without_a_budget_nobody_works_out_what_a_call_may_cost(allowances: Allowances) -> None:
-    def dear() -> int:
-        raise AssertionError("asked")
-
-    assert isinstance(allowances.reserve(client(), dear, NOON), Reservation)
-
-
 def test_a_budget_that_another_worker_still_holds_is_not_spent(tmp_path: Path) -> None:
     waiting = Allowances(Purses(tmp_path, "node", 1))
 
     refusal = refused(waiting, client(daily_budget=10), 1)
 
     assert (refusal.code, refusal.retry_after) == (Code.BUDGET_SPENT, 1.0)
-    assert isinstance(waiting.reserve(client(), lambda: 1, NOON), Reservation)
+    assert isinstance(waiting.reserve(client(), 1, NOON), Reservation)

@@ -1,7 +1,8 @@
 """One response between the connection that receives it and the one who reads it.
 
-The connection fills it in, then calls `wake`, `end` or `fail`; the reader `head`, `chunks`, `read` and
-`aclose`. What has arrived is always handed over before the error that cut it short.
+The connection fills it in, then calls `wake`, `end` or `fail`; the reader `more`, until there is a
+`status`, then `chunks`, `read` and `aclose`. What has arrived is always handed over before the error that
+cut it short.
 """
 
 from __future__ import annotations
@@ -67,11 +68,6 @@ class Answer(msgspec.Struct, eq=False):
             self.error = error
             self.wake()
 
-    async def head(self) -> None:
-        """Returns when the head is here. UpstreamError, or what made the request's body fail."""
-        while not self.status:
-            await self._more()
-
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body from where it was last read. PartlyAnswered when it breaks."""
         while True:
@@ -81,14 +77,14 @@ class Answer(msgspec.Struct, eq=False):
                 return
             else:
                 self.source.drained()
-                await self._more()
+                await self.more()
 
     async def read(self) -> bytes:
         """All of the body that was not read yet. PartlyAnswered when it breaks. For one that is known to be
         short: without the generator of `chunks`, which takes 5 us."""
         while not self.ended:
             self.source.drained()
-            await self._more()
+            await self.more()
         return self._taken()
 
     async def aclose(self) -> None:
@@ -100,8 +96,9 @@ class Answer(msgspec.Struct, eq=False):
         pieces, self.pieces, self.size = self.pieces, [], 0
         return b"".join(pieces)  # which of one piece makes no copy
 
-    def _more(self) -> Future[None]:
-        """To be awaited for what comes next. Raises what ended it instead."""
+    def more(self) -> Future[None]:
+        """To be awaited for what comes next. Raises what ended it instead: UpstreamError, or what made the
+        request's body fail."""
         if self.error is not None:
             raise self.error
         self.waiter = self.source.loop.create_future()

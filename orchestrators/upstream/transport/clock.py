@@ -23,7 +23,7 @@ class Clock:
         self._timer: asyncio.TimerHandle | None = None
         self._rings = self._due = self._end = inf
 
-    def start(self, seconds: float, *, total: float) -> None:
+    def start(self, seconds: float, total: float) -> None:
         now = self._loop.time()
         self._end = now + total
         self._due = due = now + (seconds if seconds < total else total)

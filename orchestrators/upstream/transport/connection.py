@@ -19,7 +19,6 @@ import ssl
 import struct
 import termios
 from collections.abc import AsyncIterator, Sequence
-from operator import methodcaller
 from typing import Protocol, cast
 
 import httptools
@@ -36,11 +35,10 @@ HIGH_WATER = 256 * 1024  # bytes of an answer kept for a slow reader before the 
 _BODILESS = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _VERSIONS = frozenset({"1.1", "1.0"})
-_text = methodcaller("decode", "latin-1")
 
 
 class Owner(Protocol):
-    def ended(self, connection: Connection, *, reusable: bool) -> None:
+    def ended(self, connection: Connection, reusable: bool) -> None:
         """Called once for each exchange."""
 
     def lost(self, connection: Connection) -> None:
@@ -76,8 +74,7 @@ class Connection(asyncio.Protocol):
     def __repr__(self) -> str:
         return f"<Connection {'gone' if self._gone else 'open'} {self._answer}>"
 
-    @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         return not self._gone and not self._transport.is_closing()
 
     def abort(self) -> None:
@@ -87,19 +84,20 @@ class Connection(asyncio.Protocol):
 
     # -- the exchange ---------------------------------------------------------------------------
 
-    async def exchange(self, head: bytes, body: bytes | Body, *, timeout: float, total: float) -> Answer:
+    async def exchange(self, head: bytes, body: bytes | Body, timeout: float, total: float) -> Answer:
         """Returns at the head of the answer. NotAnswered, PartlyAnswered, or the body's own error."""
         answer = self._answer = Answer(self, self.fingerprint)
         self._phrase = self._barren = self._written = 0
         self._fields = []
         self._complete = False
-        self._clock.start(timeout, total=total)
+        self._clock.start(timeout, total)
         try:
             if isinstance(body, bytes):
                 self._uploaded = self._in_one_piece = True
                 self._written = len(head) + len(body)
                 self._outbox.add(self._transport, head + body)
-                await answer.head()
+                while not answer.status:
+                    await answer.more()
             else:
                 self._uploaded = self._in_one_piece = False
                 self._write(head)
@@ -112,7 +110,8 @@ class Connection(asyncio.Protocol):
     async def _head_while_uploading(self, answer: Answer, body: Body, timeout: float) -> None:
         upload = self.loop.create_task(self._upload(answer, body, timeout))
         try:
-            await answer.head()
+            while not answer.status:
+                await answer.more()
         finally:
             if not upload.done():
                 upload.cancel()
@@ -199,7 +198,7 @@ class Connection(asyncio.Protocol):
                 self._paused = False
                 self._transport.resume_reading()
         answer.end()
-        self._owner.ended(self, reusable=reusable)
+        self._owner.ended(self, reusable)
 
     def _fail(self, error: UpstreamError) -> None:
         answer, self._answer = self._answer, None
@@ -207,7 +206,7 @@ class Connection(asyncio.Protocol):
         self.abort()
         if answer is not None:
             answer.fail(error)
-            self._owner.ended(self, reusable=False)
+            self._owner.ended(self, False)
 
     def _broken(self, before: Fault, after: Fault, text: str) -> UpstreamError:
         if self._answer is not None and self._answer.status:
@@ -319,7 +318,7 @@ class Connection(asyncio.Protocol):
     def on_status(self, phrase: bytes) -> None:
         """Nobody reads the phrase, but it is part of the head, and the parser lets NUL pass in it."""
         self._phrase += len(phrase)
-        if b"\0" in phrase:
+        if 0 in phrase:
             raise NotAnswered(Fault.MALFORMED, "NUL in the status line")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -333,7 +332,9 @@ class Connection(asyncio.Protocol):
             self._bound(fields)
         if status < 200 and status != 101:
             return  # on the way: the answer itself follows
-        headers = _told(fields)
+        headers: dict[str, str] = {}
+        for name, value in fields:
+            headers[name.decode().lower()] = value.decode("latin-1")  # of names the parser passes tokens alone
         said, coding = headers.get("content-length"), headers.get("transfer-encoding")
         # What the parser lets pass and two readers could understand in two ways.
         if (
@@ -377,9 +378,3 @@ class Connection(asyncio.Protocol):
     def _bound(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         if self._phrase + sum(len(name) + len(value) + 4 for name, value in fields) > self._limits.head:
             raise PartlyAnswered(Fault.TOO_LARGE, f"a head of more than {self._limits.head} bytes")
-
-
-def _told(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Header fields as text, without a step of the interpreter for each."""
-    names, values = zip(*fields, strict=True) if fields else ((), ())
-    return dict(zip(map(str.lower, map(_text, names)), map(_text, values), strict=True))

@@ -81,26 +81,27 @@ class Origin:
         *,
         timeout: float,
         total: float | None = None,
+        made: bytes = b"",
     ) -> Answer:
         """Returns at the head of the answer; the holder closes it.
 
         `timeout`: seconds to the head, after the last byte of the request. `total`: seconds for all.
-        UpstreamError; ValueError: something that cannot be put into a request.
+        `made`: see `request.head`. UpstreamError; ValueError: something that cannot be put into a request.
 
         A kept connection may have been closed while the request was on its way. Where it is proved that
         nobody has read a byte of it, it is sent once more, on a new connection; otherwise it was sent.
         """
         length = len(body) if isinstance(body, bytes) else body.length
-        head = request.head(method, target, self._address.field, fields, length=length)
+        head = request.head(method, target, self._address.field, fields, length, made)
         total = self._limits.total if total is None else total
         connection = self._kept() or await self._take()
         try:
-            return await connection.exchange(head, body, timeout=timeout, total=total)
+            return await connection.exchange(head, body, timeout, total)
         except NotConnected:
             if not connection.kept or not (isinstance(body, bytes) or body.repeatable):
                 raise
         connection = await self._take(kept=False)
-        return await connection.exchange(head, body, timeout=timeout, total=total)
+        return await connection.exchange(head, body, timeout, total)
 
     async def aclose(self) -> None:
         if self._sweeper is not None:
@@ -161,7 +162,7 @@ class Origin:
         """The one used last: the others may rest, and be closed."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable:
+            if connection.is_usable():
                 return connection
         return None
 
@@ -185,7 +186,7 @@ class Origin:
             except ssl.SSLCertVerificationError as error:
                 reason = reason or f"certificate not trusted: {error.verify_message}"
                 continue
-            if not connection.usable:
+            if not connection.is_usable():
                 raise NotConnected(Fault.UNREACHABLE, "closed as soon as it was open")
             if not way.wanted or way.wanted == connection.fingerprint:
                 return connection
@@ -235,7 +236,7 @@ class Origin:
 
     # -- called by connections ------------------------------------------------------------------
 
-    def ended(self, connection: Connection, *, reusable: bool) -> None:
+    def ended(self, connection: Connection, reusable: bool) -> None:
         if reusable:
             connection.kept = True
             connection.idle_since = self._loop.time()

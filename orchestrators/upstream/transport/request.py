@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 from urllib.parse import quote
 
 Field = tuple[bytes, bytes]
 SHORT = 256  # bytes
 
-_TARGET = re.compile(rb"/[\x21-\x7e\x80-\xff]*")
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VISIBLE = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])  # what a value may hold
+
+def _unchanging(allowed: bytes) -> bytes:
+    """A table by which `translate` leaves alone what has nothing but `allowed`, at half a regex's cost."""
+    return bytes(each if each in allowed else each ^ 1 for each in range(256))
+
+
+_TARGET = _unchanging(bytes([*range(0x21, 0x7F), *range(0x80, 0x100)]))
+_NAME = _unchanging(b"!#$%&'*+.^_`|~-" + string.digits.encode() + string.ascii_letters.encode())
+_VALUE = _unchanging(bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)]))
 _END = re.compile(rb"[?#]")
 _DOTS = re.compile(rb"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)
 
 
-def head(method: bytes, target: bytes, host: bytes, fields: Sequence[Field], *, length: int | None) -> bytes:
+def head(
+    method: bytes,
+    target: bytes,
+    host: bytes,
+    fields: Sequence[Field],
+    length: int | None,
+    made: bytes = b"",
+) -> bytes:
     """Request line and header fields. `length`: of the body in bytes; None sends it chunked.
+    `made`: lines of the caller's own making, such as base64, in which nothing needs to be looked for.
 
     ValueError: a control character, a space in the target, or a name that is no token.
     """
-    if not _TARGET.fullmatch(target):
+    if not target.startswith(b"/") or target.translate(_TARGET) != target:
         raise ValueError(f"{target!r} cannot be the target of a request")
-    lines = b"%b: %b\r\n" * len(fields) % tuple(chain.from_iterable(fields))
-    if lines.translate(None, _VISIBLE) != b"\r\n" * len(fields) or not all(map(_is_token, dict(fields))):
-        odd = [each for each in fields if not _is_token(each[0]) or each[1].translate(None, _VISIBLE)]
-        raise ValueError(f"{odd!r} cannot be header fields")
+    lines = made
+    for name, value in fields:
+        if not name or name.translate(_NAME) != name or value.translate(_VALUE) != value:
+            raise ValueError(f"{name!r}: {value!r} cannot be a header field")
+        lines += b"%b: %b\r\n" % (name, value)
     framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
     return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n\r\n" % (method, target, host, lines, framing)
-
-
-@lru_cache(maxsize=256)
-def _is_token(name: bytes) -> bool:
-    return _NAME.fullmatch(name) is not None
 
 
 def join(prefix: bytes, *parts: bytes) -> bytes:

@@ -119,7 +119,7 @@ class Owner:
 
     ends: list[bool] = field(default_factory=list)
 
-    def ended(self, connection: Connection, *, reusable: bool) -> None:
+    def ended(self, connection: Connection, reusable: bool) -> None:
         self.ends.append(reusable)
 
     def lost(self, connection: Connection) -> None: ...

@@ -41,6 +41,7 @@ SERVED_PATHS = 64
 ROLL_UP_AT = 3
 ROLL_UP_WITHIN = 10.0
 _WARM = (OutcomeClass.OK, OutcomeClass.SLOW)
+_UNREACHABLE = OutcomeClass.UNREACHABLE  # see there
 
 
 @dataclass(slots=True)
@@ -174,10 +175,10 @@ class Scoreboard:
         live.latency = latencies.observe(live.latency, outcome, now)
         live.health = healths.step(before, outcome, source=source, now=now, draw=self._draw())
         if EFFECTS[outcome.cls].reprobe_siblings or (
-            outcome.cls is OutcomeClass.UNREACHABLE and self._rolls_up(offer_id, now)
+            outcome.cls is _UNREACHABLE and self._rolls_up(offer_id, now)
         ):
             self._starved.add(offer_id)
-        if healths.shared(live.health) != healths.shared(before):
+        if healths.is_news(before, live.health):
             earlier = self._transitions.get(offer_id)
             self._transitions[offer_id] = Transition(
                 offer_id,

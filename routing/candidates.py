@@ -119,7 +119,7 @@ def evidence(offer: OfferEntry, policy: CapabilityPolicy, live: Live, now: float
 def _until(live: Live, policy: CapabilityPolicy, now: float) -> float:
     """When the clock alone changes it next: a down ends, a contact leaves the window, warmth or news age."""
     until = healths.next_change(live.health, now)
-    for at in {live.heard_at, live.latency.last_warm_at}:  # mostly one moment
+    for at in (live.heard_at, live.latency.last_warm_at):
         if at is not None and now <= at + policy.fresh_for < until:
             until = at + policy.fresh_for
     return until

@@ -38,8 +38,10 @@ Keeps = Callable[[object], bool]
 
 _HEAD = 8192  # bytes of a body that are read for words
 _LONGEST_DETAIL = 300
-_BUSY = 1.0  # seconds, where a busy side does not say how long
+_BUSY_FOR = 1.0  # seconds, where a busy side does not say how long
 _LONGEST_BUSY = 300.0  # as long as the longest down: who asks for more is not obeyed
+
+_OK, _BUSY = OutcomeClass.OK, OutcomeClass.BUSY  # see there
 
 _FAULTS: Mapping[Fault, OutcomeClass] = {
     Fault.SATURATED: OutcomeClass.BUSY,
@@ -128,6 +130,9 @@ class Rule(StrEnum):
     CONTRACT = "the capability's contract, and the time it took"
 
 
+_CONTRACT = Rule.CONTRACT  # see OutcomeClass
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """An outcome, and how it came about. `signature`: the one that matched, if any."""
 
@@ -157,7 +162,7 @@ def judge(answered: Answered, setting: Setting) -> Verdict:
         if signature is not None:
             return Verdict(_by_signature(answered, signature), Rule.SIGNATURE, signature)
     if is_success:
-        return Verdict(_by_contract(answered, setting), Rule.CONTRACT)
+        return Verdict(_by_contract(answered, setting), _CONTRACT)
     return Verdict(_by_status(answered, setting), Rule.STATUS)
 
 
@@ -195,7 +200,7 @@ def _by_status(answered: Answered, setting: Setting) -> Outcome:
     if 300 <= status < 400:
         return _outcome(answered, OutcomeClass.API_MISMATCH, "Redirects are not followed.")
     if status in (429, 503):
-        return _outcome(answered, OutcomeClass.BUSY)
+        return _outcome(answered, _BUSY)
     if status in (404, 405) and setting.path_known:
         return _outcome(answered, OutcomeClass.API_MISMATCH, "A path that is known to exist is refused.")
     if 400 <= status < 500:
@@ -209,7 +214,7 @@ def _by_contract(answered: Answered, setting: Setting) -> Outcome:
         return _outcome(answered, OutcomeClass.API_MISMATCH, breach)
     if not setting.known_warm and answered.latency > setting.cold_over:
         return msgspec.structs.replace(_outcome(answered, OutcomeClass.COLD_START), cold=True, began=True)
-    return _outcome(answered, OutcomeClass.OK)
+    return _outcome(answered, _OK)
 
 
 def _outcome(answered: Answered, cls: OutcomeClass, detail: str = "") -> Outcome:
@@ -217,7 +222,7 @@ def _outcome(answered: Answered, cls: OutcomeClass, detail: str = "") -> Outcome
         cls,
         status=answered.status,
         latency=answered.latency,
-        retry_after=_seconds(answered.headers.get("retry-after", "")) if cls is OutcomeClass.BUSY else None,
+        retry_after=_seconds(answered.headers.get("retry-after", "")) if cls is _BUSY else None,
         began=EFFECTS[cls].began,
         detail=detail,
     )
@@ -227,7 +232,7 @@ def _seconds(retry_after: str) -> float:
     """Retry-After in seconds. Its other form, a date, needs a clock that both sides share: default."""
     text = retry_after.strip()
     if not (text.isascii() and text.isdigit()):
-        return _BUSY
+        return _BUSY_FOR
     return min(float(text), _LONGEST_BUSY)
 
 

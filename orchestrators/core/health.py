@@ -66,6 +66,11 @@ class Source(StrEnum):
     LOOK = "look"
 
 
+# see OutcomeClass
+_HEALTHY, _DOWN, _PROBATION = State.HEALTHY, State.DOWN, State.PROBATION
+_SLOW, _LOOK = OutcomeClass.SLOW, Source.LOOK
+
+
 class Health(msgspec.Struct, frozen=True):
     """`since`: when the state began. `until`: the end of a down, None where no clock ends it.
     `cause`: what it is, or was before its probation, down for; UNREACHABLE also after one look that failed.
@@ -102,20 +107,20 @@ class _Contact(msgspec.Struct, frozen=True):
 def step(health: Health, outcome: Outcome, *, source: Source, now: float, draw: float) -> Health:
     """The health after `outcome`. `draw`, in [0, 1), places the end of a down within its jitter."""
     contact = _Contact(outcome, source, now, draw)
-    effect = _look if source is Source.LOOK else _STEPS[EFFECTS[outcome.cls].on_health]
+    effect = _look if source is _LOOK else _STEPS[EFFECTS[outcome.cls].on_health]
     return effect(at(health, now), contact)
 
 
 def at(health: Health, now: float) -> Health:
     """The health as the clock shows it: a down whose time is up reads as probation."""
-    if health.state is not State.DOWN or health.until is None or health.until > now:
+    if health.state is not _DOWN or health.until is None or health.until > now:
         return health
-    return replace(health, state=State.PROBATION, since=health.until, until=None, trial_successes=0)
+    return replace(health, state=_PROBATION, since=health.until, until=None, trial_successes=0)
 
 
-def shared(health: Health) -> tuple[object, ...]:
-    """What other processes must hear of when it changes; the rest each learns from its own traffic."""
-    return health.state, health.until, health.cause
+def is_news(before: Health, after: Health) -> bool:
+    """Whether other processes must hear of the change; the rest each learns from its own traffic."""
+    return after.state is not before.state or after.until != before.until or after.cause is not before.cause
 
 
 def next_change(health: Health, now: float) -> float:
@@ -123,8 +128,11 @@ def next_change(health: Health, now: float) -> float:
 
     Contacts leave the window one by one; `failure_probability` may lag behind that by up to a second.
     """
-    recent = health.recent
-    change = max(recent[0] + _WINDOW, now + _LAG) if recent else inf
+    recent, change = health.recent, inf
+    if recent:
+        change, soon = recent[0] + _WINDOW, now + _LAG
+        if change < soon:
+            change = soon
     if health.until is not None and now < health.until < change:
         change = health.until
     if now < health.busy_until < change:
@@ -135,11 +143,17 @@ def next_change(health: Health, now: float) -> float:
 def contacts(health: Health, now: float) -> tuple[int, int]:
     """(faults, contacts) within the last 30 s."""
     recent = health.recent
-    left = bisect_right(recent, now - _WINDOW)
+    left = _left(recent, now)
     if not health.faults:  # as nearly always
         return 0, len(recent) - left
     faults = bisect_left(health.faults, recent[left]) if left < len(recent) else len(health.faults)
     return len(health.faults) - faults, len(recent) - left
+
+
+def _left(times: tuple[float, ...], now: float) -> int:
+    """How many of them have left the window."""
+    start = now - _WINDOW
+    return bisect_right(times, start) if times and times[0] <= start else 0  # seldom any: a search costs more
 
 
 def failure_probability(health: Health, now: float) -> float:
@@ -155,15 +169,15 @@ def _success(health: Health, contact: _Contact) -> Health:
     """A contract-clean answer. Straight after the way back (down, probation), the old window is closed."""
     recent, reason = _noted(health.recent, contact.now), _shortcoming(contact.outcome)
     noted = replace(health, recent=recent, last_success_at=contact.now, streak=0)
-    if health.state is State.HEALTHY and not (reason or health.reason or health.cause):
+    if health.state is _HEALTHY and not (reason or health.reason or health.cause):
         return noted  # as nearly always
     by_sample = contact.source is Source.PROBE
-    if health.state is State.DOWN and not by_sample:
+    if health.state is _DOWN and not by_sample:
         return noted
-    if health.state is State.PROBATION and not by_sample and health.trial_successes + 1 < _TRAFFIC_SUCCESSES:
+    if health.state is _PROBATION and not by_sample and health.trial_successes + 1 < _TRAFFIC_SUCCESSES:
         return replace(noted, trial_successes=health.trial_successes + 1)
-    entered = _enter(noted, State.DEGRADED if reason else State.HEALTHY, reason, contact.now)
-    if health.state in (State.DOWN, State.PROBATION):
+    entered = _enter(noted, State.DEGRADED if reason else _HEALTHY, reason, contact.now)
+    if health.state in (_DOWN, _PROBATION):
         return replace(entered, ejections=health.ejections // 2, recent=recent[-1:], faults=())
     return entered
 
@@ -277,7 +291,7 @@ def _verdict(health: Health, now: float) -> str:
 
 def _shortcoming(outcome: Outcome) -> str:
     """Why a success degrades, "" if it does not."""
-    if outcome.cls is OutcomeClass.SLOW:
+    if outcome.cls is _SLOW:
         return outcome.detail or "slower than its target"
     if outcome.cold and outcome.latency is not None and outcome.latency > _LONG_START:
         return f"took {outcome.latency:.1f} s to start, more than {_LONG_START:.0f} s"
@@ -304,8 +318,8 @@ def _blamed(health: Health, contact: _Contact) -> Health:
 
 def _noted(times: tuple[float, ...], now: float) -> tuple[float, ...]:
     """Those within the window, in their order, with this one."""
-    left = bisect_right(times, now - _WINDOW, max(0, len(times) - _WINDOW_MOST + 1))
-    return (*times[left:], now)
+    kept = times[1:] if len(times) == _WINDOW_MOST else times
+    return kept[_left(kept, now) :] + (now,)  # a tuple made of a list would be copied once more
 
 
 def _sentence(outcome: Outcome) -> str:

@@ -12,6 +12,9 @@ import msgspec
 
 
 class OutcomeClass(StrEnum):
+    """Where a request passes, its members are bound to names: Python 3.11 takes 950 instructions to find one
+    here, and 40 for a name of a module."""
+
     __hash__ = str.__hash__  # Enum's own is written in Python, and takes 0.4 us of each look-up: 5 us a request
 
     OK = "ok"

@@ -53,7 +53,7 @@ class Judgement:
     def is_news(self) -> bool:
         """A change that other processes must hear of."""
         before = self.finding.assignment.health
-        return healths.shared(before) != healths.shared(self.health)
+        return healths.is_news(before, self.health)
 
     @property
     def report(self) -> Report:

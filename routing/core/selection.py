@@ -27,7 +27,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum, StrEnum
-from itertools import accumulate, filterfalse, islice
+from itertools import accumulate, islice
 from math import inf
 from operator import attrgetter
 from typing import NamedTuple
@@ -59,6 +59,11 @@ class Rank(IntEnum):
     SECOND = 1
     PROBATION = 2
     LAST_RESORT = 3
+
+
+# see OutcomeClass
+_HEALTHY, _DOWN, _ON_PROBATION = State.HEALTHY, State.DOWN, State.PROBATION
+_READY, _SECOND = Rank.READY, Rank.SECOND
 
 
 class Why(StrEnum):
@@ -139,12 +144,12 @@ class Candidate(msgspec.Struct, frozen=True):
     fit: bool = False
 
     def __post_init__(self) -> None:
-        price = self.price
+        price, success = self.price, 1 - self.failure
         cost = price.wei / price.units * self.units + self.value_of_second * self.latency
-        adjusted = cost / max(1 - self.failure, _LEAST_SUCCESS)
+        adjusted = cost / (success if success > _LEAST_SUCCESS else _LEAST_SUCCESS)
         force_setattr(self, "order", (_class_of(self), adjusted, self.heavy, self.offer_id))
         has_seat = self.claimed and self.in_flight < self.seats
-        force_setattr(self, "fit", has_seat and self.state is not State.DOWN and not self.busy_until)
+        force_setattr(self, "fit", has_seat and self.state is not _DOWN and not self.busy_until)
 
     @property
     def rank(self) -> Rank:
@@ -166,7 +171,7 @@ class Refused(NamedTuple):
     until: float | None = None
 
 
-_FIT, _ORDER, _SHARE = attrgetter("fit"), attrgetter("order"), attrgetter("share")
+_ORDER = attrgetter("order")
 
 
 def choose(
@@ -205,17 +210,14 @@ def sift(
     `include` and `exclude` hold service URIs as exact strings; an empty `include` means all.
     """
     has_wishes = tried or include or exclude
-    kept = [] if has_wishes else [*filter(_FIT, candidates)]
-    if len(kept) == len(candidates):  # as nearly always
-        return kept, []
-    refused = []
-    for candidate in candidates if has_wishes else filterfalse(_FIT, candidates):
+    kept, refused = [], []
+    for candidate in candidates:
         unwanted = has_wishes and _unwanted(candidate, tried, include, exclude)
-        verdict = unwanted or _unfit(candidate, now)
-        if verdict is None:
-            kept.append(candidate)
-        else:
+        verdict = unwanted or (None if candidate.fit else _unfit(candidate, now))
+        if verdict:
             refused.append(Refused(candidate.offer_id, candidate.orchestrator, *verdict))
+        else:
+            kept.append(candidate)
     return kept, refused
 
 
@@ -301,19 +303,20 @@ def rank(
     ordered = sorted(kept, key=_ORDER)
     if len(ordered) < 2:
         return ordered
-    turn = int((1 - draws[2]) / _SHARE_OF_UNKNOWN)
-    if turn < len(ordered) and explore and (explored := _explored(ordered, turn)):
+    turn = (1 - draws[2]) / _SHARE_OF_UNKNOWN
+    if turn < len(ordered) and explore and (explored := _explored(ordered, int(turn))):
         ordered.remove(explored)
         return [explored, *ordered]
-    least = ordered[0].order[0]
-    best = ordered[: bisect(ordered, (least + 1,), key=_ORDER)]
-    weights = [*map(_SHARE, best)]
-    if min(weights) < 1 or best[0].state is State.UNKNOWN:  # else all take part, as nearly always
-        best, weights = _taking_part(best, ordered, draws[2])
-    near = bisect(best, (least, _NEAR * best[0].order[1], True, inf), hi=len(weights), key=_ORDER)
-    head = _cheaper_of_two(best, weights[:near], draws)
-    best.remove(head)
-    return [head, *best, *ordered[1 + len(best) :]]
+    weights = [1.0] * len(ordered)
+    for each in ordered:
+        if each.share < 1:  # else all take part, as nearly always
+            ordered, weights = _taking_part(ordered, draws[2])
+            break
+    least, price, _, _ = ordered[0].order
+    near = bisect(ordered, (least, _NEAR * price, True, inf), 0, len(weights), key=_ORDER)
+    first = _cheaper_of_two(ordered, weights[:near], draws)
+    ordered.insert(0, ordered.pop(first))
+    return ordered
 
 
 def units_of(unit: Unit, typical_seconds: float) -> float:
@@ -328,11 +331,11 @@ def _class_of(candidate: Candidate) -> Rank:
     if candidate.last_resort:
         return Rank.LAST_RESORT
     # Still marked down, yet sifted in: its time is over, so it is on probation.
-    if candidate.doubted or state is State.PROBATION or state is State.DOWN:
+    if candidate.doubted or state is _ON_PROBATION or state is _DOWN:
         return Rank.PROBATION
-    if state is not State.HEALTHY or not candidate.warm or candidate.stale or _known_worse(candidate):
-        return Rank.SECOND
-    return Rank.READY
+    if state is not _HEALTHY or not candidate.warm or candidate.stale or _known_worse(candidate):
+        return _SECOND
+    return _READY
 
 
 def _known_worse(candidate: Candidate) -> bool:
@@ -352,44 +355,41 @@ def _is_unproven(candidate: Candidate) -> bool:
     return candidate.rank is not Rank.READY and not worse
 
 
-def _taking_part(
-    best: list[Candidate], everyone: Sequence[Candidate], draw: float
-) -> tuple[list[Candidate], list[float]]:
-    """The best, first those who take part in the drawing; and the weights of these.
+def _taking_part(ordered: list[Candidate], draw: float) -> tuple[list[Candidate], list[float]]:
+    """The same, first those of the best class who take part in the drawing; and the weights of these.
 
     An offer takes part in its share of the calls. Where nobody would, or all are unknown, all do: a share
     limits traffic, it never leaves a request without an orchestrator.
     """
-    weighed = [(each, _weight(each)) for each in best]
+    best = bisect(ordered, (ordered[0].rank + 1,), key=_ORDER)
+    weighed = [(each, _weight(each)) for each in ordered[:best]]
     pool = [each for each in weighed if draw < each[1]]
-    if not pool or all(each.state is State.UNKNOWN for each in everyone):
-        return best, [1.0] * len(best)
+    if not pool or all(each.state is State.UNKNOWN for each in ordered):
+        return ordered, [1.0] * best
     held_back = [each for each, weight in weighed if draw >= weight]
-    return [*(each for each, _ in pool), *held_back], [weight for _, weight in pool]
+    return [*(each for each, _ in pool), *held_back, *ordered[best:]], [weight for _, weight in pool]
 
 
 def _weight(candidate: Candidate) -> float:
     return max(candidate.share, _SHARE_OF_UNKNOWN) if candidate.state is State.UNKNOWN else candidate.share
 
 
-def _cheaper_of_two(
-    ordered: Sequence[Candidate], weights: Sequence[float], draws: Sequence[float]
-) -> Candidate:
-    """Draw two different ones of those that have weights; the cheaper, or of equals the one drawn first.
+def _cheaper_of_two(ordered: Sequence[Candidate], weights: Sequence[float], draws: Sequence[float]) -> int:
+    """Draw two different ones of those that have weights: where the cheaper is, of equals the one drawn first.
 
     The second draw falls on what is left of the line once the first one's part is cut out of it.
     """
     last = len(weights) - 1  # a rounded sum may point past the end
     if not last:
-        return ordered[0]
+        return 0
     reach = [*accumulate(weights)]
-    first = bisect(reach, draws[0] * reach[last], hi=last)
+    first = bisect(reach, draws[0] * reach[last], 0, last)
     cut = weights[first]
     target = draws[1] * (reach[last] - cut)
     if target >= reach[first] - cut:
         target += cut
-    second = bisect(reach, target, hi=last)
+    second = bisect(reach, target, 0, last)
     # of equals the lighter, then whichever was drawn first
     if first < second or ordered[first].order[:3] == ordered[second].order[:3]:
-        return ordered[first]
-    return ordered[second]
+        return first
+    return second

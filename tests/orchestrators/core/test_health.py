@@ -15,8 +15,8 @@ from orchestrators.core.health import (
     at,
     contacts,
     failure_probability,
+    is_news,
     next_change,
-    shared,
     step,
 )
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
@@ -294,10 +294,10 @@ def test_the_probability_of_failure_follows_the_window() -> None:
 
 
 def test_others_hear_of_a_change_of_state_and_of_nothing_less() -> None:
-    assert shared(run(HEALTHY, OK)) == shared(HEALTHY)
-    assert shared(run(HEALTHY, TIMEOUT)) == shared(HEALTHY)
-    assert shared(DOWN) != shared(HEALTHY)
-    assert shared(replace(DOWN, until=200.0)) != shared(DOWN)
+    assert not is_news(HEALTHY, run(HEALTHY, OK))
+    assert not is_news(HEALTHY, run(HEALTHY, TIMEOUT))
+    assert is_news(HEALTHY, DOWN)
+    assert is_news(DOWN, replace(DOWN, until=200.0))
 
 
 class TestWhatTheClockAloneChanges:

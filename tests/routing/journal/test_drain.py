@@ -70,6 +70,14 @@ def test_it_stores_what_was_appended_field_for_field(open_journal: MakeJournal) 
         assert {name: getattr(each, name) for name in values} == values
 
 
+@pytest.mark.parametrize("part", [0, 1e-6, 1 / 3, 0.05, 0.999999, 0.9999999])
+def test_it_writes_moments_as_django_does(open_journal: MakeJournal, part: float) -> None:
+    journal = open_journal()
+    journal.append(job(at=NOON + part))
+    drain(journal)
+    assert Job.objects.get(at=datetime.fromtimestamp(NOON + part, UTC)).pk == "job-1"
+
+
 def test_it_keeps_exact_sums_by_hour_client_and_capability(open_journal: MakeJournal) -> None:
     journal = open_journal()
     for number, changes in enumerate(

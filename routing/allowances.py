@@ -69,7 +69,8 @@ class Allowances:
         admitted, tat, wait = admit(self._arrivals.get(client.id, 0.0), rate, now)
         if admitted:
             self._arrivals[client.id] = tat
-        return Pace(rate, wait, *headroom(tat, rate, now))
+        remaining, reset = headroom(tat, rate, now)
+        return Pace(rate, wait, remaining, reset)
 
     def reserve(self, client: ClientEntry, most: int, wall: float) -> Reservation | Refusal:
         """`most`: the wei that the call may cost; looked at only where there is a budget. `wall`: seconds."""

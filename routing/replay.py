@@ -6,10 +6,9 @@ up to the gateway's cap, so that a retry sends identical bytes (R48).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
-
-from routing.deadline import Deadline
 
 SHORT = 64 * 1024  # bytes
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -99,7 +98,7 @@ class ReplayBody:
         """
         self._head = size
         try:
-            with Deadline(within):
+            async with asyncio.timeout(within):
                 while not self.complete and self.size < size:
                     await self._more()
         except TimeoutError:

@@ -34,7 +34,7 @@ from routing.core.failover import Attempt, Deliver, Try, decide, may_wait, reque
 from routing.core.refusal import STATUS, Code, Refusal
 from routing.core.selection import Candidate, choose, lacks_seat
 from routing.counts import Counts
-from routing.deadline import Deadline
+from routing.deadline import Deadlines
 from routing.delivery import Delivery, Ending, Opening
 from routing.journal import Journal
 from routing.opening import first_event, read_opening
@@ -98,6 +98,7 @@ class RoutingService:
         self._wall = wall
         self._draw = draw
         self._queue = SeatQueue()
+        self._deadlines = Deadlines()
         self._tallies: defaultdict[str, retries.Tally] = defaultdict(retries.Tally)  # by capability
 
     async def infer(self, call: InferenceCall) -> Delivery | Refusal:
@@ -243,7 +244,7 @@ class RoutingService:
         reply: Reply | None = None
         opening: Opening | None = None
         try:
-            with Deadline(step.timeout):
+            with self._deadlines.within(step.timeout):
                 call.body.wanted = True
                 if not call.body.complete:
                     await call.body.first()

@@ -80,6 +80,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
     at: float
     started: float
     history: tuple[Attempt, ...] = ()
+    timing: str = ""  # the same, for `server_timing`
     ranked: Sequence[Candidate] = ()  # of the first round: what was chosen from
     draws: Sequence[float] = ()  # of the same round
     refused: Sequence[Refused] = ()  # of the latest round: why nobody is left
@@ -123,6 +124,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             outcome = replace(outcome, detail=f"{outcome.detail}. {NOT_REPEATABLE}")
         attempt = Attempt(offer.id, offer.orchestrator, outcome, seconds, at)
         self.history += (attempt,)
+        self.timing += f'attempt{len(self.history)};desc="{outcome.cls}";dur={seconds * 1000:.1f}, '
         self.elsewhere += seconds
         return attempt
 
@@ -162,10 +164,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
 
     def server_timing(self) -> str:
         """W3C Server-Timing: each attempt by class, and what the gateway itself took. Milliseconds."""
-        told = ""
-        for number, each in enumerate(self.history, 1):
-            told += f'attempt{number};desc="{each.outcome.cls}";dur={each.seconds * 1000:.1f}, '
-        return f"{told}gateway;dur={(self.overhead or 0.0) * 1000:.2f}"
+        return f"{self.timing}gateway;dur={(self.overhead or 0.0) * 1000:.2f}"
 
     def record(
         self,

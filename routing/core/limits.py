@@ -35,7 +35,7 @@ class Rate:
 
 def admit(tat: float, rate: Rate, now: float) -> tuple[bool, float, float]:
     """(admitted, the new TAT, seconds to wait when refused). A client never seen has a TAT of 0."""
-    due = max(tat, now) + rate.interval
+    due = (tat if tat > now else now) + rate.interval
     excess = due - now - rate.whole
     if excess > _ROUNDING:
         return False, tat, excess
@@ -44,7 +44,7 @@ def admit(tat: float, rate: Rate, now: float) -> tuple[bool, float, float]:
 
 def headroom(tat: float, rate: Rate, now: float) -> tuple[int, float]:
     """(calls that would be admitted at once, seconds until a whole burst would be)."""
-    behind = max(0.0, tat - now)
+    behind = tat - now if tat > now else 0.0
     return int((rate.whole - behind) / rate.interval + _ROUNDING), behind
 
 

@@ -6,31 +6,31 @@ import asyncio
 
 import pytest
 
-from routing.deadline import Deadline
+from routing.deadline import Deadlines
 
 LONG = 30.0
 
 
 async def test_a_deadline_ends_what_takes_too_long() -> None:
-    with pytest.raises(TimeoutError), Deadline(0.01):
+    with pytest.raises(TimeoutError), Deadlines().within(0.01):
         await asyncio.Event().wait()
     await asyncio.sleep(0)  # nothing of the cancelling is left
 
 
 async def test_a_deadline_that_was_kept_does_nothing() -> None:
-    with Deadline(0.01):
+    with Deadlines().within(0.01):
         await asyncio.sleep(0)
     await asyncio.sleep(0.03)
 
 
 async def test_an_error_before_the_deadline_is_itself() -> None:
-    with pytest.raises(KeyError), Deadline(LONG):
+    with pytest.raises(KeyError), Deadlines().within(LONG):
         raise KeyError
 
 
 async def test_who_is_cancelled_by_others_does_not_read_as_late() -> None:
     async def late() -> None:
-        with Deadline(0.01):
+        with Deadlines().within(0.01):
             await asyncio.Event().wait()
 
     task = asyncio.ensure_future(late())
@@ -38,3 +38,21 @@ async def test_who_is_cancelled_by_others_does_not_read_as_late() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_each_has_its_own_end() -> None:
+    """Two that follow on the one timer, a third that was kept, and a fourth that goes on."""
+    deadlines, ended = Deadlines(), []
+
+    async def wait(name: str, within: float, seconds: float) -> None:
+        try:
+            with deadlines.within(within):
+                await asyncio.sleep(seconds)
+        except TimeoutError:
+            ended.append(name)
+
+    lasting = asyncio.ensure_future(wait("lasting", LONG, LONG))
+    await asyncio.gather(wait("later", 0.05, LONG), wait("kept", 0.03, 0.0), wait("sooner", 0.01, LONG))
+    assert ended == ["sooner", "later"]
+    assert repr(deadlines) == "<Deadlines 1 running>"
+    lasting.cancel()

@@ -85,7 +85,8 @@ Settle = Callable[[Ending, int, Fault | None], None]
 
 
 class Delivery(msgspec.Struct, eq=False):
-    """`settle(ending, bytes passed on, fault)` is called once. `headers`: for the client, ready to send.
+    """`settle(ending, bytes passed on, fault)` is called once; None: an answer that is whole, whose account is
+    closed. `headers`: for the client, ready to send.
 
     `patience`: seconds that the orchestrator may be kept waiting for the client. `sent`: bytes passed on.
     """
@@ -121,11 +122,6 @@ class Delivery(msgspec.Struct, eq=False):
     @property
     def metadata(self) -> str:
         return self.opening.reply.headers.get("x-metadata", "")
-
-    def finish(self) -> None:
-        """All of a whole answer is about to be passed on."""
-        self.sent = len(self.opening.head)
-        self.conclude("ended")
 
     def conclude(self, ending: Ending, fault: Fault | None = None) -> None:
         settle, self.settle = self.settle, None

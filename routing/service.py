@@ -335,10 +335,13 @@ class RoutingService:
             headers["x-accel-buffering"] = "no"
         if self._expose:
             headers["x-orchestrator-url"] = held.offer.target.service_uri
-        settle = partial(self._settle, trip, held)
-        trip.call.body.forget()
-        patience = trip.call.lane.policy.attempt_timeout
-        return Delivery(held.opening, reply.status, headers, settle, patience)
+        delivery = Delivery(held.opening, reply.status, headers, None, trip.call.lane.policy.attempt_timeout)
+        if held.opening.whole:  # the journal has its line before the client has the answer
+            self._settle(trip, held, "ended", len(held.opening.head), None)
+        else:
+            trip.call.body.forget()
+            delivery.settle = partial(self._settle, trip, held)
+        return delivery
 
     def _settle(self, trip: Trip, held: Held, ending: Ending, sent: int, fault: Fault | None) -> None:
         outcome, offer, code = held.outcome, held.offer, str(ending)

@@ -214,7 +214,6 @@ class Inferring(DataPlaneView):
         headers = {**delivery.headers, **AS_DATA, "x-request-id": self.request_id}
         whole = delivery.whole
         if whole is not None:
-            delivery.finish()  # the journal has its line before the client has the answer
             return WholeAnswer(whole, delivery.status, headers)
         broken = Refusal(Code.EXHAUSTED, "The orchestrator broke off in the middle of its answer.")
         event = b"event: error\ndata: %s\n\n" % document(broken, self.request_id)

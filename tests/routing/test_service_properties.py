@@ -168,7 +168,6 @@ class Scene:
 async def _taken(delivery: Delivery, *, whole: bool) -> None:
     """As the door passes an answer on."""
     if delivery.whole is not None:
-        delivery.finish()
         await delivery.aclose()
         return
     pieces = delivery.chunks()

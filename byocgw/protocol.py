@@ -36,7 +36,6 @@ import socket
 from asyncio import Future, Task, TimerHandle, Transport, get_running_loop
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import chain
 from logging import getLogger
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -51,7 +50,7 @@ from orchestrators.upstream.transport.outbox import outbox_of
 from routing.api.extensions import EXCHANGE, fields_of
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
-FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+OF_REQUEST = ("method", "http_version", "path", "raw_path", "query_string", "headers", "extensions")
 VERSIONS = frozenset({"1.1", "1.0"})
 VISIBLE = bytes([9, *range(32, 127), *range(128, 256)])  # what a header field may hold
 
@@ -66,6 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
     STALL = 60.0  # seconds
 
     cycle: Cycle
+    fields: dict[bytes, bytes]  # the last of each name
     pending = 0
     in_head = True
     draining = False
@@ -81,7 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.headers = []
+        self.headers, self.fields = [], {}
         self.outbox = outbox_of(self.loop)
         self.bound_stall(transport.get_extra_info("socket"))
         self.start_clock()
@@ -94,6 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
             "client": self.client,
             "scheme": self.scheme,
             "root_path": self.root_path,
+            **dict.fromkeys(OF_REQUEST),
         }
 
     def bound_stall(self, sock: socket.socket) -> None:
@@ -140,10 +141,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.pending = self.pending or 1  # a pipelined head: its share of this read is not known
         self.url = b""
-        self.headers = []
+        self.headers, self.fields = [], {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        name = name.lower()
+        self.headers.append((name, value))
+        self.fields[name] = value
 
     def on_headers_complete(self) -> None:
         if self.pending > self.HEAD and self.head_size() > self.HEAD:
@@ -153,7 +156,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.has_body():
             # The parser drops the body of such a request, and would read its rest as the next one.
             self.reject(400, "A request with a body cannot ask for an upgrade of the protocol.")
-        fields = dict(self.headers)
+        fields = self.fields
         if len(fields) < len(self.headers):
             fields = self.judge_repeated()
         version: str = self.parser.get_http_version()
@@ -183,19 +186,18 @@ class BoundedProtocol(HttpToolsProtocol):
         url = parse_url(self.url)
         raw_path = url.path
         path = raw_path.decode("ascii")
-        scope = {
-            **self.constant,
-            "method": parser.get_method().decode("ascii"),
-            "http_version": version,
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": url.query or b"",
-            "headers": self.headers,
-        }
-        self.headers = []  # the head has been judged; of trailers nobody hears
+        scope = self.constant.copy()
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = url.query or b""
+        scope["headers"] = self.headers
+        self.headers, self.fields = [], {}  # the head has been judged; of trailers nobody hears
         keep_alive = not self.draining and version == "1.1" and parser.should_keep_alive()
         cycle = self.cycle = Cycle(self, scope, fields, keep_alive)
-        app = self.unproxied if FORWARDED.isdisjoint(fields) else self.app
+        is_forwarded = b"x-forwarded-for" in fields or b"x-forwarded-proto" in fields
+        app = self.app if is_forwarded else self.unproxied
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, app)
         else:
@@ -420,9 +422,8 @@ class Cycle(RequestResponseCycle):
 
     def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
         """False for HEAD, for a client that takes nothing now, and for a field that no head may hold."""
-        count = len(fields)
-        head = ("%s: %s\r\n" * count % tuple(chain.from_iterable(fields.items()))).encode("latin-1")
-        is_sound = head.translate(None, VISIBLE) == b"\r\n" * count
+        head = "\r\n".join([*map(": ".join, fields.items()), ""]).encode("latin-1")
+        is_sound = head.translate(None, VISIBLE) == b"\r\n" * len(fields)
         if not is_sound or self.flow.write_paused or self.scope["method"] == "HEAD":
             return False
         if not self.disconnected:

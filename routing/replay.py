@@ -56,7 +56,7 @@ class ReplayBody:
     far. `wanted`: an attempt has begun that sends it.
     """
 
-    def __init__(self, receive: Receive, *, length: int | None, limit: int, memory: ReplayMemory) -> None:
+    def __init__(self, receive: Receive, length: int | None, limit: int, memory: ReplayMemory) -> None:
         self._receive = receive
         self._limit = limit
         self._memory = memory

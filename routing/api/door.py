@@ -50,7 +50,7 @@ class Incoming(ReplayBody):
         self, receive: Receive, runtime: Runtime, length: int | None, exchange: Exchange | None = None
     ) -> None:
         limit = runtime.max_body
-        super().__init__(receive, length=length, limit=limit, memory=runtime.replay_memory)
+        ReplayBody.__init__(self, receive, length, limit, runtime.replay_memory)
         self._exchange = exchange
         if exchange is None:
             self._work = asyncio.current_task()
@@ -157,7 +157,12 @@ class Door:
         response: HttpResponseBase | None = None
         runtime.in_flight += 1
         try:
-            response = await self._answer(view, request, kwargs)
+            try:
+                response = await view.dispatch(request, **kwargs)
+            except ClientGone:
+                raise
+            except Exception:
+                response = self._failed(view)
             if isinstance(response, WholeAnswer) and exchange is not None:
                 if exchange.answer_whole(response.status_code, response.headers, response.content):
                     return
@@ -175,19 +180,12 @@ class Door:
             if isinstance(response, StreamedAnswer):
                 await response.delivery.aclose()
 
-    async def _answer(
-        self, view: DataPlaneView, request: DataPlaneRequest, kwargs: dict[str, Any]
-    ) -> HttpResponseBase:
-        try:
-            return await view.dispatch(request, **kwargs)
-        except ClientGone:
-            raise
-        except Exception:
-            self.runtime.service.counts.refused("", Code.INTERNAL)
-            log.exception("unhandled in the data plane, request %s", view.request_id)
-            return view.refused(
-                Refusal(Code.INTERNAL, "The gateway failed; the request id finds the reason in its log.")
-            )
+    def _failed(self, view: DataPlaneView) -> HttpResponse:
+        """Where an exception is handled that nobody expected."""
+        self.runtime.service.counts.refused("", Code.INTERNAL)
+        log.exception("unhandled in the data plane, request %s", view.request_id)
+        text = "The gateway failed; the request id finds the reason in its log."
+        return view.refused(Refusal(Code.INTERNAL, text))
 
 
 @lru_cache(maxsize=256)

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from msgspec import structs
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
@@ -39,6 +41,8 @@ from routing.runtime import Runtime
 from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
 from routing.trip import InferenceCall, refused_record
 
+Answering = Coroutine[Any, Any, HttpResponseBase]
+NO_WISHES: Mapping[str, Any] = MappingProxyType({})
 HANDLED = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 # Client headers that may reach a container; never Authorization, Cookie or anything about the client.
@@ -177,7 +181,10 @@ class Inferring(DataPlaneView):
 
     scope = "inference"
 
-    async def infer(self, lane: Lane, path: bytes, **wishes: Any) -> HttpResponseBase:
+    async def infer(
+        self, lane: Lane, path: bytes, timeout: float | None, wishes: Mapping[str, Any] = NO_WISHES
+    ) -> HttpResponseBase:
+        """`timeout`: seconds. `wishes`: what else an `InferenceCall` may say."""
         request = from_door(self.request)
         fields, incoming = request.fields, request.incoming
         limit = self.runtime.max_body
@@ -186,19 +193,25 @@ class Inferring(DataPlaneView):
         trace = Trace(self.request_id)
         if b"traceparent" in fields:
             trace = trace_of(request.field(b"traceparent"), request.field(b"tracestate"), self.request_id)
+        headers = {}
+        for name, key in _PASSED:
+            if key in fields:
+                headers[name] = request.field(key)
         call = InferenceCall(
-            request_id=self.request_id,
-            client=self.client,
-            table=self.table,
-            lane=lane,
-            worker_path=path,
-            content_type=request.field(b"content-type") or "application/octet-stream",
-            body=incoming,
-            headers={name: request.field(key) for name, key in _PASSED if key in fields},
-            trace=trace,
+            self.request_id,
+            self.client,
+            self.table,
+            lane,
+            path,
+            request.field(b"content-type") or "application/octet-stream",
+            incoming,
+            trace,
+            timeout=timeout,
+            headers=headers,
             query=request.scope["query_string"],
-            **wishes,
         )
+        if wishes:
+            call = structs.replace(call, **wishes)
         wish = wish_of(request)
         result = await (self.runtime.service.infer(call) if wish is None else infer_kept(self, call, wish))
         if isinstance(result, Refusal):
@@ -227,10 +240,12 @@ class WholeAnswer(HttpResponse):
     fields that our HTTP parser has let pass. `headers`: names in lower case.
     """
 
+    content = b""
+
     def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
         self.status_code = status
         self.headers: dict[str, str] = headers  # type: ignore[assignment]
-        self._container = [body]
+        self.content = body
 
 
 class StreamedAnswer(StreamingHttpResponse):
@@ -260,22 +275,21 @@ class CapabilityView(Inferring):
         keep = any(map(keeps_method, self.table.offers_of(self.kwargs["slug"])))
         return super().allowed_methods if keep else ["POST"]
 
-    async def post(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
-        lane = self.lane(slug)
-        return await self.infer(lane, path, timeout=timeout_wish(request))
+    def post(self, request: Request, slug: str, path: bytes) -> Answering:
+        return self.infer(self.lane(slug), path, timeout_wish(request))
 
-    async def other(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
+    def other(self, request: Request, slug: str, path: bytes) -> Answering:
         lane, method = self.lane(slug), request.method or ""
         if method not in self.allowed_methods:
             raise MethodNotAllowed(method)
         kept = replace(lane, offers=tuple(filter(keeps_method, lane.offers)))
-        return await self.infer(kept, path, timeout=timeout_wish(request), method=method.encode("ascii"))
+        return self.infer(kept, path, timeout_wish(request), {"method": method.encode("ascii")})
 
     put = patch = delete = other
 
-    async def get(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
+    def get(self, request: Request, slug: str, path: bytes) -> Answering | HttpResponseBase:
         if path:
-            return await self.other(request, slug, path)
+            return self.other(request, slug, path)
         return tagged(self, contract(self, slug))
 
 
@@ -295,23 +309,21 @@ class CapabilitiesView(DataPlaneView):
 class ProcessRequestView(Inferring):
     """`/process/request/<worker path>`, as stock clients call it: the capability stands in the header."""
 
-    async def post(self, request: Request, path: bytes) -> HttpResponseBase:
+    def post(self, request: Request, path: bytes) -> Answering:
         try:
             job = parse_job_header(request.META.get("HTTP_LIVEPEER", ""))
             search = [parse_go_duration(request.META[key]) for key in SEARCH_KEYS if request.META.get(key)]
         except JobHeaderError as exc:
             raise refuse(Code.BAD_JOB_HEADER, str(exc)) from exc
         lane = self.lane(self.table.slug_of(job.capability) or job.capability)
-        return await self.infer(
-            lane,
-            path,
-            request=job.request,
-            parameters=job.parameters,
-            include=job.include,
-            exclude=job.exclude,
-            timeout=float(job.timeout_seconds),
-            search_timeout=min(search, default=None),
-        )
+        wishes = {
+            "request": job.request,
+            "parameters": job.parameters,
+            "include": job.include,
+            "exclude": job.exclude,
+            "search_timeout": min(search, default=None),
+        }
+        return self.infer(lane, path, float(job.timeout_seconds), wishes)
 
     def render(self, delivery: Delivery) -> HttpResponseBase:
         response = super().render(delivery)
@@ -336,7 +348,7 @@ _PASSED = [(name, name.encode()) for name in PASSED_UPSTREAM]
 def new_request_id() -> str:
     """32 hex digits, of which the first twelve are the time in milliseconds: so rows are added to the end of
     their index, not all over it. The rest is chance."""
-    return f"{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"
+    return (time.time_ns() // 1_000_000 << 80 | random.getrandbits(80)).to_bytes(16, "big").hex()
 
 
 def timeout_wish(request: Request) -> float | None:

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from routing.api.authentication import KeyAuthentication
 from routing.api.door import OVERLOADED, Incoming
 from routing.api.extensions import fields_of
-from routing.api.inference import CapabilityView, StreamedAnswer
+from routing.api.inference import Answering, CapabilityView, StreamedAnswer
 from routing.api.problems import refuse
 from routing.api.problems import response as problem_response
 from routing.api.request import DataPlaneRequest, from_door
@@ -66,8 +66,8 @@ class InsideView(CapabilityView):
 
     authentication_classes = [ByDigest]
 
-    async def post(self, request: Request, slug: str, path: bytes) -> HttpResponseBase:
-        return await self.infer(self.lane(slug), path, keep_decision=True)
+    def post(self, request: Request, slug: str, path: bytes) -> Answering:
+        return self.infer(self.lane(slug), path, None, {"keep_decision": True})
 
 
 async def send(runtime: Runtime, sent: Sent) -> Answer:

@@ -37,12 +37,8 @@ class PipelineView(Inferring):
             raise refuse(Code.NO_SUCH_CAPABILITY, f"No capability answers at /{path} here.")
         lane = self.lane(pipeline.slug)
         model_id = await self._model_id(request, lane.policy.attempt_timeout)
-        return await self.infer(
-            pipeline.narrowed(lane, model_id),
-            path.encode(),
-            timeout=timeout_wish(request),
-            model_id=model_id,
-        )
+        narrowed = pipeline.narrowed(lane, model_id)
+        return await self.infer(narrowed, path.encode(), timeout_wish(request), {"model_id": model_id})
 
     async def _model_id(self, request: Request, within: float) -> str:
         """From the first 64 KiB: clients send the fields of a form before its files."""

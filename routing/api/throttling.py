@@ -24,12 +24,10 @@ class TierThrottle(BaseThrottle):
         pace = view.runtime.allowances.pace(view.client, time.monotonic())
         if pace is None:
             return True
-        rate = pace.rate
-        view.headers |= {
-            "ratelimit-limit": f"{rate.per_minute}",
-            "ratelimit-remaining": f"{pace.remaining}",
-            "ratelimit-reset": f"{math.ceil(pace.reset)}",
-        }
+        rate, headers = pace.rate, view.headers
+        headers["ratelimit-limit"] = str(rate.per_minute)
+        headers["ratelimit-remaining"] = str(pace.remaining)
+        headers["ratelimit-reset"] = str(math.ceil(pace.reset))
         if pace.wait:
             detail = f"The limit is {rate.per_minute} requests a minute, {rate.burst} at once."
             raise refuse(Code.RATE_LIMITED, detail, retry_after=pace.wait)

@@ -58,7 +58,7 @@ class Live:
     served: set[bytes] = field(default_factory=set)
     revoked_before: float = 0  # tables of a lower policy number do not know yet that it does not serve this
     seen: Any = None  # the last candidate that selection made of it
-    moved: bool = True  # whether any of this has changed since
+    moved: bool = True  # whether any of this, but for `in_flight`, has changed since
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,10 @@ class Seat:
         self._offer_id = offer_id
         self._live: Live | None = live
         live.in_flight += 1
-        live.moved = True
 
     def release(self) -> None:
         if self._live is not None:
             self._live.in_flight -= 1
-            self._live.moved = True
             self._live = None
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
 """The offers of a lane as selection wants them: what was decided and claimed, with how they fare now.
 
 Between two requests little changes for most offers, so a candidate is used again until something is heard
-of its offer, a call there begins or ends, or the clock alone makes it read otherwise (`_until`): a request
-weighs a hundred offers and rebuilds the one or two that moved.
+of its offer, or the clock alone makes it read otherwise (`_until`); where merely a call there began or ended,
+that is all that is looked at. A request weighs a hundred offers and rebuilds the one or two that moved.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORSE = frozenset({"slow", "contention", "eviction"})
 REAL_TIME = "warm"
 
 
-class _Seen(msgspec.Struct, frozen=True, eq=False):
+class _Seen(msgspec.Struct, eq=False):
     """A candidate, the entry it was made of (of one table, as is its policy), and when it reads otherwise."""
 
     candidate: Candidate
@@ -43,8 +43,10 @@ def view(lane: Lane, board: Scoreboard, *, policy_number: int, now: float) -> li
         seen: _Seen = live.seen
         if live.moved or seen.offer is not offer or now >= seen.until:
             found.append(candidate(offer, lane.policy, live, policy_number, now))
-        else:
-            found.append(seen.candidate)  # as nearly always
+            continue
+        if seen.candidate.in_flight != live.in_flight:
+            seen.candidate = _counted(seen.candidate, offer, lane.policy, live)
+        found.append(seen.candidate)
     return found
 
 
@@ -69,11 +71,25 @@ def candidate(
         busy_until=health.busy_until if now < health.busy_until else 0.0,
         down_until=health.until,
         cause=health.cause,
-        doubted=live.doubts > 0 or (health.streak > 0 and live.in_flight > 0),
+        doubted=_is_doubted(live),
         flags=flags,
     )
     live.seen, live.moved = _Seen(made, offer, _until(live, policy, now)), False
     return made
+
+
+def _counted(before: Candidate, offer: OfferEntry, policy: CapabilityPolicy, live: Live) -> Candidate:
+    """With the calls that are in flight there now."""
+    return structs.replace(
+        before,
+        latency=latencies.expected(live.latency, live.in_flight, offer.seats, policy.latency_target),
+        in_flight=live.in_flight,
+        doubted=_is_doubted(live),
+    )
+
+
+def _is_doubted(live: Live) -> bool:
+    return live.doubts > 0 or (live.in_flight > 0 and live.health.streak > 0)
 
 
 def _unseen(offer: OfferEntry, policy: CapabilityPolicy) -> Candidate:

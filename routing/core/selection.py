@@ -212,8 +212,11 @@ def sift(
     has_wishes = tried or include or exclude
     kept, refused = [], []
     for candidate in candidates:
+        if candidate.fit and not has_wishes:  # as nearly always
+            kept.append(candidate)
+            continue
         unwanted = has_wishes and _unwanted(candidate, tried, include, exclude)
-        verdict = unwanted or (None if candidate.fit else _unfit(candidate, now))
+        verdict = unwanted or _unfit(candidate, now)
         if verdict:
             refused.append(Refused(candidate.offer_id, candidate.orchestrator, *verdict))
         else:
@@ -309,7 +312,7 @@ def rank(
         return [explored, *ordered]
     weights = [1.0] * len(ordered)
     for each in ordered:
-        if each.share < 1:  # else all take part, as nearly always
+        if each.share < 1.0:  # else all take part, as nearly always
             ordered, weights = _taking_part(ordered, draws[2])
             break
     least, price, _, _ = ordered[0].order

@@ -196,7 +196,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             cost(held.offer.price, now - held.started) if held else 0,
             call.table.revision,
             self._decision(code, sample),
-            tuple([_attempted(each, blameless) for each in self.history]),
+            _attempts(self.history, blameless),
             call.trace.id,
             call.model_id,
         )
@@ -211,18 +211,23 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         return pack(self.ranked, [*self.call.lane.refused, *self.first_refused], self.draws)
 
 
-def _attempted(attempt: Attempt, blameless: Collection[int]) -> AttemptRecord:
-    outcome = attempt.outcome
-    return AttemptRecord(
-        attempt.at,
-        attempt.orchestrator,
-        outcome.cls,
-        outcome.status,
-        attempt.ms,
-        outcome.cold,
-        attempt.offer_id not in blameless,
-        outcome.detail[:500],
-    )
+def _attempts(history: Sequence[Attempt], blameless: Collection[int]) -> tuple[AttemptRecord, ...]:
+    records: tuple[AttemptRecord, ...] = ()
+    for each in history:
+        outcome, held_against = each.outcome, each.offer_id not in blameless
+        records += (
+            AttemptRecord(
+                each.at,
+                each.orchestrator,
+                outcome.cls,
+                outcome.status,
+                each.ms,
+                outcome.cold,
+                held_against,
+                outcome.detail[:500],
+            ),
+        )
+    return records
 
 
 def most_wei(lane: Lane, longest_answer: float) -> int:

@@ -113,7 +113,7 @@ def _encoded(record: JobRecord) -> bytes:
         body = _encode(record)
     except (TypeError, ValueError):  # a value that JSON or UTF-8 has no word for
         return _encode(_storable(record))
-    if b"\\u0000" in body:  # NUL, perhaps: rare enough to look closer
+    if body.find(b"\\u0000") >= 0:  # NUL, perhaps: rare enough to look closer
         return _encode(_storable(record))
     return body
 

@@ -180,7 +180,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         `now`: monotonic seconds. `sample`: see `_decision`.
         """
         held, call = self.held, self.call
-        # By place, as the line is: by name each takes as long as encoding it.
+        # By place, in the order of the line: by name it would take longer than encoding the line does.
         return JobRecord(
             call.request_id,
             self.at,

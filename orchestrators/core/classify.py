@@ -214,7 +214,7 @@ def _by_contract(answered: Answered, setting: Setting) -> Outcome:
         return _outcome(answered, OutcomeClass.API_MISMATCH, breach)
     if not setting.known_warm and answered.latency > setting.cold_over:
         return msgspec.structs.replace(_outcome(answered, OutcomeClass.COLD_START), cold=True, began=True)
-    return _outcome(answered, _OK)
+    return Outcome(_OK, status=answered.status, latency=answered.latency)
 
 
 def _outcome(answered: Answered, cls: OutcomeClass, detail: str = "") -> Outcome:

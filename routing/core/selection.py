@@ -310,14 +310,15 @@ def rank(
     if turn < len(ordered) and explore and (explored := _explored(ordered, int(turn))):
         ordered.remove(explored)
         return [explored, *ordered]
-    weights = [1.0] * len(ordered)
+    reach, total = [], 0.0
     for each in ordered:
-        if each.share < 1.0:  # else all take part, as nearly always
-            ordered, weights = _taking_part(ordered, draws[2])
-            break
+        total += each.share
+        reach.append(total)
+    if total < len(ordered):  # else all take part, as nearly always
+        ordered, reach = _taking_part(ordered, draws[2])
     least, price, _, _ = ordered[0].order
-    near = bisect(ordered, (least, _NEAR * price, True, inf), 0, len(weights), key=_ORDER)
-    first = _cheaper_of_two(ordered, weights[:near], draws)
+    near = bisect(ordered, (least, _NEAR * price, True, inf), 0, len(reach), key=_ORDER)
+    first = _cheaper_of_two(ordered, reach[:near], draws)
     ordered.insert(0, ordered.pop(first))
     return ordered
 
@@ -359,7 +360,8 @@ def _is_unproven(candidate: Candidate) -> bool:
 
 
 def _taking_part(ordered: list[Candidate], draw: float) -> tuple[list[Candidate], list[float]]:
-    """The same, first those of the best class who take part in the drawing; and the weights of these.
+    """The same, first those of the best class who take part in the drawing; and for each of these, how far its
+    part of the line reaches on which the draws fall.
 
     An offer takes part in its share of the calls. Where nobody would, or all are unknown, all do: a share
     limits traffic, it never leaves a request without an orchestrator.
@@ -368,28 +370,29 @@ def _taking_part(ordered: list[Candidate], draw: float) -> tuple[list[Candidate]
     weighed = [(each, _weight(each)) for each in ordered[:best]]
     pool = [each for each in weighed if draw < each[1]]
     if not pool or all(each.state is State.UNKNOWN for each in ordered):
-        return ordered, [1.0] * best
+        return ordered, [*accumulate([1.0] * best)]
     held_back = [each for each, weight in weighed if draw >= weight]
-    return [*(each for each, _ in pool), *held_back, *ordered[best:]], [weight for _, weight in pool]
+    reach = accumulate(weight for _, weight in pool)
+    return [*(each for each, _ in pool), *held_back, *ordered[best:]], [*reach]
 
 
 def _weight(candidate: Candidate) -> float:
     return max(candidate.share, _SHARE_OF_UNKNOWN) if candidate.state is State.UNKNOWN else candidate.share
 
 
-def _cheaper_of_two(ordered: Sequence[Candidate], weights: Sequence[float], draws: Sequence[float]) -> int:
-    """Draw two different ones of those that have weights: where the cheaper is, of equals the one drawn first.
+def _cheaper_of_two(ordered: Sequence[Candidate], reach: Sequence[float], draws: Sequence[float]) -> int:
+    """Draw two different ones of those that have a reach: where the cheaper is, of equals the one drawn first.
 
     The second draw falls on what is left of the line once the first one's part is cut out of it.
     """
-    last = len(weights) - 1  # a rounded sum may point past the end
+    last = len(reach) - 1  # a rounded sum may point past the end
     if not last:
         return 0
-    reach = [*accumulate(weights)]
     first = bisect(reach, draws[0] * reach[last], 0, last)
-    cut = weights[first]
+    start = reach[first - 1] if first else 0.0
+    cut = reach[first] - start
     target = draws[1] * (reach[last] - cut)
-    if target >= reach[first] - cut:
+    if target >= start:
         target += cut
     second = bisect(reach, target, 0, last)
     # of equals the lighter, then whichever was drawn first

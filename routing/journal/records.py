@@ -20,7 +20,7 @@ import msgspec
 LONGEST = 256 * 1024
 
 
-class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
+class AttemptRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One orchestrator asked. `at`: wall seconds. `detail`: for the operator."""
 
     at: float
@@ -60,6 +60,12 @@ class JobRecord(msgspec.Struct, frozen=True, array_like=True):
     model_id: str = ""
 
 
+class LineRecord(JobRecord, frozen=True, array_like=True, gc=False):
+    """A record as it was read from its line: the decision is JSON still, as the database takes it."""
+
+    decision: msgspec.Raw  # type: ignore[assignment]
+
+
 def line_of(record: JobRecord) -> bytes:
     """The record's line, of at most `LONGEST` bytes; a longer one loses its decision, then all details.
 
@@ -77,7 +83,7 @@ def line_of(record: JobRecord) -> bytes:
     return line
 
 
-def record_of(line: bytes) -> JobRecord:
+def record_of(line: bytes) -> LineRecord:
     """The record of one line, without its newline; ValueError if it is damaged or not a record."""
     try:
         return _decode(_checked(line))
@@ -98,7 +104,7 @@ def unseal(line: bytes) -> Any:
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(JobRecord).decode
+_decode = msgspec.json.Decoder(LineRecord).decode
 
 
 def _checked(line: bytes) -> bytes:

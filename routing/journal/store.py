@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 
-from routing.journal.records import JobRecord, record_of
+from routing.journal.records import LineRecord, record_of
 from routing.journal.rows import patiently, store
 from routing.journal.sample import Sample
 from routing.journal.segment import SUFFIX, Segment, name_in
@@ -105,7 +105,7 @@ def _apply(segment: Segment, lines: Sequence[bytes], sample: Sample) -> int:
     return rejected
 
 
-def _read(segment: Segment, lines: Sequence[bytes]) -> list[tuple[bytes, JobRecord]]:
+def _read(segment: Segment, lines: Sequence[bytes]) -> list[tuple[bytes, LineRecord]]:
     """The lines that have a record, with it."""
     read = []
     for line in patiently(lines):
@@ -116,7 +116,7 @@ def _read(segment: Segment, lines: Sequence[bytes]) -> list[tuple[bytes, JobReco
     return read
 
 
-def _apply_one(segment: Segment, line: bytes, record: JobRecord) -> bool:
+def _apply_one(segment: Segment, line: bytes, record: LineRecord) -> bool:
     try:
         with transaction.atomic():
             store([record], Sample())

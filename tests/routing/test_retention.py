@@ -17,12 +17,12 @@ from django.utils import timezone
 
 from orchestrators.models import ConfigRevision, HealthSnapshot
 from routing import partitions, retention
-from routing.journal.records import JobRecord
+from routing.journal.records import LineRecord
 from routing.journal.rows import store
 from routing.journal.sample import Sample
 from routing.models import Attempt, Chore, Job, UsageHour
 from tests.orchestrators.scenes import offer, orchestrator
-from tests.routing.journal.cast import attempt, job
+from tests.routing.journal.cast import attempt, job, written
 from tests.support.gateway import Gateway
 
 pytestmark = pytest.mark.django_db
@@ -32,9 +32,9 @@ DAY = timedelta(days=1)
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="there are no partitions")
 
 
-def record(days_ago: float, name: str | None = None) -> JobRecord:
+def record(days_ago: float, name: str | None = None) -> LineRecord:
     at = (NOW - days_ago * DAY).timestamp()
-    return job(name or f"job-{days_ago}", at=at, attempts=(attempt(at=at),))
+    return written(job(name or f"job-{days_ago}", at=at, attempts=(attempt(at=at),)))
 
 
 def prune(**days: int) -> None:
@@ -112,7 +112,7 @@ def run(*arguments: str) -> str:
 def test_the_command_says_what_would_go_and_what_went(settings: Any) -> None:
     settings.BYOCGW_KEEP_DAYS = {"jobs": 30, "attempts": 30, "snapshots": 14, "revisions": 0}
     now = timezone.now().timestamp()
-    store([job("old", at=now - 31 * 86400), job("new", at=now)], Sample())
+    store([written(job("old", at=now - 31 * 86400)), written(job("new", at=now))], Sample())
     assert "jobs: 1 rows would go\nattempts: 2 rows would go" in run("--dry-run")
     assert Job.objects.count() == 2
     assert "attempts: kept for ever" in run("--days", "jobs=60", "attempts=0")

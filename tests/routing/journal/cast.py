@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from routing.journal import AttemptRecord, JobRecord, Journal
+from routing.journal.records import LineRecord, line_of, record_of
 from routing.models import Job, UsageHour
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
@@ -52,6 +53,11 @@ def job(request_id: str = "job-1", **changes: Any) -> JobRecord:
         trace="4bf92f3577b34da6a3ce929d0e0e4736",
     )
     return msgspec.structs.replace(usual, **changes)
+
+
+def written(record: JobRecord) -> LineRecord:
+    """The record as a drain finds it."""
+    return record_of(line_of(record)[:-1])
 
 
 def drain(journal: Journal) -> None:

@@ -91,22 +91,24 @@ def test_it_goes_on_after_the_disk_took_half_a_line(
 def test_it_sets_aside_what_the_database_refuses(open_journal: MakeJournal, tmp_path: Path) -> None:
     """A poisoned line holds up nobody; mended and renamed, its file is applied like any other."""
     journal = open_journal()
-    for record in (job("a"), job("poison", status=-1), job("a", ms=1), job("huge", bytes_in=2**70), job("b")):
+    poisoned = (job("poison", status=-1), job("a", ms=1), job("huge", bytes_in=2**70), job("odd", decision=[]))
+    for record in (job("a"), *poisoned, job("b")):
         assert journal.append(record)
     assert not journal.drain()
     assert stored() == ["a", "b"]
     assert counted() == 2
     assert Job.objects.get(pk="a").ms == 420
-    assert journal.rejected == 3
+    assert journal.rejected == 4
     assert journal.backlog == 0
 
     (aside,) = tmp_path.glob("*.rejected")
-    assert [record_of(line).request_id for line in aside.read_bytes().splitlines()] == ["poison", "a", "huge"]
+    set_aside = [record_of(line).request_id for line in aside.read_bytes().splitlines()]
+    assert set_aside == ["poison", "a", "huge", "odd"]
     Job.objects.filter(pk="a").delete()
     aside.rename(tmp_path / "again.journal")
     drain(journal)
     assert Job.objects.get(pk="a").ms == 1
-    assert journal.rejected == 5
+    assert journal.rejected == 7
 
 
 @contextlib.contextmanager

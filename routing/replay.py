@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
+
 SHORT = 64 * 1024  # bytes
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -46,31 +48,37 @@ class ReplayMemory:
         self.used -= size
 
 
-class ReplayBody:
+class ReplayBody(msgspec.Struct, eq=False):
     """One reader at a time; each `chunks()` starts from the first byte, while the body is `repeatable`.
 
     It is not any more once there was no memory left for a piece of it: then each piece is forgotten when it
     has been passed on. The first piece is kept in any case; the server has read it unasked.
 
     `length`: of the Content-Length header, None without one. `limit`: bytes. `size`: bytes that have arrived so
-    far. `wanted`: an attempt has begun that sends it.
+    far. `wanted`: an attempt has begun that sends it. `kept`: its pieces, of which `taken` bytes are counted in
+    `memory`. `ahead`: so many bytes from its start are kept in any case.
     """
 
-    def __init__(self, receive: Receive, length: int | None, limit: int, memory: ReplayMemory) -> None:
-        self._receive = receive
-        self._limit = limit
-        self._memory = memory
-        self.length = length
-        self.repeatable = True
-        self.complete = self.wanted = False
-        self.size = self._taken = self._head = 0
-        self._kept: list[bytes] = []
+    receive: Receive
+    length: int | None
+    limit: int
+    memory: ReplayMemory
+    repeatable: bool = True
+    complete: bool = False
+    wanted: bool = False
+    size: int = 0
+    kept: list[bytes] = []
+    taken: int = 0
+    ahead: int = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.size} bytes>"
 
     async def chunks(self) -> AsyncIterator[bytes]:
         position = 0
         while True:
-            while position < len(self._kept):
-                yield self._kept[position]
+            while position < len(self.kept):
+                yield self.kept[position]
                 position += 1
             if self.complete:
                 return
@@ -96,18 +104,18 @@ class ReplayBody:
 
         Raises BodyTooSlow after `within` seconds. Not while somebody reads `chunks`.
         """
-        self._head = size
+        self.ahead = size
         try:
             async with asyncio.timeout(within):
                 while not self.complete and self.size < size:
                     await self._more()
         except TimeoutError:
             raise BodyTooSlow from None
-        return b"".join(self._kept)[:size]
+        return b"".join(self.kept)[:size]
 
     async def first(self) -> None:
         """Wait for the first piece: of most requests that is all there is."""
-        if not self._kept:
+        if not self.kept:
             await self._more()
 
     async def all(self) -> None:
@@ -117,37 +125,37 @@ class ReplayBody:
 
     def whole(self) -> bytes | None:
         """The body, if all of it is here."""
-        return b"".join(self._kept) if self.complete and self.repeatable else None
+        return b"".join(self.kept) if self.complete and self.repeatable else None
 
     def forget(self) -> None:
         """Nobody will be asked again."""
         self.repeatable = False
-        self._kept = []
-        if self._taken:
-            self._memory.give(self._taken)
-            self._taken = 0
+        self.kept = []
+        if self.taken:
+            self.memory.give(self.taken)
+            self.taken = 0
 
     async def _more(self) -> None:
-        event = await self._receive()
+        event = await self.receive()
         if event["type"] != "http.request":
             raise ClientGone
         self._arrived(event.get("body", b""), more=event.get("more_body", False))
 
     def _arrived(self, piece: bytes, *, more: bool) -> None:
         if not self.repeatable:
-            self._kept = []  # whoever reads has had it
+            self.kept = []  # whoever reads has had it
         if piece:
             self.size += len(piece)
-            if self.size > self._limit:
+            if self.size > self.limit:
                 raise BodyTooLarge
             self._keep(piece)
         self.complete = not more
 
     def _keep(self, piece: bytes) -> None:
-        in_head = self.size - len(piece) < self._head
-        if self._kept and self.repeatable and not (self.is_short or in_head):
-            if self._memory.take(len(piece)):
-                self._taken += len(piece)
+        in_head = self.size - len(piece) < self.ahead
+        if self.kept and self.repeatable and not (self.is_short or in_head):
+            if self.memory.take(len(piece)):
+                self.taken += len(piece)
             else:
                 self.forget()  # whoever reads has had all of that
-        self._kept.append(piece)
+        self.kept.append(piece)

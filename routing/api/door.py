@@ -40,26 +40,14 @@ SOON = 0.02  # seconds
 
 
 class Incoming(ReplayBody):
-    """The request's body, which also notices that the client hangs up once nobody reads on."""
+    """The request's body, which also notices that the client hangs up once nobody reads on: of `exchange`, or
+    without one of `task`, which is then cancelled."""
 
-    gone = False
-    _later: asyncio.TimerHandle | None = None
-    _watch: asyncio.Task[None] | None = None
-
-    def __init__(
-        self, receive: Receive, runtime: Runtime, length: int | None, exchange: Exchange | None = None
-    ) -> None:
-        limit = runtime.max_body
-        ReplayBody.__init__(self, receive, length, limit, runtime.replay_memory)
-        self._exchange = exchange
-        if exchange is None:
-            self._work = asyncio.current_task()
-            return
-        self._work = exchange.task
-        whole = None if length is None or length > limit else exchange.whole_body()
-        if whole is not None:
-            self._kept, self.size, self.complete = [whole], len(whole), True
-            exchange.watched = True
+    exchange: Exchange | None = None
+    task: asyncio.Task[Any] | None = None
+    gone: bool = False
+    later: asyncio.TimerHandle | None = None
+    watcher: asyncio.Task[None] | None = None
 
     def _arrived(self, piece: bytes, *, more: bool) -> None:
         super()._arrived(piece, more=more)
@@ -69,29 +57,45 @@ class Incoming(ReplayBody):
     def watch(self) -> None:
         """From here on, what still comes of the body is dropped. Where nothing does our server looks for the
         client's end; else, or with another server, somebody has to receive, if it takes longer than SOON."""
-        if self.complete and self._exchange is not None:
-            self._exchange.watched = True
-        elif self._later is None:
-            self._later = asyncio.get_running_loop().call_later(SOON, self._begin)
+        if self.complete and self.exchange is not None:
+            self.exchange.watched = True
+        elif self.later is None:
+            self.later = asyncio.get_running_loop().call_later(SOON, self._begin)
 
     def _begin(self) -> None:
-        self._watch = asyncio.get_running_loop().create_task(self._hang_up_when_gone())
+        self.watcher = asyncio.get_running_loop().create_task(self._hang_up_when_gone())
 
     async def _hang_up_when_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass
         self.gone = True
-        if self._work is not None:
-            self._work.cancel("the client hung up")
+        if self.task is not None:
+            self.task.cancel("the client hung up")
 
     def stop_watching(self) -> None:
-        if self._exchange is not None:
-            self._exchange.watched = False
-        if self._later is not None:
-            self._later.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None  # its CancelledError knows its frame, which knows this body
+        if self.exchange is not None:
+            self.exchange.watched = False
+        if self.later is not None:
+            self.later.cancel()
+        if self.watcher is not None:
+            self.watcher.cancel()
+            self.watcher = None  # its CancelledError knows its frame, which knows this body
+
+
+def incoming_of(
+    receive: Receive, runtime: Runtime, length: int | None, exchange: Exchange | None = None
+) -> Incoming:
+    """To be called by the task that answers."""
+    limit, memory = runtime.max_body, runtime.replay_memory
+    if exchange is None:
+        return Incoming(receive, length, limit, memory, task=asyncio.current_task())
+    body = Incoming(receive, length, limit, memory, exchange=exchange, task=exchange.task)
+    whole = None if length is None or length > limit else exchange.whole_body()
+    if whole is not None:
+        body.kept.append(whole)
+        body.size, body.complete = len(whole), True
+        exchange.watched = True
+    return body
 
 
 class Door:
@@ -150,15 +154,16 @@ class Door:
         fields = fields_of(scope["headers"]) if exchange is None else exchange.fields
         length = fields.get(b"content-length")
         # The parser has let digits pass only.
-        incoming = Incoming(receive, runtime, None if length is None else int(length), exchange)
+        incoming = incoming_of(receive, runtime, None if length is None else int(length), exchange)
         request = DataPlaneRequest(scope, runtime, incoming, fields)
         view_class, kwargs = resolve(scope["raw_path"])
         view = view_class()
+        view.kwargs = kwargs
         response: HttpResponseBase | None = None
         runtime.in_flight += 1
         try:
             try:
-                response = await view.dispatch(request, **kwargs)
+                response = await view.dispatch(request)
             except ClientGone:
                 raise
             except Exception:

@@ -57,8 +57,10 @@ class DataPlaneView(APIView):
 
     What DRF does per request is kept to what a request needs: no content negotiation (the answer is the
     orchestrator's), no parsing (the body streams), no versions, and no reference cycle left behind for the
-    collector.
+    collector. `kwargs`, what its path says, is set before `dispatch`, as Django does.
     """
+
+    __init__ = object.__init__  # a view's own looks for keywords, 1 us
 
     authentication_classes = [KeyAuthentication]
     permission_classes = [IsClient]
@@ -91,7 +93,9 @@ class DataPlaneView(APIView):
         return self._policies[0]
 
     def initialize_request(self, request: DataPlaneRequest, *args: Any, **kwargs: Any) -> Request:  # type: ignore[override]
-        return ViewRequest(request)
+        asked: ViewRequest = ViewRequest()
+        asked._request = request
+        return asked
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """What DRF asks of its policies, in its order; of who it is now, and not at the first look at
@@ -121,18 +125,17 @@ class DataPlaneView(APIView):
                 response.headers[name] = value
         return response
 
-    async def dispatch(self, request: DataPlaneRequest, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def dispatch(self, request: DataPlaneRequest) -> HttpResponseBase:  # type: ignore[override]
         self.request_id, self.arrived = new_request_id(), time.monotonic()
         self.runtime, self.table = request.runtime, request.table
         self.headers: dict[str, str] = {}
-        self.kwargs = kwargs
         self.request = asked = self.initialize_request(request)
         try:
             self.initial(asked)
             handler = self._handlers.get(request.method)
             if handler is None:
                 raise MethodNotAllowed(request.method)
-            response = handler(self, asked, **kwargs)
+            response = handler(self, asked, **self.kwargs)
             if not isinstance(response, HttpResponseBase):
                 response = await response
         except Exception as exc:  # CancelledError is none: it must pass

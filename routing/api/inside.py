@@ -16,7 +16,7 @@ from django.http import HttpResponse, HttpResponseBase
 from rest_framework.request import Request
 
 from routing.api.authentication import KeyAuthentication
-from routing.api.door import OVERLOADED, Incoming
+from routing.api.door import OVERLOADED, incoming_of
 from routing.api.extensions import fields_of
 from routing.api.inference import Answering, CapabilityView, StreamedAnswer
 from routing.api.problems import refuse
@@ -75,13 +75,13 @@ async def send(runtime: Runtime, sent: Sent) -> Answer:
     if runtime.in_flight >= runtime.max_in_flight:
         return _whole(problem_response(OVERLOADED, ""))
     runtime.in_flight += 1
-    incoming = Incoming(_receiver(sent.body), runtime, len(sent.body))
-    kwargs: dict[str, Any] = {"slug": sent.slug, "path": sent.path.encode("ascii")}
+    incoming = incoming_of(_receiver(sent.body), runtime, len(sent.body))
     view = InsideView()
+    view.kwargs = {"slug": sent.slug, "path": sent.path.encode("ascii")}
     scope = _scope(sent)
     request = DataPlaneRequest(scope, runtime, incoming, fields_of(scope["headers"]))
     try:
-        response = await view.dispatch(request, **kwargs)
+        response = await view.dispatch(request)
         return await _streamed(response) if isinstance(response, StreamedAnswer) else _whole(response)
     finally:
         runtime.in_flight -= 1

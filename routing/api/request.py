@@ -60,9 +60,9 @@ class ViewRequest(Request):
     parser_context: dict[str, Any] = {}  # noqa: RUF012  DRF's; it stays empty
     _data = _files = _full_data = _content_type = Empty
     _stream: Any = Empty
+    _request: DataPlaneRequest
 
-    def __init__(self, request: DataPlaneRequest) -> None:
-        self._request = request
+    __init__ = object.__init__
 
 
 def meta_of(scope: Scope) -> dict[str, Any]:

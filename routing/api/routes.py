@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +24,7 @@ from routing.api.status import PATHS as STATUS_PATHS
 from routing.api.usage import UsageView
 from routing.core.refusal import Code
 
-Route = tuple[type[DataPlaneView], Mapping[str, Any]]
+Route = tuple[type[DataPlaneView], dict[str, Any]]
 SHORT = 256  # bytes
 PREFIXES = ("/v1/capabilities", "/v1/jobs", "/v1/usage", "/process/")
 _CAPABILITY = re.compile(rb"/v1/capabilities/([^/]+)(?:/(.*))?", re.DOTALL)

@@ -19,6 +19,7 @@ def _unchanging(allowed: bytes) -> bytes:
 
 _TARGET = _unchanging(bytes([*range(0x21, 0x7F), *range(0x80, 0x100)]))
 _NAME = _unchanging(b"!#$%&'*+.^_`|~-" + string.digits.encode() + string.ascii_letters.encode())
+_USUAL = frozenset({b"content-type", b"traceparent", b"tracestate", b"accept", b"accept-language"})
 _VALUE = _unchanging(bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)]))
 _END = re.compile(rb"[?#]")
 _DOTS = re.compile(rb"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)
@@ -39,13 +40,18 @@ def head(
     """
     if not target.startswith(b"/") or target.translate(_TARGET) != target:
         raise ValueError(f"{target!r} cannot be the target of a request")
-    lines = made
+    parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", made]
     for name, value in fields:
-        if not name or name.translate(_NAME) != name or value.translate(_VALUE) != value:
+        if not (name in _USUAL or _is_token(name)) or value.translate(_VALUE) != value:
             raise ValueError(f"{name!r}: {value!r} cannot be a header field")
-        lines += b"%b: %b\r\n" % (name, value)
+        parts += name, b": ", value, b"\r\n"
     framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n\r\n" % (method, target, host, lines, framing)
+    parts += framing, b"\r\n\r\n"
+    return b"".join(parts)
+
+
+def _is_token(name: bytes) -> bool:
+    return name != b"" and name.translate(_NAME) == name
 
 
 def join(prefix: bytes, *parts: bytes) -> bytes:

@@ -189,18 +189,19 @@ class _Moments:
 
     def __init__(self, vendor: str) -> None:
         self._zone = "" if vendor == "sqlite" else "+00:00"
-        self._second = 0.0
-        self._text = ""
+        self._keep(0.0)
 
     def text(self, at: float) -> str:
         micros = round((at - self._second) * 1e6)
         if not 0 < micros < 1_000_000:
-            self._second = at // 1.0
+            self._keep(at // 1.0)
             micros = round((at - self._second) * 1e6)
             if not 0 < micros < 1_000_000:
                 return _second(round(at)) + self._zone
-            self._text = _second(int(at))
         return f"{self._text}.{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}{self._zone}"
+
+    def _keep(self, second: float) -> None:
+        self._second, self._text = second, _second(int(second))
 
 
 @lru_cache(maxsize=16)

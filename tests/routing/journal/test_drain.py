@@ -70,12 +70,18 @@ def test_it_stores_what_was_appended_field_for_field(open_journal: MakeJournal) 
         assert {name: getattr(each, name) for name in values} == values
 
 
-@pytest.mark.parametrize("part", [0, 1e-6, 1 / 3, 0.05, 0.999999, 0.9999999])
-def test_it_writes_moments_as_django_does(open_journal: MakeJournal, part: float) -> None:
+def test_it_writes_moments_as_django_does(open_journal: MakeJournal) -> None:
+    """Whole seconds, what rounds up to one, and what follows them, in any order."""
     journal = open_journal()
-    journal.append(job(at=NOON + part))
+    parts = [0, 0.25, 1, 1e-6, 1 / 3, 0.999999, 0.9999999, 1.5, 0.05, 2, 2 + 1e-7, 2.125, -59.5, 0.75]
+    moments = [NOON + part for part in parts]
+    for number, at in enumerate(moments):
+        journal.append(job(f"job-{number:02}", at=at, attempts=(attempt(at=moments[number - 1]),)))
     drain(journal)
-    assert Job.objects.get(at=datetime.fromtimestamp(NOON + part, UTC)).pk == "job-1"
+    told = [datetime.fromtimestamp(at, UTC) for at in moments]
+    assert list(Job.objects.order_by("pk").values_list("at", flat=True)) == told
+    assert list(Attempt.objects.order_by("job_id").values_list("at", flat=True)) == [told[-1], *told[:-1]]
+    assert Job.objects.filter(at__in=told).count() == len(told)
 
 
 def test_it_keeps_exact_sums_by_hour_client_and_capability(open_journal: MakeJournal) -> None:

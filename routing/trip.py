@@ -28,6 +28,7 @@ from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
 WAIT_FOR_PEOPLE = 30.0
 NOT_REPEATABLE = "Its body was not kept for another attempt: the worker keeps as many as it may."
 NOBODY: frozenset[int] = frozenset()
+_OK, _SECOND = OutcomeClass.OK, Unit.SECOND  # see OutcomeClass
 CLIENT_CLOSED = 499  # nginx's number for a client that hung up; never sent, only recorded
 
 
@@ -205,7 +206,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         """Kept for whatever did not go well at once, and for this share of the rest; else empty."""
         if not self.draws:
             return {}  # refused before anybody was looked at
-        smooth = code == "ok" and len(self.history) == 1 and self.history[0].outcome.cls is OutcomeClass.OK
+        smooth = code == "ok" and len(self.history) == 1 and self.history[0].outcome.cls is _OK
         if smooth and not (self.call.keep_decision or is_sampled(self.call.request_id, sample)):
             return {}
         return pack(self.ranked, [*self.call.lane.refused, *self.first_refused], self.draws)
@@ -242,7 +243,7 @@ def cost(price: Price, seconds: float) -> int:
 
     An orchestrator charges whole seconds, begun ones included (go-livepeer, chargeForCompute).
     """
-    if price.unit is Unit.SECOND:
+    if price.unit is _SECOND:
         units = math.ceil(seconds) or 1
     elif price.unit is Unit.PIXEL:
         return 0

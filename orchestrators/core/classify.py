@@ -238,8 +238,8 @@ def _seconds(retry_after: str) -> float:
 
 def _breach(answered: Answered, contract: Contract) -> str:
     """How a success breaks its contract, "" if it keeps it."""
-    media_type, body = _media_type(answered.headers.get("content-type", "")), answered.body
-    declared = contract.content_types
+    said, declared, body = answered.headers.get("content-type", ""), contract.content_types, answered.body
+    media_type = said if said in declared else _media_type(said)
     if declared and media_type not in declared and not any(_covers(each, media_type) for each in declared):
         return f'The content type is "{media_type[:100]}", not {", ".join(declared)}.'
     if body == b"":

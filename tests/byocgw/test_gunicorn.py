@@ -176,6 +176,7 @@ async def test_it_serves_within_its_bounds_and_finishes_what_it_began(home: Path
         answer = await client.get("/", headers={"Livepeer": "x" * 2**20})
         assert answer.text == str(2**20)
         assert "server" not in answer.headers
+        assert os.sched_getscheduler(int(answer.headers["x-worker"])) == os.SCHED_BATCH
         with contextlib.suppress(httpx.TransportError):
             assert (await client.get("/", headers={"Livepeer": "x" * 2**23})).status_code == 431
         slow = asyncio.create_task(client.get("/slow"))

@@ -19,7 +19,6 @@ def _unchanging(allowed: bytes) -> bytes:
 
 _TARGET = _unchanging(bytes([*range(0x21, 0x7F), *range(0x80, 0x100)]))
 _NAME = _unchanging(b"!#$%&'*+.^_`|~-" + string.digits.encode() + string.ascii_letters.encode())
-_USUAL = frozenset({b"content-type", b"traceparent", b"tracestate", b"accept", b"accept-language"})
 _VALUE = _unchanging(bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)]))
 _END = re.compile(rb"[?#]")
 _DOTS = re.compile(rb"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)
@@ -42,7 +41,7 @@ def head(
         raise ValueError(f"{target!r} cannot be the target of a request")
     parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", made]
     for name, value in fields:
-        if not (name in _USUAL or _is_token(name)) or value.translate(_VALUE) != value:
+        if not _is_token(name) or value.translate(_VALUE) != value:
             raise ValueError(f"{name!r}: {value!r} cannot be a header field")
         parts += name, b": ", value, b"\r\n"
     framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
@@ -50,6 +49,7 @@ def head(
     return b"".join(parts)
 
 
+@lru_cache(maxsize=256)  # few are in use
 def _is_token(name: bytes) -> bool:
     return name != b"" and name.translate(_NAME) == name
 

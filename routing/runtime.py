@@ -1,7 +1,7 @@
 """What one worker process holds, and the background tasks that keep it in step with the database.
 
     refresh, twice a second   the two numbers of Revision -> a new routing table, others' health
-    drain, four times         the journal's lines -> rows; our changes of health -> rows
+    report, four times        our changes of health -> rows; the journal's lines -> rows, seldomer if many come
     prune, once an hour       history that is too old goes; one worker does it for all
     notice, every 5 minutes   what was changed by no tool of ours is recorded; again one for all
     beat, twice a second      kept calls: which have begun, were withdrawn, lost their worker
@@ -50,7 +50,7 @@ from routing.table import RoutingTable
 log = logging.getLogger(__name__)
 
 REFRESH_EVERY = 0.5
-DRAIN_EVERY = 0.25
+REPORT_EVERY = 0.25
 PRUNE_EVERY = 60.0  # look whether it is due
 PRUNE_PAUSE = 0.05  # between two batches, for others who write
 NOTICE_EVERY = 300.0  # writing the configuration of 6,000 offers down takes a quarter of a second of CPU
@@ -168,7 +168,7 @@ class Runtime:
         Runtime.running = self
         for every, step in (
             (REFRESH_EVERY, self.refresh),
-            (DRAIN_EVERY, self.drain),
+            (REPORT_EVERY, self.report),
             (COLLECT_EVERY, self.collect),
             (KEPT_EVERY, self.keeper.beat),
             (PRUNE_EVERY, self.prune),
@@ -295,12 +295,19 @@ class Runtime:
             await asyncio.sleep(0)
         return True
 
-    # --- drain -----------------------------------------------------------------------------------
+    # --- report ----------------------------------------------------------------------------------
 
     async def drain(self) -> None:
         """Journal and news, until nothing is left or the database fails."""
         while await self._drainer.run(self.journal.drain):
             pass
+        await self._tell()
+
+    async def report(self) -> None:
+        """News at once, the journal in batches that are worth it."""
+        await (self.drain() if self.journal.due else self._tell())
+
+    async def _tell(self) -> None:
         await self._publish()
         if time.monotonic() - self._beaten_at > BEAT_EVERY:
             self._beaten_at = time.monotonic()

@@ -19,8 +19,13 @@ from routing.journal.segment import SUFFIX, Segment
 
 logger = logging.getLogger(__name__)
 
-# Far more than come between two drains: a few megabytes.
+# More than come between two drains: a few megabytes.
 REMEMBERED = 2000
+# Bytes that wait, at 250 a line. Few are drained at once. A drain has costs of its own, so more are left to
+# gather, but not for longer than `PATIENCE` seconds, nor until they are no longer remembered.
+FEW = 8 * 1024
+MANY = 256 * 1024
+PATIENCE = 1.0
 # A disk that takes so many bytes again is no longer full: more than most records have.
 PROBE = 4096
 
@@ -38,8 +43,8 @@ class Journal:
     `segment_bytes`: a file that grew over it is followed by a new one. `rows_a_second`: see Sample.
     `clock`: monotonic seconds.
 
-    To be read from any thread: `state`, `backlog`, `lag`, and counts since the start: `dropped`, records that
-    could not be written; `rejected`, lines the database will never take; `adopted`, files of the dead.
+    To be read from any thread: `state`, `backlog`, `lag`, `due`, and counts since the start: `dropped`, records
+    that could not be written; `rejected`, lines the database will never take; `adopted`, files of the dead.
     """
 
     def __init__(
@@ -88,6 +93,11 @@ class Journal:
     def lag(self) -> float:
         """For how many seconds, at most, the oldest waiting line has waited; 0 if none does."""
         return self._clock() - self._level_at if self.backlog else 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether a drain is worth its cost; when nothing waits it looks for files of the dead."""
+        return not FEW < self.backlog < MANY or self.lag >= PATIENCE
 
     def append(self, record: JobRecord) -> bool:
         """Write one line. Never raises: False means it is dropped, counted and logged."""

@@ -14,6 +14,7 @@ from routing.journal.records import line_of
 from routing.journal.sample import Sample
 from routing.journal.segment import Segment
 from routing.journal.store import drain_batch, finish
+from routing.journal.writer import FEW, MANY, PATIENCE, REMEMBERED
 from routing.models import JournalMark
 from tests.routing.journal.cast import (
     MakeJournal,
@@ -171,6 +172,29 @@ def test_it_tells_how_much_waits_since_when_and_what_it_adopted(open_journal: Ma
     assert ours.lag == 7
     drain(ours)
     assert (ours.backlog, ours.lag, ours.state) == (0, 0.0, State.WRITING)
+
+
+def test_a_drain_is_due_for_few_lines_and_for_none_while_more_gather_for_a_second(
+    open_journal: MakeJournal,
+) -> None:
+    now = 100.0
+    journal = open_journal(clock=lambda: now)
+    assert journal.due  # to look for files of the dead
+    journal.append(job("first"))
+    assert journal.due
+    for number in range(FEW // journal.backlog + 1):
+        journal.append(job(f"more-{number}"))
+    assert not journal.due
+    now += PATIENCE
+    assert journal.due
+    drain(journal)
+    number = 0
+    while journal.backlog < MANY:
+        assert journal.due is (journal.backlog <= FEW)
+        journal.append(job(f"job-{number}"))
+        number += 1
+    assert journal.due
+    assert number < 0.7 * REMEMBERED, "those that come until it is drained are remembered as well"
 
 
 def test_it_syncs_what_is_new_beside_a_thread_that_closes_files(

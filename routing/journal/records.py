@@ -72,9 +72,10 @@ def line_of(record: JobRecord) -> bytes:
     ValueError if it is too long even so, or if a value is not of its type.
     """
     line = seal(_encoded(record))
-    if len(line) > LONGEST:
-        record = msgspec.structs.replace(record, decision={})
-        line = seal(_encoded(record))
+    if len(line) <= LONGEST:
+        return line
+    record = msgspec.structs.replace(record, decision={})
+    line = seal(_encoded(record))
     if len(line) > LONGEST:
         short = tuple(msgspec.structs.replace(attempt, detail="") for attempt in record.attempts)
         line = seal(_encoded(msgspec.structs.replace(record, attempts=short)))
@@ -91,6 +92,16 @@ def record_of(line: bytes) -> LineRecord:
         raise ValueError(f"Not a job's record: {exc}") from exc
 
 
+def beginning_of(request_id: str) -> bytes:
+    """How the JSON begins of the line of its record, which is what follows a line's first 9 bytes."""
+    return _encoded((request_id,))[:-1] + b","
+
+
+def job_of(line: bytes) -> JobRecord:
+    """The record of a line that `line_of` has just made."""
+    return _decode_job(line[9:])
+
+
 def seal(body: bytes) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
@@ -105,6 +116,7 @@ def unseal(line: bytes) -> Any:
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(LineRecord).decode
+_decode_job = msgspec.json.Decoder(JobRecord).decode
 
 
 def _checked(line: bytes) -> bytes:
@@ -114,13 +126,13 @@ def _checked(line: bytes) -> bytes:
     return body
 
 
-def _encoded(record: JobRecord) -> bytes:
+def _encoded(value: object) -> bytes:
     try:
-        body = _encode(record)
-    except (TypeError, ValueError):  # a value that JSON or UTF-8 has no word for
-        return _encode(_storable(record))
+        body = _encode(value)
+    except (TypeError, ValueError):  # what JSON or UTF-8 has no word for
+        return _encode(_storable(value))
     if body.find(b"\\u0000") >= 0:  # NUL, perhaps: rare enough to look closer
-        return _encode(_storable(record))
+        return _encode(_storable(value))
     return body
 
 

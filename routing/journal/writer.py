@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from django.db import Error
 
 from routing.journal import store
-from routing.journal.records import JobRecord, line_of
+from routing.journal.records import JobRecord, beginning_of, job_of, line_of
 from routing.journal.sample import Sample
 from routing.journal.segment import SUFFIX, Segment
 
@@ -66,7 +66,7 @@ class Journal:
         self._sample = Sample(rows_a_second)
         self._clock = clock
         self._level_at = clock()  # what was written before is in the database
-        self._latest: OrderedDict[str, JobRecord] = OrderedDict()
+        self._latest: deque[bytes] = deque(maxlen=REMEMBERED)  # lines: a tenth of what the records take
         self._live: Segment | None = None
         self._queue: deque[Segment] = deque()  # rolled and adopted: locked by us until they are drained
         self._complained: set[Path] = set()
@@ -101,23 +101,29 @@ class Journal:
 
     def append(self, record: JobRecord) -> bool:
         """Write one line. Never raises: False means it is dropped, counted and logged."""
-        self._latest[record.request_id] = record
-        if len(self._latest) > REMEMBERED:
-            self._latest.popitem(last=False)
-        with self._writing:
-            try:
-                self._segment().append(line_of(record))
-            except Exception as exc:  # bookkeeping must not cost the client its answer
-                self.dropped += 1
-                self._drop(exc)
-                return False
+        self._writing.acquire()  # `with` takes a thousand instructions more
+        try:
+            line = line_of(record)
+            self._latest.append(line)
+            self._segment().append(line)
+        except Exception as exc:  # bookkeeping must not cost the client its answer
+            self.dropped += 1
+            self._drop(exc)
+            return False
+        else:
             if self._dropping:
                 self._write_again()
             return True
+        finally:
+            self._writing.release()
 
     def recall(self, request_id: str) -> JobRecord | None:
-        """One of the latest records of this worker, drained or not. For the thread that appends."""
-        return self._latest.get(request_id)
+        """One of the latest records of this worker, drained or not, as its line has it."""
+        start = beginning_of(request_id)
+        for line in reversed(tuple(self._latest)):  # a copy: `append` goes on meanwhile
+            if line.startswith(start, 9):
+                return job_of(line)
+        return None
 
     def drain(self) -> bool:
         """One batch: rolled and adopted files first, then our live one. True when there is more.

@@ -181,12 +181,6 @@ async def test_it_tells_of_a_refusal(gateway: Gateway) -> None:
     )
 
 
-async def test_it_remembers_the_latest_only(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routing.journal.writer.REMEMBERED", 2)
-    ids = [(await gateway.post("/v1/capabilities/weather")).headers["x-request-id"] for _ in range(3)]
-    assert [gateway.runtime.journal.recall(each) is not None for each in ids] == [False, True, True]
-
-
 @pytest.mark.parametrize(
     "path", ["/v1/jobs/abc", "/v1/capabilities", "/process/request/x", "/healthz", "/readyz"]
 )

@@ -80,6 +80,7 @@ def test_it_starts_on_a_full_disk(small_disk: Path, open_journal: MakeJournal) -
     journal = open_journal()
     assert journal.state is State.DROPPING
     assert not journal.append(job("lost"))
+    assert journal.recall("lost") == job("lost")  # its client is answered all the same, and may ask
     ballast.unlink()
     assert journal.append(job("kept"))
     assert journal.state is State.WRITING

@@ -165,13 +165,13 @@ class Scoreboard:
         live = self.offers[offer_id]
         return Seat(offer_id, live) if live.in_flight < limit else None
 
-    def observe(self, offer_id: int, outcome: Outcome, *, now: float, source: Source = Source.TRAFFIC) -> None:
+    def observe(self, offer_id: int, outcome: Outcome, now: float, source: Source = Source.TRAFFIC) -> None:
         """One attempt's outcome; the only way traffic changes health."""
         live = self.offers[offer_id]
         before = live.health
         live.heard_at, live.moved = now, True
         live.latency = latencies.observe(live.latency, outcome, now)
-        live.health = healths.step(before, outcome, source=source, now=now, draw=self._draw())
+        live.health = healths.step(before, outcome, source, now, self._draw())
         if EFFECTS[outcome.cls].reprobe_siblings or (
             outcome.cls is _UNREACHABLE and self._rolls_up(offer_id, now)
         ):

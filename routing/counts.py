@@ -48,7 +48,7 @@ class Counts:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._capabilities: dict[str, CapabilityCounts] = {}
+        self._capabilities: defaultdict[str, CapabilityCounts] = defaultdict(CapabilityCounts)
         # capability, orchestrator's address, class
         self._errors: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._told_apart: set[tuple[str, str]] = set()
@@ -57,15 +57,9 @@ class Counts:
         requests = sum(sum(each.codes.values()) for each in self._capabilities.values())
         return f"<Counts {requests} requests, {len(self._capabilities)} capabilities>"
 
-    def of(self, slug: str) -> CapabilityCounts:
-        found = self._capabilities.get(slug)
-        if found is None:
-            found = self._capabilities[slug] = CapabilityCounts()
-        return found
-
     def refused(self, slug: str, code: str) -> None:
         """A request that never came to routing. `slug`: "" where it named no capability of ours."""
-        self.of(slug).codes[code] += 1
+        self._capabilities[slug].codes[code] += 1
 
     def closed(
         self,
@@ -79,7 +73,7 @@ class Counts:
         """A request whose account is closed. `seconds`: in all. `overhead`: the gateway's own until the answer,
         None when nobody answered."""
         slug = lane.policy.slug
-        counts = self.of(slug)
+        counts = self._capabilities[slug]
         counts.codes[code] += 1
         for attempt in history:
             cls = attempt.outcome.cls

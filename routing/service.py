@@ -123,13 +123,14 @@ class RoutingService:
 
     async def _route(self, trip: Trip) -> Delivery | Refusal:
         policy, call = trip.call.lane.policy, trip.call
+        # Here and below by place: matching a name takes 90 instructions a value.
         budget = Budget.of(
             trip.started,
-            retry_timeout=policy.retry_timeout,
-            attempt_timeout=policy.attempt_timeout,
-            cold_grace=policy.cold_grace,
-            client_timeout=call.timeout,
-            search_timeout=call.search_timeout,
+            policy.retry_timeout,
+            policy.attempt_timeout,
+            policy.cold_grace,
+            call.timeout,
+            call.search_timeout,
         )
         tally = self._tallies[policy.slug]
         tally.asked(trip.started)
@@ -143,12 +144,12 @@ class RoutingService:
             step = decide(
                 ranked,
                 trip.history,
-                budget=budget,
-                max_attempts=trip.max_attempts,
-                stateful=policy.stateful,
-                now=now,
-                may_retry=not trip.history or tally.allows(now),
-                seat_missing=bool(trip.refused) and lacks_seat(trip.refused),
+                budget,
+                trip.max_attempts,
+                policy.stateful,
+                now,
+                not trip.history or tally.allows(now),
+                bool(trip.refused) and lacks_seat(trip.refused),
             )
             if isinstance(step, Try):
                 if trip.held is not None:
@@ -288,16 +289,14 @@ class RoutingService:
             # A stream may end without its last empty line. Comments alone are no answer.
             ended = opening.head + b"\n\n" if opening.whole else opening.head
             body = first_event(ended) or (b"" if opening.whole else opening.head)
-        answered = Answered(
-            status=reply.status, headers=reply.headers, body=body, whole=opening.whole, latency=latency
-        )
+        answered = Answered(reply.status, reply.headers, body, opening.whole, latency)
         setting = Setting(
-            protocol=offer.target.protocol,
-            contract=policy.contract,
-            path_known=call.worker_path in live.served or call.worker_path == policy.sample_path,
-            known_warm=step.candidate.warm,
-            cold_over=cold_threshold(live.latency, policy.latency_target),
-            signatures=call.table.signatures if reply.status >= 300 else call.table.signatures_of_success,
+            offer.target.protocol,
+            policy.contract,
+            call.worker_path in live.served or call.worker_path == policy.sample_path,
+            step.candidate.warm,
+            cold_threshold(live.latency, policy.latency_target),
+            call.table.signatures if reply.status >= 300 else call.table.signatures_of_success,
         )
         return classify(answered, setting)
 
@@ -308,7 +307,7 @@ class RoutingService:
             trip.postponed.append((attempt.offer_id, outcome))
             self.board.doubt(attempt.offer_id, 1)
         elif outcome.speaker is not Speaker.GATEWAY:
-            self.board.observe(attempt.offer_id, outcome, now=self._wall())
+            self.board.observe(attempt.offer_id, outcome, self._wall())
             if outcome.cls is OutcomeClass.NOT_CLAIMED:
                 self.board.claim(attempt.offer_id, False)
 
@@ -349,14 +348,14 @@ class RoutingService:
             code = "client_error"
             if outcome.is_success:
                 code = "ok"
-                self.board.observe(offer.id, outcome, now=self._wall())
+                self.board.observe(offer.id, outcome, self._wall())
                 self.board.served(offer.id, trip.call.worker_path)
                 if not held.candidate.claimed:
                     self.board.claim(offer.id, True)
         elif ending == "broken":
             outcome = classify_fault(fault or Fault.CUT_OFF, offer.target.protocol)
             trip.broke_off(outcome)
-            self.board.observe(offer.id, outcome, now=self._wall())
+            self.board.observe(offer.id, outcome, self._wall())
         self._close(trip, code, held.opening.reply.status, sent=sent)
         self._leave(trip, held.seat)
 
@@ -373,16 +372,9 @@ class RoutingService:
         for offer_id, outcome in trip.postponed:
             self.board.doubt(offer_id, -1)
             if offer_id not in blameless:
-                self.board.observe(offer_id, outcome, now=self._wall())
+                self.board.observe(offer_id, outcome, self._wall())
         now, served_by = self._clock(), trip.held.offer if trip.held is not None else None
-        self.counts.closed(
-            trip.call.lane,
-            code,
-            trip.history,
-            now - trip.started,
-            overhead=trip.overhead,
-            served_by=served_by,
-        )
+        self.counts.closed(trip.call.lane, code, trip.history, now - trip.started, trip.overhead, served_by)
         record = trip.record(
             code, status, blameless=blameless, sent=sent, now=now, sample=self._decision_sample
         )

@@ -130,9 +130,6 @@ class Rule(StrEnum):
     CONTRACT = "the capability's contract, and the time it took"
 
 
-_CONTRACT = Rule.CONTRACT  # see OutcomeClass
-
-
 class Verdict(msgspec.Struct, frozen=True):
     """An outcome, and how it came about. `signature`: the one that matched, if any."""
 
@@ -143,27 +140,34 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def classify(answered: Answered, setting: Setting) -> Outcome:
     """Judge one answer. Never raises, whatever the other side sent."""
-    return judge(answered, setting).outcome
+    is_success = 200 <= answered.status < 300
+    if setting.signatures or not is_success:
+        verdict = _by_words(answered, setting)
+        if verdict is not None:
+            return verdict.outcome
+    return _by_contract(answered, setting) if is_success else _by_status(answered, setting)
 
 
 def judge(answered: Answered, setting: Setting) -> Verdict:
     """`classify`, for whoever wants to know why. Never raises either."""
+    rule = Rule.CONTRACT if 200 <= answered.status < 300 else Rule.STATUS
+    return _by_words(answered, setting) or Verdict(classify(answered, setting), rule)
+
+
+def _by_words(answered: Answered, setting: Setting) -> Verdict | None:
+    """By the orchestrator's own words, or by a signature; None if neither is there."""
     status = answered.status
-    is_success = 200 <= status < 300
-    signatures: Sequence[Signature] = setting.signatures
-    if signatures:
-        signatures = [each for each in signatures if each.status_from <= status <= each.status_to]
-    if signatures or not is_success:  # else the words do not matter: 5 us of a success, more of a long one
-        text = (answered.body or b"")[:_HEAD].decode("utf-8", "replace")
-        own = _by_own_words(answered, text.rstrip(), setting.protocol)
-        if own is not None:
-            return Verdict(own, Rule.OWN_WORDS)
-        signature = match(signatures, status, answered.headers, text.lower())
-        if signature is not None:
-            return Verdict(_by_signature(answered, signature), Rule.SIGNATURE, signature)
-    if is_success:
-        return Verdict(_by_contract(answered, setting), _CONTRACT)
-    return Verdict(_by_status(answered, setting), Rule.STATUS)
+    signatures = [each for each in setting.signatures if each.status_from <= status <= each.status_to]
+    if 200 <= status < 300 and not signatures:
+        return None  # no words matter: 5 us of a success, more of a long one
+    text = (answered.body or b"")[:_HEAD].decode("utf-8", "replace")
+    own = _by_own_words(answered, text.rstrip(), setting.protocol)
+    if own is not None:
+        return Verdict(own, Rule.OWN_WORDS)
+    signature = match(signatures, status, answered.headers, text.lower())
+    if signature is not None:
+        return Verdict(_by_signature(answered, signature), Rule.SIGNATURE, signature)
+    return None
 
 
 def classify_fault(fault: Fault, protocol: str, detail: str = "") -> Outcome:
@@ -238,14 +242,14 @@ def _seconds(retry_after: str) -> float:
 
 def _breach(answered: Answered, contract: Contract) -> str:
     """How a success breaks its contract, "" if it keeps it."""
-    said, declared, body = answered.headers.get("content-type", ""), contract.content_types, answered.body
-    media_type = said if said in declared else _media_type(said)
-    if declared and media_type not in declared and not any(_covers(each, media_type) for each in declared):
-        return f'The content type is "{media_type[:100]}", not {", ".join(declared)}.'
-    if body == b"":
-        return "The answer is empty."
-    if body is None:
-        return ""
+    media_type, declared = answered.headers.get("content-type", ""), contract.content_types
+    if media_type not in declared:
+        media_type = _media_type(media_type)
+        if declared and media_type not in declared and not any(_covers(each, media_type) for each in declared):
+            return f'The content type is "{media_type[:100]}", not {", ".join(declared)}.'
+    body = answered.body
+    if not body:
+        return "" if body is None else "The answer is empty."
     if media_type == _EVENTS:
         return _breach_by_event(body, contract)
     return _breach_by_document(body, media_type, contract) if answered.whole else ""

@@ -68,7 +68,7 @@ class Source(StrEnum):
 
 # see OutcomeClass
 _HEALTHY, _DOWN, _PROBATION = State.HEALTHY, State.DOWN, State.PROBATION
-_SLOW, _LOOK = OutcomeClass.SLOW, Source.LOOK
+_SLOW, _LOOK, _PROOF = OutcomeClass.SLOW, Source.LOOK, OnHealth.PROOF
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -104,11 +104,13 @@ class _Contact(msgspec.Struct, frozen=True):
     draw: float
 
 
-def step(health: Health, outcome: Outcome, *, source: Source, now: float, draw: float) -> Health:
+def step(health: Health, outcome: Outcome, source: Source, now: float, draw: float) -> Health:
     """The health after `outcome`. `draw`, in [0, 1), places the end of a down within its jitter."""
-    contact = _Contact(outcome, source, now, draw)
-    effect = _look if source is _LOOK else _STEPS[EFFECTS[outcome.cls].on_health]
-    return effect(at(health, now), contact)
+    health, on_health = at(health, now), EFFECTS[outcome.cls].on_health
+    if on_health is _PROOF and source is not _LOOK:  # as nearly always
+        return _success(health, outcome, source, now)
+    effect = _look if source is _LOOK else _STEPS[on_health]
+    return effect(health, _Contact(outcome, source, now, draw))
 
 
 def at(health: Health, now: float) -> Health:
@@ -165,18 +167,18 @@ def failure_probability(health: Health, now: float) -> float:
     return (faults + 0.5) / (total + 5)
 
 
-def _success(health: Health, contact: _Contact) -> Health:
+def _success(health: Health, outcome: Outcome, source: Source, now: float) -> Health:
     """A contract-clean answer. Straight after the way back (down, probation), the old window is closed."""
-    recent, reason = _noted(health.recent, contact.now), _shortcoming(contact.outcome)
-    noted = replace(health, recent=recent, last_success_at=contact.now, streak=0)
+    recent, reason = _noted(health.recent, now), _shortcoming(outcome)
+    noted = replace(health, recent=recent, last_success_at=now, streak=0)
     if health.state is _HEALTHY and not (reason or health.reason or health.cause):
         return noted  # as nearly always
-    by_sample = contact.source is Source.PROBE
+    by_sample = source is Source.PROBE
     if health.state is _DOWN and not by_sample:
         return noted
     if health.state is _PROBATION and not by_sample and health.trial_successes + 1 < _TRAFFIC_SUCCESSES:
         return replace(noted, trial_successes=health.trial_successes + 1)
-    entered = _enter(noted, State.DEGRADED if reason else _HEALTHY, reason, contact.now)
+    entered = _enter(noted, State.DEGRADED if reason else _HEALTHY, reason, now)
     if health.state in (_DOWN, _PROBATION):
         return replace(entered, ejections=health.ejections // 2, recent=recent[-1:], faults=())
     return entered
@@ -184,7 +186,8 @@ def _success(health: Health, contact: _Contact) -> Health:
 
 def _cold_start(health: Health, contact: _Contact) -> Health:
     """A slow first success is a success. An answer that it is still loading is not even a contact."""
-    return _success(health, contact) if contact.outcome.is_success else health
+    outcome = contact.outcome
+    return _success(health, outcome, contact.source, contact.now) if outcome.is_success else health
 
 
 def _fault(health: Health, contact: _Contact) -> Health:
@@ -239,9 +242,8 @@ def _reached(health: Health, now: float) -> Health:
     return _enter(cured, State.PROBATION, f"on probation; it was down for {health.cause}", now)
 
 
-# Of traffic and of sample requests.
+# Of traffic and of sample requests, but for what proves it well.
 _STEPS: Mapping[OnHealth, Callable[[Health, _Contact], Health]] = {
-    OnHealth.PROOF: _success,
     OnHealth.START: _cold_start,
     OnHealth.WAIT: _busy,
     OnHealth.NONE: _nothing,
@@ -318,8 +320,10 @@ def _blamed(health: Health, contact: _Contact) -> Health:
 
 def _noted(times: tuple[float, ...], now: float) -> tuple[float, ...]:
     """Those within the window, in their order, with this one."""
-    kept = times[1:] if len(times) == _WINDOW_MOST else times
-    return kept[_left(kept, now) :] + (now,)  # a tuple made of a list would be copied once more
+    left = _left(times, now)
+    if not left and len(times) == _WINDOW_MOST:
+        left = 1
+    return times[left:] + (now,)  # a tuple made of a list would be copied once more
 
 
 def _sentence(outcome: Outcome) -> str:

@@ -22,6 +22,7 @@ from orchestrators.core.outcome import Outcome, OutcomeClass
 
 _TAU = 10.0
 _MEMORY = 8  # answers; the latest weighs an eighth at least, as TCP weighs its round trips
+_LEAST_WEIGHT = 1 / _MEMORY
 _COLD_TIMES = 3.0  # this many means is the size of a cold start
 _COUNTED_TIMES = 2.5  # this many means is what one answer can count for
 _SERIES = 5  # answers that make a usual one
@@ -56,18 +57,26 @@ def observe(latency: Latency, outcome: Outcome, now: float) -> Latency:
         return latency
     if outcome.cold:
         return replace(latency, cold=seconds, last_cold=True)
-    usual = _mean(latency)
-    mean, deviation = _averages(latency, seconds, usual)
-    spike = _is_spike(latency, seconds, usual)
+    mean, samples, counted, spike = latency.mean, latency.samples, seconds, False
+    if mean is None:
+        mean = seconds
+    if samples >= _SERIES:
+        usual = mean if mean > _LEAST_MEAN else _LEAST_MEAN
+        if seconds > _COUNTED_TIMES * usual:
+            counted, spike = _COUNTED_TIMES * usual, _is_spike(latency, seconds, usual)
+    # Welford's mean and deviation, then exponentially weighted ones
+    weight = 1 / (samples + 1) if samples < _MEMORY else _LEAST_WEIGHT
+    apart, deviation = counted - mean, latency.deviation
+    # By place, as each answer makes one.
     return Latency(
-        ewma=_peak(latency, seconds, now),
-        mean=mean,
-        deviation=deviation,
-        cold=latency.cold,
-        stamp=now,
-        samples=latency.samples + 1,
-        last_cold=spike,
-        last_warm_at=latency.last_warm_at if spike else now,
+        _peak(latency, seconds, now),
+        mean + weight * apart,
+        sqrt((1 - weight) * (deviation * deviation + weight * apart * apart)),
+        latency.cold,
+        now,
+        samples + 1,
+        spike,
+        latency.last_warm_at if spike else now,
     )
 
 
@@ -153,24 +162,9 @@ def _peak(latency: Latency, seconds: float, now: float) -> float:
     return latency.ewma * kept + seconds * (1 - kept)
 
 
-def _averages(latency: Latency, seconds: float, usual: float) -> tuple[float, float]:
-    """Mean and standard deviation (Welford's, then exponentially weighted) with one more answer."""
-    mean, samples = latency.mean, latency.samples
-    if mean is None:
-        return seconds, 0.0
-    if samples >= _SERIES and seconds > _COUNTED_TIMES * usual:
-        seconds = _COUNTED_TIMES * usual
-    weight = 1 / (samples + 1) if samples < _MEMORY else 1 / _MEMORY
-    apart = seconds - mean
-    variance = (1 - weight) * (latency.deviation**2 + weight * apart**2)
-    return mean + weight * apart, sqrt(variance)
-
-
 def _is_spike(latency: Latency, seconds: float, usual: float) -> bool:
     """Far off the usual and, where we have seen this offer start, of the size of that."""
-    if seconds <= _COLD_TIMES * usual or latency.samples < _SERIES:
-        return False
-    return latency.cold is None or seconds >= latency.cold / 2
+    return seconds > _COLD_TIMES * usual and (latency.cold is None or seconds >= latency.cold / 2)
 
 
 def _was_cold(latency: Latency, target: float) -> bool:

@@ -78,7 +78,6 @@ class GiveUp:
 def decide(
     ranked: Sequence[Candidate],
     history: tuple[Attempt, ...],
-    *,
     budget: Budget,
     max_attempts: int,
     stateful: bool,
@@ -95,15 +94,14 @@ def decide(
         return verdict
     if len(history) >= max_attempts:
         return GiveUp(_failure(history))
-    may_start = budget.may_start(now)
-    if now >= budget.deadline or not (history or may_start):
-        return GiveUp(Code.DEADLINE)
+    if not budget.may_start(now):
+        return GiveUp(_failure(history) if history and now < budget.deadline else Code.DEADLINE)
     untried = _untried(ranked, history) if history else ranked
-    if not untried or not may_start:
+    if not untried:
         return GiveUp(_failure(history))
     chosen = untried[0]
     # One that has merely just failed is none: without a second voice the request could not be told from it.
-    budgeted = bool(history) and chosen.rank >= Rank.PROBATION and not chosen.doubted
+    budgeted = history != () and chosen.rank >= Rank.PROBATION and not chosen.doubted
     if budgeted and not may_retry:
         return GiveUp(_failure(history))
     timeout = budget.allowance(now, chosen.warm)

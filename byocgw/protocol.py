@@ -21,10 +21,11 @@ some body, a complete message). It is 0 after nearly every read, and then nothin
 Draining: uvicorn closes idle connections at once, which breaks the request that is already on its way.
 Here they get LINGER seconds, and every answer from then on says `Connection: close`.
 
-Where the request or its answer is one piece, ASGI's messages need not be made (`EXCHANGE`, an extension in its
-sense): uvicorn's `send` looks at each field by two regular expressions, twice 6 us of a request. What is the
-same for all requests of a connection is made once, and its timer for idle time runs on while it is used. An
-answer in one piece is left in the loop's outbox: what could write or close before it is sent sends it first.
+Where the request or its answer is one piece, ASGI's messages need not be made (`EXCHANGE`): uvicorn's `send`
+looks at each field by two regular expressions, twice 6 us of a request. What is the same for all requests of a
+connection is made once, what follows from a target or from the names of an answer's fields is remembered, and
+its timer for idle time runs on while it is used. An answer in one piece is left in the loop's outbox: what
+could write or close before it is sent sends it first.
 
 Written against the internals of the uvicorn pinned in requirements.in (`cycle` and the callbacks of its
 parser, `shutdown`); each behaviour has its test over a socket.
@@ -39,7 +40,6 @@ from functools import lru_cache
 from logging import getLogger
 from typing import Any, NoReturn
 from urllib.parse import unquote
-from weakref import ref
 
 from httptools import HttpParserError, HttpParserUpgrade, parse_url
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -50,9 +50,11 @@ from orchestrators.upstream.transport.outbox import outbox_of
 from routing.api.extensions import EXCHANGE, fields_of
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
-OF_REQUEST = ("method", "http_version", "path", "raw_path", "query_string", "headers", "extensions")
+OF_REQUEST = ("method", "http_version", "path", "raw_path", "query_string", "headers", EXCHANGE)
+SHORT = 256  # bytes
 VERSIONS = frozenset({"1.1", "1.0"})
-VISIBLE = bytes([9, *range(32, 127), *range(128, 256)])  # what a header field may hold
+HIDDEN = {*range(32), 127} - {9}  # what no header field may hold
+VISIBLE = bytes([0 if code in HIDDEN else code for code in range(256)])
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -65,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
     STALL = 60.0  # seconds
 
     cycle: Cycle
+    fields: dict[bytes, bytes]
     pending = 0
     in_head = True
     draining = False
@@ -80,7 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.headers = []
+        self.headers, self.fields = [], {}
         self.outbox = outbox_of(self.loop)
         self.bound_stall(transport.get_extra_info("socket"))
         self.start_clock()
@@ -140,10 +143,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.pending = self.pending or 1  # a pipelined head: its share of this read is not known
         self.url = b""
-        self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        name = name.lower()
+        self.headers.append((name, value))
+        self.fields[name] = value
 
     def on_headers_complete(self) -> None:
         if self.pending > self.HEAD and self.head_size() > self.HEAD:
@@ -153,10 +157,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.has_body():
             # The parser drops the body of such a request, and would read its rest as the next one.
             self.reject(400, "A request with a body cannot ask for an upgrade of the protocol.")
-        fields = dict(self.headers)
+        fields = self.fields
         if len(fields) < len(self.headers):
             fields = self.judge_repeated()
-        version: str = self.parser.get_http_version()
+        keeps = self.parser.should_keep_alive()
+        # Unasked the parser keeps only what is 1.1 alive. It tells the version in 2,800 instructions.
+        is_latest = keeps and b"connection" not in fields and b"proxy-connection" not in fields
+        version: str = "1.1" if is_latest else self.parser.get_http_version()
         if version not in VERSIONS:
             self.reject(505, "This version of HTTP is not spoken here.")
         if b"transfer-encoding" in fields:
@@ -165,7 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.in_head = False
         if self.clock is not None:
             self.stop_clock()
-        self.begin(fields, version)
+        self.begin(fields, version, keeps)
 
     def judge_repeated(self) -> dict[bytes, bytes]:
         if [name for name, _ in self.headers].count(b"host") > 1:
@@ -176,23 +183,18 @@ class BoundedProtocol(HttpToolsProtocol):
         if version == "1.0" or coding.strip().lower() != b"chunked":
             self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
 
-    def begin(self, fields: dict[bytes, bytes], version: str) -> None:
+    def begin(self, fields: dict[bytes, bytes], version: str, keeps: bool) -> None:
         """What uvicorn does once a head is complete, without what is switched off here: WebSockets, a root
         path, its own bound of requests."""
-        before, parser = self.cycle, self.parser
-        url = parse_url(self.url)
-        raw_path = url.path
-        path = raw_path.decode("ascii")
+        before = self.cycle
         scope = self.constant.copy()
-        scope["method"] = parser.get_method().decode("ascii")
+        scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = url.query or b""
+        scope["path"], scope["raw_path"], scope["query_string"] = target_of(self.url)
         scope["headers"] = self.headers
-        self.headers = []  # the head has been judged; of trailers nobody hears
-        keep_alive = not self.draining and version == "1.1" and parser.should_keep_alive()
-        cycle = self.cycle = Cycle(self, scope, fields, keep_alive)
+        self.headers, self.fields = [], {}  # of the next one, or of trailers
+        keep_alive = keeps and version == "1.1" and not self.draining
+        cycle = scope[EXCHANGE] = self.cycle = Cycle(self, scope, fields, keep_alive)
         is_forwarded = b"x-forwarded-for" in fields or b"x-forwarded-proto" in fields
         app = self.app if is_forwarded else self.unproxied
         if before is None or before.response_complete:
@@ -202,9 +204,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((cycle, app))
 
     def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]
-        task = cycle.task = self.loop.create_task(cycle.run_asgi(app))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        cycle.task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(cycle.task)
 
     def on_body(self, body: bytes) -> None:
         self.pending = 0
@@ -220,6 +221,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self.pending = 0
         self.in_head = True
+        if self.headers:
+            self.headers, self.fields = [], {}  # of trailers nobody hears
         cycle = self.cycle
         if not cycle.response_complete:
             cycle.more_body = False
@@ -262,7 +265,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 (b"connection", b"close"),
             ]
             self.outbox.send(self.transport)
-            self.transport.write(STATUS_LINE[status] + lines_of(tuple(fields)) + b"\r\n" + body)
+            self.transport.write(STATUS_LINE[status] + lines_of(*fields) + b"\r\n" + body)
             if self.answering:
                 self.cycle.disconnected = True
                 self.cycle.wake()
@@ -340,6 +343,10 @@ class Unheard:
     def set(self) -> None: ...
 
 
+def unheard() -> None:
+    """What of a response that has ended nobody waits for."""
+
+
 class Cycle(RequestResponseCycle):
     """One request and its answer, with what `routing.api.extensions.Exchange` promises.
 
@@ -348,34 +355,55 @@ class Cycle(RequestResponseCycle):
 
     logger = getLogger("uvicorn.error")
     waiting_for_100_continue = access_log = False
-    disconnected = response_started = response_complete = False
-    more_body = True
     chunked_encoding = None
     expected_content_length = 0
     message_event = Unheard()  # type: ignore[assignment]
-    size = 0
-    has_news = False
-    waiter: Future[None] | None = None
     task: Task[None]
-    watched = False
 
     def __init__(
         self, protocol: BoundedProtocol, scope: dict[str, Any], fields: dict[bytes, bytes], keep_alive: bool
     ) -> None:
-        # Without uvicorn's own part: most of what it sets is the same for all.
+        # Without uvicorn's own part: what of it is seldom looked at is the class's.
         self.scope = scope  # type: ignore[assignment]
         self.fields = fields
         self.transport = protocol.transport
         self.flow = protocol.flow
         self.outbox = protocol.outbox
+        self.tasks = protocol.tasks
         self.default_headers = protocol.server_state.default_headers
         self.keep_alive = keep_alive
+        self.on_response = protocol.on_response_complete
+        self.disconnected = self.response_started = self.response_complete = False
+        self.more_body = True
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.has_news = self.watched = False
+        self.waiter: Future[None] | None = None
         if b"expect" in fields:
             self.waiting_for_100_continue = fields[b"expect"].lower() == b"100-continue"
-        self.on_response = protocol.on_response_complete
-        self.pieces: list[bytes] = []
-        # Weakly: the cycle has the scope, and what each request leaves is to be freed without the collector.
-        scope["extensions"] = {EXCHANGE: ref(self)}
+
+    async def run_asgi(self, app: Any) -> None:
+        """As uvicorn's, which has itself taken off the list of tasks by one more turn of the loop."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as exc:
+            self.logger.error("Exception in ASGI application\n", exc_info=exc)
+            await self.give_up()
+        else:
+            if not (self.response_complete or self.disconnected):
+                self.logger.error("The application returned without having answered.")
+                await self.give_up()
+        finally:
+            self.tasks.discard(self.task)
+            # What each request leaves is to be freed without the collector.
+            self.on_response = unheard
+            self.scope[EXCHANGE] = None  # type: ignore[literal-required]
+
+    async def give_up(self) -> None:
+        if self.response_started:
+            self.transport.close()
+        else:
+            await self.send_500_response()
 
     # --- ASGI ---------------------------------------------------------------------------------------
 
@@ -419,15 +447,17 @@ class Cycle(RequestResponseCycle):
 
     def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
         """False for HEAD, for a client that takes nothing now, and for a field that no head may hold."""
-        head = "\r\n".join([*map(": ".join, fields.items()), ""]).encode("latin-1")
-        is_sound = head.translate(None, VISIBLE) == b"\r\n" * len(fields)
-        if not is_sound or self.flow.write_paused or self.scope["method"] == "HEAD":
+        told = "".join(fields.values()).encode("latin-1")
+        form = form_of(*fields) if told.translate(VISIBLE) is told else None  # it is, if nothing is replaced
+        if form is None or self.flow.write_paused or self.scope["method"] == "HEAD":
             return False
         if not self.disconnected:
-            ours = lines_of(tuple(self.default_headers))
-            last = b"" if self.keep_alive else b"connection: close\r\n"
-            answer = (STATUS_LINE[status], ours, head, len(body), last, body)
-            self.outbox.add(self.transport, b"%b%b%bcontent-length: %d\r\n%b\r\n%b" % answer)
+            parts = form.copy()
+            parts[1::2] = *fields.values(), str(len(body))
+            head = "".join(parts).encode("latin-1")
+            end = b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n"
+            answer = (STATUS_LINE[status], lines_of(*self.default_headers), head, end, body)
+            self.outbox.add(self.transport, b"".join(answer))
             self.response_started = self.response_complete = True
             if not self.keep_alive:
                 self.outbox.send(self.transport)
@@ -438,7 +468,33 @@ class Cycle(RequestResponseCycle):
         return True
 
 
+def _target(url: bytes) -> tuple[str, bytes, bytes]:
+    parsed = parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
+
+
+def target_of(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, the same undecoded, and query. Few are in use, so short ones are remembered."""
+    return (_remembered if len(url) <= SHORT else _target)(url)
+
+
+_remembered = lru_cache(maxsize=1024)(_target)
+
+
+@lru_cache(maxsize=64)
+def form_of(*names: str) -> list[str] | None:
+    """Of the head of an answer with these fields and the length of its body: every second part is a value's
+    place. Few sets of names are in use. None if a head may not hold one."""
+    told = "".join(names).encode("latin-1")
+    if told.translate(VISIBLE) != told:
+        return None
+    parts = [part for name in (*names, "content-length") for part in (f"\r\n{name}: ", "")]
+    parts[0] = parts[0].lstrip()
+    return parts
+
+
 @lru_cache(maxsize=4)
-def lines_of(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
+def lines_of(*fields: tuple[bytes, bytes]) -> bytes:
     """Of a head. What uvicorn adds to every answer, the date, changes once a second."""
     return b"".join([b"%b: %b\r\n" % field for field in fields])

@@ -1,12 +1,12 @@
-"""What our server offers beyond ASGI, by its name in the scope's `extensions`. Other servers offer it not."""
+"""What our server offers beyond ASGI, by its name in the scope. Other servers offer it not."""
 
 from __future__ import annotations
 
 from asyncio import Task
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-EXCHANGE = "byocgw.exchange"  # -> Find
+EXCHANGE = "byocgw.exchange"  # while the application runs
 
 
 class Exchange(Protocol):
@@ -29,14 +29,8 @@ class Exchange(Protocol):
         """True once the whole answer is written; False, with nothing written: send it as ASGI does."""
 
 
-# None once the connection has forgotten it.
-Find = Callable[[], Exchange | None]
-NONE: Mapping[str, Find] = {}
-
-
 def exchange_of(scope: Mapping[str, Any]) -> Exchange | None:
-    find: Find | None = scope.get("extensions", NONE).get(EXCHANGE)
-    return None if find is None else find()
+    return scope.get(EXCHANGE)
 
 
 def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -16,11 +16,13 @@ from uvicorn.server import Server
 from byocgw.protocol import BoundedProtocol
 from routing.api.extensions import exchange_of
 
+ODD = {"/at-once/odd": ("x-odd", "a\r\nb: c"), "/at-once/odd-name": ("x-odd: a\r\nb", "c")}
+
 
 class App:
     """Answers with its view of the request. `/hold` waits for `go`, `/early` answers without the body,
-    `/endless` until the client is gone, `/at-once` in one write (`/at-once/odd`: with a field of two lines),
-    right after `meanwhile` was called."""
+    `/endless` until the client is gone, `/at-once` in one write (or what is in ODD: with a field of two
+    lines), right after `meanwhile` was called."""
 
     def __init__(self) -> None:
         self.served: list[str] = []
@@ -39,8 +41,7 @@ class App:
         fields = {name.decode(): len(value) for name, value in scope["headers"]}
         answer = json.dumps({"path": scope["path"], "fields": fields, "body": len(body)}).encode()
         if scope["path"].startswith("/at-once"):
-            name = "x-odd" if scope["path"] == "/at-once/odd" else "x-even"
-            value = "a\r\nb: c" if scope["path"] == "/at-once/odd" else "a\t1"
+            name, value = ODD.get(scope["path"], ("x-even", "a\t1"))
             exchange = exchange_of(scope)
             assert exchange is not None
             self.meanwhile()

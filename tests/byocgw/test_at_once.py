@@ -50,9 +50,10 @@ async def test_head_has_no_body_and_is_left_to_asgi(edge: Edge) -> None:
     assert edge.app.at_once == [False]
 
 
-async def test_a_field_of_two_lines_is_not_written(edge: Edge) -> None:
+@pytest.mark.parametrize("path", [b"/at-once/odd", b"/at-once/odd-name"])
+async def test_a_field_of_two_lines_is_not_written(edge: Edge, path: bytes) -> None:
     client = await edge.connect()
-    await client.send(POST % (b"/at-once/odd", b""))
+    await client.send(POST % (path, b""))
     _, fields, _ = await client.answer()
 
     assert edge.app.at_once == [False]

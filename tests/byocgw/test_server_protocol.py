@@ -123,6 +123,8 @@ async def test_it_drops_trailers(edge: Edge) -> None:
     client = await edge.connect()
     await client.send(CHUNKED + b"0\r\nAuthorization: Bearer late\r\n\r\n")
     assert json.loads((await client.answer())[2])["fields"] == {"transfer-encoding": 7}
+    await client.send(POST % (b"", 0))
+    assert json.loads((await client.answer())[2])["fields"] == {"host": 1, "content-length": 1}
 
 
 @pytest.mark.parametrize("part", [b"0\r\nTrailer-Field: %s", b"2;extension=%s"])

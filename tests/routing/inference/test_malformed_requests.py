@@ -49,6 +49,14 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "chunked behind a tabulator": (POST + b"transfer-encoding: \x0bchunked" + ZERO, "400"),
     "two codings": (POST + b"transfer-encoding: chunked\r\ntransfer-encoding: identity" + ZERO, "400"),
     "chunked in HTTP/1.0": (POST.replace(b"1.1", b"1.0") + b"transfer-encoding: chunked" + ZERO, "400"),
+    "chunked in HTTP/1.0, kept": (
+        POST.replace(b"1.1", b"1.0") + b"connection: keep-alive\r\ntransfer-encoding: chunked" + ZERO,
+        "400",
+    ),
+    "chunked in HTTP/1.0, kept by the old name": (
+        POST.replace(b"1.1", b"1.0") + b"proxy-connection: keep-alive\r\ntransfer-encoding: chunked" + ZERO,
+        "400",
+    ),
     # chunks
     "a chunk of size zz": (CHUNKED + b"zz\r\nhi\r\n0\r\n\r\n", "400"),
     "a chunk of size -2": (CHUNKED + b"-2\r\nhi\r\n0\r\n\r\n", "400"),

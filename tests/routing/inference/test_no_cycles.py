@@ -12,7 +12,7 @@ from orchestrators.simulator import Container, Simulator
 from tests.routing.inference.scenes import orchestrator
 from tests.support.gateway import Gateway
 
-OURS = ("routing.api", "routing.trip", "routing.delivery", "rest_framework", "uvicorn")
+OURS = ("byocgw", "routing.api", "routing.trip", "routing.delivery", "rest_framework", "uvicorn")
 
 
 @pytest.fixture

@@ -105,11 +105,6 @@ class Delivery(msgspec.Struct, eq=False):
         return self.opening.head if self.opening.whole else None
 
     @property
-    def is_over(self) -> bool:
-        """Nothing of it is left to be closed."""
-        return self.settle is None and self.opening.reply.complete
-
-    @property
     def length(self) -> int | None:
         return self.opening.reply.length
 

@@ -50,15 +50,15 @@ class InferenceCall(msgspec.Struct, frozen=True):
     content_type: str
     body: ReplayBody
     trace: Trace
+    timeout: float | None = None
+    headers: dict[str, str] = {}
+    query: bytes = b""
     request: str = "{}"
     parameters: str = "{}"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    timeout: float | None = None
     search_timeout: float | None = None
-    headers: dict[str, str] = {}
     method: bytes = b"POST"
-    query: bytes = b""
     model_id: str = ""
     keep_decision: bool = False
 

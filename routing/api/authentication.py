@@ -10,14 +10,12 @@ from rest_framework.permissions import BasePermission
 
 from orchestrators.core.addresses import Address, caller, is_within
 from routing.api.problems import refuse
-from routing.api.request import DataPlaneRequest, from_door
+from routing.api.request import DataPlaneRequest
 from routing.core.refusal import Code
 from routing.models import ApiKey
 from routing.table import ClientEntry, KeyEntry, RoutingTable
 
 if TYPE_CHECKING:
-    from rest_framework.request import Request
-
     from routing.api.inference import DataPlaneView
 
 REMEMBERED = 128  # bytes of a header field, which may be written in many ways
@@ -30,31 +28,30 @@ class KeyAuthentication(BaseAuthentication):
     Without the header, a client may be known by the network that it calls from: stock clients send no key.
     """
 
-    def authenticate(self, request: Request) -> tuple[ClientEntry, KeyEntry | None]:
-        incoming = from_door(request)
-        header = incoming.fields.get(b"authorization")
+    def authenticate(self, request: DataPlaneRequest) -> tuple[ClientEntry, KeyEntry | None]:  # type: ignore[override]
+        header = request.fields.get(b"authorization")
         if not header:
-            return _by_network(incoming), None
-        digest, key = incoming.table.shown.get(header) or _shown(incoming.table, header)
+            return _by_network(request), None
+        digest, key = request.table.shown.get(header) or _shown(request.table, header)
         now = time.time()
         if key.expires_at is not None and key.expires_at <= now:
             raise refuse(Code.UNAUTHENTICATED, "This API key has expired.")
-        if key.networks is not None and not is_within(_address(incoming), key.networks):
+        if key.networks is not None and not is_within(_address(request), key.networks):
             raise refuse(Code.KEY_NOT_ALLOWED, "This API key may not be used from this network.")
-        incoming.runtime.keys_used[digest] = now
+        request.runtime.keys_used[digest] = now
         return key.client, key
 
-    def authenticate_header(self, request: Request) -> str:
+    def authenticate_header(self, request: DataPlaneRequest) -> str:  # type: ignore[override]
         return 'Bearer realm="byocgw"'
 
 
 class IsClient(BasePermission):
     """Authenticated, by a key whose scope the view is in. Which capabilities it may call is asked later."""
 
-    def has_permission(self, request: Request, view: DataPlaneView) -> bool:  # type: ignore[override]
+    def has_permission(self, request: DataPlaneRequest, view: DataPlaneView) -> bool:  # type: ignore[override]
         if not isinstance(request.user, ClientEntry):
             return False
-        key, scope = request.auth, view.scope
+        key, scope = request.auth, view.key_scope
         if isinstance(key, KeyEntry) and scope is not None and key.scope not in ("all", scope):
             raise refuse(Code.KEY_NOT_ALLOWED, f"This API key is for {key.scope} alone.")
         return True
@@ -74,14 +71,14 @@ def _shown(table: RoutingTable, header: bytes) -> tuple[str, KeyEntry]:
     raise refuse(Code.UNAUTHENTICATED, "This API key is unknown, or it was revoked.")
 
 
-def _by_network(incoming: DataPlaneRequest) -> ClientEntry:
-    address = _address(incoming) if incoming.table.networks else None
-    client = None if address is None else incoming.table.client_at(address)
+def _by_network(request: DataPlaneRequest) -> ClientEntry:
+    address = _address(request) if request.table.networks else None
+    client = None if address is None else request.table.client_at(address)
     if client is None:
         raise refuse(Code.UNAUTHENTICATED, MISSING)
     return client
 
 
-def _address(incoming: DataPlaneRequest) -> Address | None:
+def _address(request: DataPlaneRequest) -> Address | None:
     """Of the client, or of the proxy in front that is not in FORWARDED_ALLOW_IPS. None on a Unix socket."""
-    return caller((incoming.scope.get("client") or [""])[0])
+    return caller((request.scope.get("client") or [""])[0])

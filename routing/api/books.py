@@ -23,7 +23,7 @@ class BooksView(DataPlaneView):
     """Looking something up is not booked itself."""
 
     http_method_names = ["get"]
-    scope: str | None = "read"
+    key_scope: str | None = "read"
 
     async def ask(self, work: Callable[[], T]) -> T:
         """What `work` reads. Raises the refusal `books_closed` when the database does not answer."""

@@ -20,7 +20,7 @@ from django.http import HttpResponse, HttpResponseBase
 from routing.api.extensions import Exchange, exchange_of, fields_of
 from routing.api.inference import DataPlaneView, StreamedAnswer, WholeAnswer
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, Scope
+from routing.api.request import Scope
 from routing.api.routes import is_data_plane, resolve
 from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal
@@ -155,7 +155,6 @@ class Door:
         length = fields.get(b"content-length")
         # The parser has let digits pass only.
         incoming = incoming_of(receive, runtime, None if length is None else int(length), exchange)
-        request = DataPlaneRequest(scope, runtime, incoming, fields)
         view_class, kwargs = resolve(scope["raw_path"])
         view = view_class()
         view.kwargs = kwargs
@@ -163,7 +162,7 @@ class Door:
         runtime.in_flight += 1
         try:
             try:
-                response = await view.dispatch(request)
+                response = await view.dispatch(scope, runtime, incoming, fields)
             except ClientGone:
                 raise
             except Exception:

@@ -14,14 +14,13 @@ import random
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from types import MappingProxyType
+from types import CoroutineType, MappingProxyType
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from msgspec import structs
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import MethodNotAllowed
-from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
@@ -31,17 +30,19 @@ from routing.api.contracts import contract, tagged
 from routing.api.keeping import infer_kept, wish_of
 from routing.api.problems import document, refusal_for, refuse
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, ViewRequest, from_door
+from routing.api.request import DataPlaneRequest, Scope
 from routing.api.throttling import TierThrottle
 from routing.core.job_header import JobHeaderError, parse_go_duration, parse_job_header
 from routing.core.refusal import Code, Refusal
 from routing.core.trace import Trace, trace_of
 from routing.delivery import Delivery
+from routing.replay import ReplayBody
 from routing.runtime import Runtime
 from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
 from routing.trip import InferenceCall, refused_record
 
-Answering = Coroutine[Any, Any, HttpResponseBase]
+Answer = HttpResponseBase | Delivery | Refusal
+Answering = Coroutine[Any, Any, Answer]
 NO_WISHES: Mapping[str, Any] = MappingProxyType({})
 HANDLED = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
@@ -57,7 +58,8 @@ class DataPlaneView(APIView):
 
     What DRF does per request is kept to what a request needs: no content negotiation (the answer is the
     orchestrator's), no parsing (the body streams), no versions, and no reference cycle left behind for the
-    collector. `kwargs`, what its path says, is set before `dispatch`, as Django does.
+    collector. `kwargs`, what its path says, is set before `dispatch`, as Django does; handlers find it there.
+    What they return may be what the routing service says: `finalize_response` makes a response of it.
     """
 
     __init__ = object.__init__  # a view's own looks for keywords, 1,600 instructions
@@ -70,11 +72,15 @@ class DataPlaneView(APIView):
     view_is_async = True
 
     runtime: Runtime
-    table: RoutingTable
-    scope: str | None = None  # of keys that may use it; None: any key
+    table: RoutingTable  # one for the whole request, whatever happens meanwhile
+    scope: Scope  # ASGI's
+    fields: dict[bytes, bytes]  # see DataPlaneRequest
+    incoming: ReplayBody  # the body, unread
+    key_scope: str | None = None  # of keys that may use the view; None: any key
+    request: DataPlaneRequest
     client: ClientEntry  # once it is known
-    request_id = ""
-    slug = ""  # as soon as it is known, for the books
+    request_id: str
+    slug: str  # "" until it is known, for the books
 
     # One of each for all requests: they hold nothing of a request, and making them anew takes 4 us.
     _policies: tuple[list[BaseAuthentication], list[Any], list[BaseThrottle]]
@@ -92,12 +98,14 @@ class DataPlaneView(APIView):
     def get_authenticators(self) -> list[BaseAuthentication]:
         return self._policies[0]
 
-    def initialize_request(self, request: DataPlaneRequest, *args: Any, **kwargs: Any) -> Request:  # type: ignore[override]
-        asked: ViewRequest = ViewRequest()
-        asked._request = request
-        return asked
+    def initialize_request(self) -> DataPlaneRequest:  # type: ignore[override]
+        request: DataPlaneRequest = DataPlaneRequest()
+        request.scope, request.fields = self.scope, self.fields
+        request.runtime, request.table = self.runtime, self.table
+        request.user = request.auth = None
+        return request
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: DataPlaneRequest) -> None:  # type: ignore[override]
         """What DRF asks of its policies, in its order; of who it is now, and not at the first look at
         `request.user`: that saves its looking for what is not there, 8 us."""
         authenticators, permissions, throttles = self._policies
@@ -110,42 +118,60 @@ class DataPlaneView(APIView):
         for permission in permissions:
             if not permission.has_permission(request, self):
                 self.permission_denied(request)
-        self.client = request.user  # type: ignore[assignment]  # IsClient has seen to it
+        self.client = request.user  # IsClient has seen to it
         for throttle in throttles:
             if not throttle.allow_request(request, self):
                 self.throttled(request, throttle.wait() or 0.0)
 
-    def finalize_response(  # type: ignore[override]
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
-        if isinstance(response, WholeAnswer):
-            response.headers |= self.headers
-        else:
-            for name, value in self.headers.items():
-                response.headers[name] = value
+    def finalize_response(self, request: DataPlaneRequest, response: Answer) -> HttpResponseBase:  # type: ignore[override]
+        if isinstance(response, Delivery):
+            response = self.render(response)
+        elif isinstance(response, Refusal):
+            response = self.refused(response)
+        for name, value in self.headers.items():
+            response.headers[name] = value
         return response
 
-    async def dispatch(self, request: DataPlaneRequest) -> HttpResponseBase:  # type: ignore[override]
-        self.request_id, self.arrived = new_request_id(), time.monotonic()
-        self.runtime, self.table = request.runtime, request.table
+    async def dispatch(  # type: ignore[override]
+        self, scope: Scope, runtime: Runtime, incoming: ReplayBody, fields: dict[bytes, bytes]
+    ) -> HttpResponseBase:
+        self.request_id, self.arrived, self.slug = new_request_id(), time.monotonic(), ""
+        self.runtime, self.table = runtime, runtime.table
+        self.scope, self.incoming, self.fields = scope, incoming, fields
         self.headers: dict[str, str] = {}
-        self.request = asked = self.initialize_request(request)
+        self.request = request = self.initialize_request()
         try:
-            self.initial(asked)
-            handler = self._handlers.get(request.method)
+            self.initial(request)
+            handler = self._handlers.get(scope["method"])
             if handler is None:
-                raise MethodNotAllowed(request.method)
-            response = handler(self, asked, **self.kwargs)
-            if not isinstance(response, HttpResponseBase):
+                raise MethodNotAllowed(scope["method"])
+            response = handler(self, request)
+            if isinstance(response, CoroutineType):
                 response = await response
         except Exception as exc:  # CancelledError is none: it must pass
             self._book_refusal(exc)
             response = self.handle_exception(exc)
-        return self.finalize_response(asked, response)
+        return self.finalize_response(request, response)
 
     def refused(self, refusal: Refusal) -> HttpResponse:
         """How this route says no."""
         return problem_response(refusal, self.request_id)
+
+    def render(self, delivery: Delivery) -> HttpResponseBase:
+        headers = delivery.headers
+        headers |= AS_DATA
+        headers["x-request-id"] = self.request_id
+        opening = delivery.opening
+        if opening.whole:
+            return WholeAnswer(opening.head, delivery.status, headers)
+        broken = Refusal(Code.EXHAUSTED, "The orchestrator broke off in the middle of its answer.")
+        event = b"event: error\ndata: %s\n\n" % document(broken, self.request_id)
+        return StreamedAnswer(delivery, event, headers)
+
+    def field(self, name: bytes) -> str:
+        """The value of a header field, "" without it."""
+        value = self.fields.get(name)
+        return value.decode("latin-1") if value else ""
 
     def lane(self, name: str) -> Lane:
         """What this client may use of a capability. Raises the refusals 404 and 403."""
@@ -180,60 +206,55 @@ class DataPlaneView(APIView):
 
 
 class Inferring(DataPlaneView):
-    """What both routes of inference share: the body's bound, the call, and rendering what came of it."""
+    """What all routes of inference share: the body's bound and the call."""
 
-    scope = "inference"
+    key_scope = "inference"
 
-    async def infer(
+    def infer(
         self, lane: Lane, path: bytes, timeout: float | None, wishes: Mapping[str, Any] = NO_WISHES
-    ) -> HttpResponseBase:
+    ) -> Answering:
         """`timeout`: seconds. `wishes`: what else an `InferenceCall` may say."""
-        request = from_door(self.request)
-        fields, incoming = request.fields, request.incoming
+        fields, incoming = self.fields, self.incoming
         limit = self.runtime.max_body
         if incoming.length is not None and incoming.length > limit:
             raise refuse(Code.BODY_TOO_LARGE, f"The body is larger than {limit} bytes.")
         trace = Trace(self.request_id)
         if b"traceparent" in fields:
-            trace = trace_of(request.field(b"traceparent"), request.field(b"tracestate"), self.request_id)
+            trace = trace_of(self.field(b"traceparent"), self.field(b"tracestate"), self.request_id)
         headers = {}
         for name, key in _PASSED:
             if key in fields:
-                headers[name] = request.field(key)
+                headers[name] = self.field(key)
         call = InferenceCall(
             self.request_id,
             self.client,
             self.table,
             lane,
             path,
-            request.field(b"content-type") or "application/octet-stream",
+            self.field(b"content-type") or "application/octet-stream",
             incoming,
             trace,
-            timeout=timeout,
-            headers=headers,
-            query=request.scope["query_string"],
+            timeout,
+            headers,
+            self.scope["query_string"],
         )
         if wishes:
             call = structs.replace(call, **wishes)
-        wish = wish_of(request)
-        result = await (self.runtime.service.infer(call) if wish is None else infer_kept(self, call, wish))
-        if isinstance(result, Refusal):
-            return self.refused(result)
-        if isinstance(result, HttpResponseBase):
-            return result
-        response = self.render(result)
-        if isinstance(response, WholeAnswer) and not result.is_over:
-            await result.aclose()
-        return response
+        wish = wish_of(self)
+        return self.runtime.service.infer(call) if wish is None else infer_kept(self, call, wish)
 
-    def render(self, delivery: Delivery) -> HttpResponseBase:
-        headers = {**delivery.headers, **AS_DATA, "x-request-id": self.request_id}
-        whole = delivery.whole
-        if whole is not None:
-            return WholeAnswer(whole, delivery.status, headers)
-        broken = Refusal(Code.EXHAUSTED, "The orchestrator broke off in the middle of its answer.")
-        event = b"event: error\ndata: %s\n\n" % document(broken, self.request_id)
-        return StreamedAnswer(delivery, event, headers)
+    def timeout_wish(self) -> float | None:
+        """Seconds from X-Byocgw-Timeout, which may only shorten the call."""
+        text = self.fields.get(b"x-byocgw-timeout")
+        if text is None:
+            return None
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < 1e9:  # which NaN is not
+            raise refuse(Code.BAD_REQUEST, "X-Byocgw-Timeout must be a number of seconds above 0.")
+        return seconds
 
 
 class WholeAnswer(HttpResponse):
@@ -243,11 +264,14 @@ class WholeAnswer(HttpResponse):
     fields that our HTTP parser has let pass. `headers`: names in lower case.
     """
 
-    content = b""
+    __slots__ = ("content", "headers", "status_code")  # in the place of class attributes, which are slower
+
+    content: bytes
+    headers: dict[str, str]  # type: ignore[assignment]
 
     def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
         self.status_code = status
-        self.headers: dict[str, str] = headers  # type: ignore[assignment]
+        self.headers = headers
         self.content = body
 
 
@@ -278,22 +302,23 @@ class CapabilityView(Inferring):
         keep = any(map(keeps_method, self.table.offers_of(self.kwargs["slug"])))
         return super().allowed_methods if keep else ["POST"]
 
-    def post(self, request: Request, slug: str, path: bytes) -> Answering:
-        return self.infer(self.lane(slug), path, timeout_wish(request))
+    def post(self, request: DataPlaneRequest) -> Answering:
+        said = self.kwargs
+        return self.infer(self.lane(said["slug"]), said["path"], self.timeout_wish())
 
-    def other(self, request: Request, slug: str, path: bytes) -> Answering:
-        lane, method = self.lane(slug), request.method or ""
+    def other(self, request: DataPlaneRequest) -> Answering:
+        lane, method = self.lane(self.kwargs["slug"]), self.scope["method"]
         if method not in self.allowed_methods:
             raise MethodNotAllowed(method)
         kept = replace(lane, offers=tuple(filter(keeps_method, lane.offers)))
-        return self.infer(kept, path, timeout_wish(request), {"method": method.encode("ascii")})
+        return self.infer(kept, self.kwargs["path"], self.timeout_wish(), {"method": method.encode("ascii")})
 
     put = patch = delete = other
 
-    def get(self, request: Request, slug: str, path: bytes) -> Answering | HttpResponseBase:
-        if path:
-            return self.other(request, slug, path)
-        return tagged(self, contract(self, slug))
+    def get(self, request: DataPlaneRequest) -> Answering | HttpResponseBase:
+        if self.kwargs["path"]:
+            return self.other(request)
+        return tagged(self, contract(self, self.kwargs["slug"]))
 
 
 def keeps_method(offer: OfferEntry) -> bool:
@@ -303,7 +328,7 @@ def keeps_method(offer: OfferEntry) -> bool:
 class CapabilitiesView(DataPlaneView):
     """`/v1/capabilities`: what this client may call."""
 
-    def get(self, request: Request) -> HttpResponseBase:
+    def get(self, request: DataPlaneRequest) -> HttpResponseBase:
         allowed = self.client.capabilities
         slugs = [slug for slug in sorted(self.table.policies) if allowed is None or slug in allowed]
         return tagged(self, {"capabilities": [contract(self, slug) for slug in slugs]})
@@ -312,10 +337,10 @@ class CapabilitiesView(DataPlaneView):
 class ProcessRequestView(Inferring):
     """`/process/request/<worker path>`, as stock clients call it: the capability stands in the header."""
 
-    def post(self, request: Request, path: bytes) -> Answering:
+    def post(self, request: DataPlaneRequest) -> Answering:
         try:
-            job = parse_job_header(request.META.get("HTTP_LIVEPEER", ""))
-            search = [parse_go_duration(request.META[key]) for key in SEARCH_KEYS if request.META.get(key)]
+            job = parse_job_header(self.field(b"livepeer"))
+            search = [parse_go_duration(said) for key in SEARCH_KEYS if (said := self.field(key))]
         except JobHeaderError as exc:
             raise refuse(Code.BAD_JOB_HEADER, str(exc)) from exc
         lane = self.lane(self.table.slug_of(job.capability) or job.capability)
@@ -326,7 +351,7 @@ class ProcessRequestView(Inferring):
             "exclude": job.exclude,
             "search_timeout": min(search, default=None),
         }
-        return self.infer(lane, path, float(job.timeout_seconds), wishes)
+        return self.infer(lane, self.kwargs["path"], float(job.timeout_seconds), wishes)
 
     def render(self, delivery: Delivery) -> HttpResponseBase:
         response = super().render(delivery)
@@ -338,13 +363,13 @@ class ProcessRequestView(Inferring):
 class ProcessStreamView(DataPlaneView):
     """`/process/stream/...`: live streams."""
 
-    def post(self, request: Request) -> HttpResponseBase:
+    def post(self, request: DataPlaneRequest) -> HttpResponseBase:
         raise refuse(Code.NOT_IMPLEMENTED, "Live streams are not offered by this gateway.")
 
     get = post
 
 
-SEARCH_KEYS = ("HTTP_LIVEPEER_ORCH_SEARCH_TIMEOUT", "HTTP_LIVEPEER_ORCH_SEARCH_RESP_TIMEOUT")
+SEARCH_KEYS = (b"livepeer-orch-search-timeout", b"livepeer-orch-search-resp-timeout")
 _PASSED = [(name, name.encode()) for name in PASSED_UPSTREAM]
 
 
@@ -352,17 +377,3 @@ def new_request_id() -> str:
     """32 hex digits, of which the first twelve are the time in milliseconds: so rows are added to the end of
     their index, not all over it. The rest is chance."""
     return (time.time_ns() // 1_000_000 << 80 | random.getrandbits(80)).to_bytes(16, "big").hex()
-
-
-def timeout_wish(request: Request) -> float | None:
-    """Seconds from X-Byocgw-Timeout, which may only shorten the call."""
-    text = from_door(request).fields.get(b"x-byocgw-timeout")
-    if text is None:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e9:  # which NaN is not
-        raise refuse(Code.BAD_REQUEST, "X-Byocgw-Timeout must be a number of seconds above 0.")
-    return seconds

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
-from rest_framework.request import Request
 
 from routing.api.authentication import KeyAuthentication
 from routing.api.door import OVERLOADED, incoming_of
@@ -21,7 +20,7 @@ from routing.api.extensions import fields_of
 from routing.api.inference import Answering, CapabilityView, StreamedAnswer
 from routing.api.problems import refuse
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, from_door
+from routing.api.request import DataPlaneRequest
 from routing.core.refusal import Code
 from routing.runtime import Runtime
 from routing.table import ClientEntry, KeyEntry
@@ -50,14 +49,13 @@ class Answer:
 
 
 class ByDigest(KeyAuthentication):
-    def authenticate(self, request: Request) -> tuple[ClientEntry, KeyEntry | None]:
-        incoming = from_door(request)
-        digest = incoming.scope[DIGEST]
-        key = incoming.table.keys.get(digest)
+    def authenticate(self, request: DataPlaneRequest) -> tuple[ClientEntry, KeyEntry | None]:  # type: ignore[override]
+        digest = request.scope[DIGEST]
+        key = request.table.keys.get(digest)
         now = time.time()
         if key is None or (key.expires_at is not None and key.expires_at <= now):
             raise refuse(Code.UNAUTHENTICATED, "This API key is unknown, was revoked, or has expired.")
-        incoming.runtime.keys_used[digest] = now
+        request.runtime.keys_used[digest] = now
         return key.client, key
 
 
@@ -66,8 +64,8 @@ class InsideView(CapabilityView):
 
     authentication_classes = [ByDigest]
 
-    def post(self, request: Request, slug: str, path: bytes) -> Answering:
-        return self.infer(self.lane(slug), path, None, {"keep_decision": True})
+    def post(self, request: DataPlaneRequest) -> Answering:
+        return self.infer(self.lane(self.kwargs["slug"]), self.kwargs["path"], None, {"keep_decision": True})
 
 
 async def send(runtime: Runtime, sent: Sent) -> Answer:
@@ -79,9 +77,8 @@ async def send(runtime: Runtime, sent: Sent) -> Answer:
     view = InsideView()
     view.kwargs = {"slug": sent.slug, "path": sent.path.encode("ascii")}
     scope = _scope(sent)
-    request = DataPlaneRequest(scope, runtime, incoming, fields_of(scope["headers"]))
     try:
-        response = await view.dispatch(request)
+        response = await view.dispatch(scope, runtime, incoming, fields_of(scope["headers"]))
         return await _streamed(response) if isinstance(response, StreamedAnswer) else _whole(response)
     finally:
         runtime.in_flight -= 1

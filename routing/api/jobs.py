@@ -10,12 +10,12 @@ Foreign ids are answered like unknown ones.
 from __future__ import annotations
 
 from django.http import HttpResponseBase, JsonResponse
-from rest_framework.request import Request
 
 from routing import history, kept
 from routing.api.books import BooksView
 from routing.api.inference import AS_DATA, WholeAnswer
 from routing.api.problems import RefusedError, refuse
+from routing.api.request import DataPlaneRequest
 from routing.core.kept import UNDER_WAY, State
 from routing.core.refusal import Code, Refusal
 from routing.journal import JobRecord
@@ -30,9 +30,10 @@ NO_HISTORY = "This API key is for inference alone: of calls that are not kept it
 
 class JobView(BooksView):
     http_method_names = ["get", "delete"]
-    scope = None  # whoever may call may also ask for, and withdraw, what is kept of it
+    key_scope = None  # whoever may call may also ask for, and withdraw, what is kept of it
 
-    async def get(self, request: Request, request_id: str) -> HttpResponseBase:
+    async def get(self, request: DataPlaneRequest) -> HttpResponseBase:
+        request_id = self.kwargs["request_id"]
         run = self._run_here(request_id)
         if run is not None:
             return self._told(history.of_kept(run.row, run.state, None))
@@ -45,8 +46,9 @@ class JobView(BooksView):
             raise refuse(Code.KEY_NOT_ALLOWED, NO_HISTORY)
         return self._told(history.for_client(record))
 
-    async def delete(self, request: Request, request_id: str) -> HttpResponseBase:
+    async def delete(self, request: DataPlaneRequest) -> HttpResponseBase:
         """Upstream it is aborted at once here, within a second elsewhere. What is over stays as it is."""
+        request_id = self.kwargs["request_id"]
         if _scope(request) == "read":
             raise refuse(Code.KEY_NOT_ALLOWED, "This API key is for read alone.")
         run = self._run_here(request_id)
@@ -93,7 +95,8 @@ class ResultView(JobView):
 
     http_method_names = ["get"]
 
-    async def get(self, request: Request, request_id: str) -> HttpResponseBase:
+    async def get(self, request: DataPlaneRequest) -> HttpResponseBase:
+        request_id = self.kwargs["request_id"]
         found = outcome_of(await self.kept_call(request_id))
         if isinstance(found, Refusal):
             raise RefusedError(found)
@@ -101,6 +104,6 @@ class ResultView(JobView):
         return WholeAnswer(found.whole or b"", found.status, headers)
 
 
-def _scope(request: Request) -> str:
+def _scope(request: DataPlaneRequest) -> str:
     key = request.auth
     return key.scope if isinstance(key, KeyEntry) else "all"

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from django.http import HttpResponseBase, JsonResponse
 
 from routing.api.problems import RefusedError, refuse
-from routing.api.request import DataPlaneRequest, from_door
 from routing.core.kept import UNDER_WAY, BadKey, Preference, State, on_reuse, read_key, read_preference
 from routing.core.refusal import Code, Refusal
 from routing.delivery import Delivery
@@ -38,14 +37,14 @@ class Wish:
     preference: Preference
 
 
-def wish_of(request: DataPlaneRequest) -> Wish | None:
+def wish_of(view: DataPlaneView) -> Wish | None:
     """None for the many that wish for neither. Raises the refusal of a key that cannot be read."""
-    has_key = b"idempotency-key" in request.fields
-    if not has_key and b"prefer" not in request.fields:
+    has_key = b"idempotency-key" in view.fields
+    if not has_key and b"prefer" not in view.fields:
         return None
     try:
-        key = read_key(request.field(b"idempotency-key")) if has_key else None
-        wish = Wish(key, read_preference(request.field(b"prefer")))
+        key = read_key(view.field(b"idempotency-key")) if has_key else None
+        wish = Wish(key, read_preference(view.field(b"prefer")))
     except BadKey as exc:
         raise refuse(Code.BAD_REQUEST, str(exc)) from exc
     return wish if wish.key or wish.preference.asynchronous else None
@@ -56,7 +55,7 @@ async def infer_kept(
 ) -> Delivery | Refusal | HttpResponseBase:
     found: Run | KeptCall | Refusal | None = None
     try:
-        fingerprint = _fingerprint(from_door(view.request), await _gathered(call))
+        fingerprint = _fingerprint(view, await _gathered(call))
         found = await view.runtime.keeper.begin(
             call, key=wish.key, fingerprint=fingerprint, asynchronous=wish.preference.asynchronous
         )
@@ -66,8 +65,12 @@ async def infer_kept(
     if isinstance(found, Refusal):
         raise RefusedError(found)
     if isinstance(found, KeptCall):
-        return _again(view, found, fingerprint, wish)
-    return await (_in_background if wish.preference.asynchronous else _at_once)(view, found, wish)
+        answer = _again(view, found, fingerprint, wish)
+    else:
+        answer = await (_in_background if wish.preference.asynchronous else _at_once)(view, found, wish)
+    if isinstance(answer, Delivery) and answer.whole is not None:
+        await answer.aclose()  # all of it is here: nobody reads along any more
+    return answer
 
 
 async def _gathered(call: InferenceCall) -> bytes:
@@ -86,14 +89,14 @@ async def _gathered(call: InferenceCall) -> bytes:
     return whole
 
 
-def _fingerprint(request: DataPlaneRequest, body: bytes) -> str:
+def _fingerprint(view: DataPlaneView, body: bytes) -> str:
     """Of what makes two requests the same: method, path, query, content type, job header and body."""
     parts = (
-        str(request.method).encode(),
-        request.scope["raw_path"].partition(b"?")[0],
-        request.scope["query_string"],
-        request.META.get("CONTENT_TYPE", "").encode(),
-        request.META.get("HTTP_LIVEPEER", "").encode(),
+        view.scope["method"].encode(),
+        view.scope["raw_path"].partition(b"?")[0],
+        view.scope["query_string"],
+        view.field(b"content-type").encode(),
+        view.field(b"livepeer").encode(),
     )
     digest = hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts))
     digest.update(body)

@@ -12,11 +12,10 @@ import re
 import msgspec
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.http import parse_header_parameters
-from rest_framework.request import Request
 
-from routing.api.inference import Inferring, WholeAnswer, timeout_wish
+from routing.api.inference import Answer, Inferring, WholeAnswer
 from routing.api.problems import RefusedError, refuse, told_as_worker
-from routing.api.request import from_door
+from routing.api.request import DataPlaneRequest
 from routing.core.refusal import Code, Refusal
 from routing.delivery import Delivery
 from routing.models.pipeline import PipelinePath
@@ -31,23 +30,23 @@ _PART_OF_MODEL = re.compile(rb'content-disposition:[^\r\n]*[; ]name="?model(?:_i
 class PipelineView(Inferring):
     """`model_id` is written down, and the operator may have said which offers it means: that is all."""
 
-    async def post(self, request: Request, path: str) -> HttpResponseBase:
+    async def post(self, request: DataPlaneRequest) -> Answer:
+        path = self.kwargs["path"]
         pipeline = self.table.pipelines.get(path)
         if pipeline is None:
             raise refuse(Code.NO_SUCH_CAPABILITY, f"No capability answers at /{path} here.")
         lane = self.lane(pipeline.slug)
-        model_id = await self._model_id(request, lane.policy.attempt_timeout)
+        model_id = await self._model_id(lane.policy.attempt_timeout)
         narrowed = pipeline.narrowed(lane, model_id)
-        return await self.infer(narrowed, path.encode(), timeout_wish(request), {"model_id": model_id})
+        return await self.infer(narrowed, path.encode(), self.timeout_wish(), {"model_id": model_id})
 
-    async def _model_id(self, request: Request, within: float) -> str:
+    async def _model_id(self, within: float) -> str:
         """From the first 64 KiB: clients send the fields of a form before its files."""
-        body = from_door(request).incoming
         try:
-            head = await body.head(SHORT, within)
+            head = await self.incoming.head(SHORT, within)
         except (BodyTooLarge, BodyTooSlow) as exc:
             raise RefusedError(CLIENTS_FAULTS[type(exc)]) from exc
-        return model_id_of(request.META.get("CONTENT_TYPE") or "", head)
+        return model_id_of(self.field(b"content-type"), head)
 
     def refused(self, refusal: Refusal) -> HttpResponse:
         return told_as_worker(super().refused(refusal))

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 from django.http import HttpResponseBase
-from rest_framework.request import Request
 
 from routing.api.inference import (
     CapabilitiesView,
@@ -20,6 +19,7 @@ from routing.api.jobs import JobView, ResultView
 from routing.api.pipelines import PATHS as PIPELINE_PATHS
 from routing.api.pipelines import PipelineView
 from routing.api.problems import refuse
+from routing.api.request import DataPlaneRequest
 from routing.api.status import PATHS as STATUS_PATHS
 from routing.api.usage import UsageView
 from routing.core.refusal import Code
@@ -38,7 +38,7 @@ def is_data_plane(path: str) -> bool:
 class NothingHere(DataPlaneView):
     http_method_names = ["get", "post", "put", "patch", "delete"]
 
-    def post(self, request: Request) -> HttpResponseBase:
+    def post(self, request: DataPlaneRequest) -> HttpResponseBase:
         raise refuse(Code.NOT_FOUND, "There is nothing at this path.")
 
     get = put = patch = delete = post

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING
 
 from rest_framework.throttling import BaseThrottle
@@ -12,16 +11,15 @@ from routing.api.problems import refuse
 from routing.core.refusal import Code
 
 if TYPE_CHECKING:
-    from rest_framework.request import Request
-
     from routing.api.inference import DataPlaneView
+    from routing.api.request import DataPlaneRequest
 
 
 class TierThrottle(BaseThrottle):
     """Every answer to a limited client says what is left of its rate (RateLimit-*)."""
 
-    def allow_request(self, request: Request, view: DataPlaneView) -> bool:  # type: ignore[override]
-        pace = view.runtime.allowances.pace(view.client, time.monotonic())
+    def allow_request(self, request: DataPlaneRequest, view: DataPlaneView) -> bool:  # type: ignore[override]
+        pace = view.runtime.allowances.pace(view.client, view.arrived)
         if pace is None:
             return True
         rate, headers = pace.rate, view.headers

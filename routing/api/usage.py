@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpResponseBase, JsonResponse
-from rest_framework.request import Request
 
 from routing import usage
 from routing.api.books import BooksView
 from routing.api.problems import refuse
+from routing.api.request import DataPlaneRequest
 from routing.core.refusal import Code
 from routing.usage import BadSpan, Span
 
@@ -18,7 +18,7 @@ from routing.usage import BadSpan, Span
 class UsageView(BooksView):
     """`?since=&until=&by=hour|day|month`, times in UTC."""
 
-    async def get(self, request: Request) -> HttpResponseBase:
+    async def get(self, request: DataPlaneRequest) -> HttpResponseBase:
         try:
             span = Span.read(request.query_params, datetime.now(UTC))
         except BadSpan as exc:

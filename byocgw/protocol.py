@@ -445,6 +445,12 @@ class Cycle(RequestResponseCycle):
             self.flow.resume_reading()
         return self.taken()
 
+    def answer_piece(self, piece: bytes) -> bool:
+        if self.disconnected or self.flow.write_paused:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return True
+
     def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
         """False for HEAD, for a client that takes nothing now, and for a field that no head may hold."""
         told = "".join(fields.values()).encode("latin-1")

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from orchestrators.core.outcome import Fault
-from orchestrators.upstream.base import PartlyAnswered
+from orchestrators.upstream.base import PartlyAnswered, Sink
 from routing.delivery import Delivery, Ending, Opening, is_event_stream
 from routing.opening import JUDGED
 from routing.replay import ReplayMemory
@@ -130,6 +130,9 @@ class Collected:
             if self._done:
                 return
             await self._moved.wait()
+
+    def divert(self, sink: Sink) -> None:
+        """The row comes first."""
 
     async def read(self) -> bytes:
         return b"".join([piece async for piece in self.chunks()])

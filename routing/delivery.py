@@ -20,7 +20,7 @@ from typing import Literal
 import msgspec
 
 from orchestrators.core.outcome import Fault
-from orchestrators.upstream.base import Reply, UpstreamError
+from orchestrators.upstream.base import Reply, Sink, UpstreamError
 
 EVENT_STREAM = "text/event-stream"
 SLOWEST = 64 * 1024  # bytes a second; a client that takes them as fast is never too slow
@@ -68,7 +68,8 @@ class Patience:
         if self._since is not None:
             self._left -= self._loop.time() - self._since
             self._since = None
-        self._left = min(self._seconds, self._left + size / SLOWEST)
+        if self._left < self._seconds:
+            self._left = min(self._seconds, self._left + size / SLOWEST)
 
     def stop(self) -> None:
         self._timer.cancel()
@@ -89,6 +90,7 @@ class Delivery(msgspec.Struct, eq=False):
     closed. `headers`: for the client, ready to send.
 
     `patience`: seconds that the orchestrator may be kept waiting for the client. `sent`: bytes passed on.
+    `sink`: the client itself, where our server offers that; what it is given is never the last.
     """
 
     opening: Opening
@@ -97,6 +99,7 @@ class Delivery(msgspec.Struct, eq=False):
     settle: Settle | None
     patience: float
     sent: int = 0
+    sink: Sink | None = None
     closing: asyncio.Task[None] | None = None
 
     @property
@@ -131,6 +134,14 @@ class Delivery(msgspec.Struct, eq=False):
     async def chunks(self, broken_event: bytes = b"") -> AsyncIterator[bytes]:
         """The body. `broken_event` ends an event stream that breaks; any other answer raises BrokenOff."""
         patience = Patience(self.patience, self._client_is_too_slow)
+
+        def past_us(piece: bytes) -> bool:
+            if self.sink is None or not self.sink(piece):
+                return False
+            self.sent += len(piece)
+            patience.took(len(piece))
+            return True
+
         try:
             async for piece in self._pieces():
                 self.sent += len(piece)
@@ -139,6 +150,8 @@ class Delivery(msgspec.Struct, eq=False):
                 patience.wait()
                 yield piece
                 patience.took(len(piece))
+                if self.sink is not None:
+                    self.opening.reply.divert(past_us)
             self.conclude("ended")
         except UpstreamError as exc:
             self.conclude("broken", exc.fault)

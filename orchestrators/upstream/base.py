@@ -10,7 +10,7 @@ Raised by `orchestrators.upstream` alone; foreign exceptions are translated in i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,6 +93,10 @@ class Call(msgspec.Struct, frozen=True):
     query: bytes = b""
 
 
+# Given a piece of an answer. False: not taken, since its client does not take what is sent.
+Sink = Callable[[bytes], bool]
+
+
 class Reply(Protocol):
     """The head of an answer, and its body as it comes. Whoever holds it must `aclose()` it.
 
@@ -113,6 +117,10 @@ class Reply(Protocol):
     def complete(self) -> bool: ...
 
     def chunks(self) -> AsyncIterator[bytes]: ...
+
+    def divert(self, sink: Sink) -> None:
+        """What comes while the reader of `chunks` waits goes to `sink` at once, until it does not take a piece.
+        The last one goes to the reader, and so does all of a reply that cannot do this."""
 
     async def read(self) -> bytes:
         """All of the body at once, for one that is known to be short."""

@@ -10,12 +10,12 @@ import base64
 import json
 import math
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from functools import partial
 
 import msgspec
 
 from orchestrators.core.advert import parse_token
-from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Target
+from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Sink, Target
 from orchestrators.upstream.signing import Signer
 from orchestrators.upstream.sse import Events
 from orchestrators.upstream.transport import Answer, Pool
@@ -70,11 +70,12 @@ def _encoded(document: Job | dict[str, str]) -> bytes:
 class EventReply:
     """`base.Reply` of an answer that is a stream of events: it ends at `[DONE]` (see `sse`)."""
 
-    __slots__ = ("_answer", "_events")
+    __slots__ = ("_answer", "_events", "_held")
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._events = Events()
+        self._held = b""  # for the reader
 
     def __repr__(self) -> str:
         return f"<EventReply {self._answer}>"
@@ -93,7 +94,7 @@ class EventReply:
 
     @property
     def complete(self) -> bool:
-        return self._events.ended
+        return self._events.ended and not self._held
 
     async def read(self) -> bytes:
         return b"".join([data async for data in self.chunks()])
@@ -102,20 +103,36 @@ class EventReply:
         await self._answer.aclose()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        events = self._events
-        if events.ended:
-            return
-        async with aclosing(self._answer.chunks()) as chunks:
-            async for data in chunks:
-                passed = events.feed(data)
-                if events.ended:
-                    await self.aclose()
-                if passed:
-                    yield passed
-                if events.ended:
-                    return
-        if rest := events.close():
-            yield rest
+        answer, events = self._answer, self._events
+        while not self.complete:
+            if self._held:
+                piece, self._held = self._held, b""
+                yield piece
+            elif answer.pieces:
+                self._held = self._fed(answer.take())
+            elif answer.ended:
+                if rest := events.close():
+                    yield rest
+                return
+            else:
+                await answer.more()
+
+    def divert(self, sink: Sink) -> None:
+        self._answer.go_past(partial(self._pass_to, sink))
+
+    def _pass_to(self, sink: Sink) -> bool:
+        passed = self._fed(self._answer.take())
+        if not self._events.ended and (not passed or sink(passed)):
+            return True
+        self._held = passed
+        return False
+
+    def _fed(self, data: bytes) -> bytes:
+        """What is to be passed on of it; at the end the orchestrator is left, and the reader wakes."""
+        passed = self._events.feed(data)
+        if self._events.ended and not self._answer.ended:
+            self._answer.source.abandon(self._answer)
+        return passed
 
 
 class Byoc:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrators.core.discovery import Entry, Format, Kind, Named, NotTheFormat, read
-from orchestrators.upstream.base import Call, Reply, Sighting, Target
+from orchestrators.upstream.base import Call, Reply, Sighting, Sink, Target
 from orchestrators.upstream.direct import DETAIL, FORWARDED
 from orchestrators.upstream.transport import Answer, Pool
 from orchestrators.upstream.transport.request import Field, target_of
@@ -131,6 +131,9 @@ class Said:
         if not self._told:
             self._told = True
             yield self.body
+
+    def divert(self, sink: Sink) -> None:
+        """Nothing more comes."""
 
     async def read(self) -> bytes:
         self._told = True

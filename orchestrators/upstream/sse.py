@@ -12,6 +12,7 @@ import re
 FLOOD = 64 * 1024  # bytes of nothing but newlines
 _PIECES = re.compile(rb"[^\r\n]+|[\r\n]+")
 _BLANK_LINE = re.compile(rb"(?:\r\n|\r|\n){2}")
+NEWLINE = ord("\n")
 _LONGEST = 64  # bytes of a line that could still be the last one
 
 
@@ -27,6 +28,9 @@ class Events:
         self._newlines = 0  # and all that came
 
     def feed(self, data: bytes) -> bytes:
+        if not self._line and _is_plain(data):
+            self._blank, self._newlines = b"\n\n", 2
+            return data
         kept: list[bytes] = []
         for piece in _PIECES.findall(data):
             kept.append(self._newline(piece) if piece[0] in b"\r\n" else self._text(piece))
@@ -57,3 +61,14 @@ class Events:
 
     def _is_last(self) -> bool:
         return self._line.startswith(b"data:") and self._line[5:].strip() == b"[DONE]"
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whole events as nearly all are written, to be passed on as they are: none of them can be the last."""
+    return (
+        data.endswith(b"\n\n")
+        and data[0] != NEWLINE
+        and data.find(b"[DONE]") < 0
+        and data.find(b"\n\n\n") < 0
+        and data.find(b"\r") < 0
+    )

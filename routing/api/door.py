@@ -172,6 +172,8 @@ class Door:
                     return
             elif isinstance(response, StreamedAnswer):
                 incoming.watch()  # it may have begun before all of the request was here
+                if exchange is not None and response.delivery.length is None:
+                    response.delivery.sink = exchange.answer_piece
             await send_response(response, send)
         except (ClientGone, BrokenOff):
             pass  # nobody is there to be told, or cutting the connection is all that tells it

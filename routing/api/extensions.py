@@ -10,7 +10,8 @@ EXCHANGE = "byocgw.exchange"  # while the application runs
 
 
 class Exchange(Protocol):
-    """One request and its answer, where they are one piece each, and the client's hanging up.
+    """One request and its answer, where they are one piece each, pieces between an answer's first and last,
+    and the client's hanging up.
 
     `fields`: see `fields_of`. `task`: what the application runs in. Once the client has hung up it is
     `disconnected`, and its task is cancelled if that is `watched`, as whoever has all of the body may wish.
@@ -24,6 +25,10 @@ class Exchange(Protocol):
     def whole_body(self) -> bytes | None:
         """The body, if all of it is here and none of it was received yet; then `receive` has nothing but the
         hanging up left. None, with nothing taken, if not."""
+
+    def answer_piece(self, piece: bytes) -> bool:
+        """True once it is written; of an answer without a length, begun as ASGI does. False, with nothing
+        written, where somebody has to wait for the client: send it as ASGI does."""
 
     def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
         """True once the whole answer is written; False, with nothing written: send it as ASGI does."""

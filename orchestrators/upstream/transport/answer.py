@@ -3,15 +3,21 @@
 The connection fills it in, then calls `wake`, `end` or `fail`; the reader `more`, until there is a
 `status`, then `chunks`, `read` and `aclose`. What has arrived is always handed over before the error that
 cut it short.
+
+To wake a reader, and to go through all that lies between it and a client, takes two thirds of what a piece
+costs. So while it waits, and so has passed on all before, what comes may go past it (`divert`, `past`).
 """
 
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
+
+from orchestrators.upstream.base import Sink
 
 
 class Source(Protocol):
@@ -42,6 +48,7 @@ class Answer(msgspec.Struct, eq=False):
     ended: bool = False
     error: Exception | None = None
     waiter: Future[None] | None = None
+    past: Callable[[], bool] | None = None  # True: the reader need not wake
 
     def __repr__(self) -> str:
         state = "ended" if self.ended else "failed" if self.error else "open"
@@ -54,45 +61,65 @@ class Answer(msgspec.Struct, eq=False):
     def wake(self) -> None:
         """Something has come."""
         waiter = self.waiter
-        if waiter is not None:
-            self.waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        if waiter is None:
+            return
+        if self.past is not None and self.pieces and not waiter.done():
+            if self.past():
+                self.source.drained()
+                return
+            self.past = None
+        self.waiter = None
+        if not waiter.done():
+            waiter.set_result(None)
 
     def end(self) -> None:
         self.ended = True
+        self.past = None  # which knows who knows us
         self.wake()
 
     def fail(self, error: Exception) -> None:
         if not self.ended and self.error is None:
             self.error = error
+            self.past = None
             self.wake()
+
+    def divert(self, sink: Sink) -> None:
+        self.go_past(partial(self._pass_to, sink))
+
+    def go_past(self, past: Callable[[], bool]) -> None:
+        if not (self.ended or self.error):
+            self.past = past
+
+    def _pass_to(self, sink: Sink) -> bool:
+        if not sink(b"".join(self.pieces)):
+            return False
+        self.pieces, self.size = [], 0
+        return True
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body from where it was last read. PartlyAnswered when it breaks."""
         while True:
             if self.pieces:
-                yield self._taken()
+                yield self.take()
             elif self.ended:
                 return
             else:
-                self.source.drained()
                 await self.more()
 
     async def read(self) -> bytes:
         """All of the body that was not read yet. PartlyAnswered when it breaks. For one that is known to be
         short: without the generator of `chunks`, which takes 5 us."""
         while not self.ended:
-            self.source.drained()
             await self.more()
-        return self._taken()
+        return self.take()
 
     async def aclose(self) -> None:
         """Aborts the connection if the end has not come; a second time, and after the end, nothing."""
         if not self.ended:
             self.source.abandon(self)
 
-    def _taken(self) -> bytes:
+    def take(self) -> bytes:
+        """What has come of the body and was not read yet."""
         pieces, self.pieces, self.size = self.pieces, [], 0
         return b"".join(pieces)  # which of one piece makes no copy
 
@@ -101,5 +128,6 @@ class Answer(msgspec.Struct, eq=False):
         request's body fail."""
         if self.error is not None:
             raise self.error
+        self.source.drained()
         self.waiter = self.source.loop.create_future()
         return self.waiter

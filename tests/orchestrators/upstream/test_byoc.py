@@ -184,6 +184,42 @@ async def test_events_arrive_as_they_are_said(serve: Serve, byoc: Byoc):
     assert seen == [b"data: 1\n\n", b"data: [DONE]", b"\n\n"]
 
 
+LAST = b"data: 4\n\ndata: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(("text", "last"), [(LAST + b"\n", LAST), (LAST[:-2], b"\n\n")])
+async def test_events_go_past_a_reader_until_it_is_wanted(serve: Serve, byoc: Byoc, text: bytes, last: bytes):
+    """The last ones go to it, and so does what the client does not take at once."""
+    said = asyncio.Semaphore(0)
+    past: list[bytes] = []
+
+    async def script(conversation: Conversation) -> None:
+        await conversation.request()
+        await conversation.say(EVENTS + b"data: 0\n\n")
+        for event in (b"data: 1\n\n\n\n", b"data: ", b"2\n\n", b"data: 3\n\n"):
+            await said.acquire()
+            await conversation.say(event)
+        await said.acquire()
+        await conversation.say(text)
+
+    def sink(piece: bytes) -> bool:
+        if piece == b"2\n\n":
+            return False
+        past.append(piece)
+        said.release()
+        return True
+
+    reply = await byoc.send((await serve(script)).target("byoc"), call())
+    seen = []
+    async for chunk in reply.chunks():
+        seen.append(chunk)
+        said.release()
+        reply.divert(sink)
+    assert past[:3] == [b"data: 1\n\n", b"data: ", b"data: 3\n\n"]
+    assert seen == [b"data: 0\n\n", b"2\n\n", last]
+    assert b"".join(past[3:]) + last == LAST
+
+
 async def test_closing_a_stream_early_ends_it(serve: Serve, byoc: Byoc):
     gone = asyncio.Event()
 

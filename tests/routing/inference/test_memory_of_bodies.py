@@ -69,6 +69,35 @@ async def peak_of_memory() -> AsyncIterator[list[int]]:
         watching.cancel()
 
 
+async def test_a_large_stream_waits_for_a_slow_client(gateway: Gateway) -> None:
+    """R3: 50 MB of events, which are written at once while the client takes them, never many here."""
+    event = b"data: %b\n\n" % (b"x" * 60_000)
+
+    async def much(conversation: Conversation) -> None:
+        await conversation.whole()
+        await conversation.say(OK + b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(800):
+            await conversation.chunk(event)
+        await conversation.say(b"0\r\n\r\n")
+
+    async with Scripted("birch", much) as birch, peak_of_memory() as grown:
+        await echoed_by(gateway, birch)
+        client = await connect_to(gateway)
+        await client.send(HEAD % (URL.encode(), gateway.key.encode(), 0))
+        await client.reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.5)
+        paused = not birch.ended.is_set()
+        received = b""
+        while size := int(await client.reader.readuntil(b"\r\n"), 16):
+            piece = (await client.reader.readexactly(size + 2))[:-2]
+            received = (received + piece)[-len(event) :]
+        client.writer.transport.abort()
+
+    assert paused
+    assert received == event
+    assert grown[0] < MOST
+
+
 async def test_a_large_answer_waits_for_a_slow_client(gateway: Gateway) -> None:
     """200 MB, and never more than a few of them here."""
     blocks = 200 * 16

@@ -16,7 +16,6 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from orchestrators.core.health import State
@@ -78,8 +77,10 @@ class Ranking(NamedTuple):
     reputation: int = 100
 
 
+_SCALES = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
+_NO_TIE = 0.499999  # from the nearest: a product's own rounding is far smaller than the rest
+_READY = Rank.READY  # see OutcomeClass
 _FIELDS = tuple(mark for mark in MARKS if mark in Candidate.__struct_fields__)
-_MARKED = attrgetter(*_FIELDS)
 _USUAL = tuple(Ranking._field_defaults.values())
 
 
@@ -87,7 +88,7 @@ def pack(ranked: Iterable[Candidate], refused: Iterable[Refused], draws: Sequenc
     """The small form, in plain JSON values. `draws`: what chose among them, each in [0, 1)."""
     ranked = list(ranked)
     return {
-        "d": [round(draw, 4) for draw in draws],
+        "d": [_rounded(draw, 4) for draw in draws],
         "s": ranked[0].value_of_second if ranked else 0,
         "c": [_ranking(each) for each in ranked],
         "r": [[each.orchestrator, *_said(each.why, each.detail)] for each in refused],
@@ -110,15 +111,15 @@ def is_sampled(request_id: str, sample: float) -> bool:
 
 def _ranking(candidate: Candidate) -> tuple[Any, ...]:
     """The values of a Ranking, in the order of its fields: making one takes as long as all of this."""
-    price, (rank, adjusted, *_) = candidate.price, candidate.order
+    price, (rank, adjusted, _, _) = candidate.price, candidate.order
     always = (
         candidate.orchestrator,
         _RANK[rank],
         _STATE[candidate.state],
         price.wei,
         candidate.units,
-        round(candidate.latency * 1000, 1),
-        round(candidate.failure, 4),
+        _rounded(candidate.latency * 1000, 1),
+        _rounded(candidate.failure, 4),
         round(adjusted),
         1 if candidate.warm else 0,
         candidate.in_flight,
@@ -134,9 +135,17 @@ def _ranking(candidate: Candidate) -> tuple[Any, ...]:
     return always if others == _USUAL else always + others
 
 
+def _rounded(value: float, places: int) -> float:
+    """As `round` does it: that goes by way of decimal text, 4,000 instructions, which only a tie is worth."""
+    scale = _SCALES[places]
+    scaled = value * scale
+    nearest = int(scaled + 0.5)
+    return nearest / scale if -_NO_TIE < scaled - nearest < _NO_TIE else round(value, places)
+
+
 def _marks(candidate: Candidate) -> int:
-    if not (candidate.flags or any(_MARKED(candidate))):
-        return 0  # as nearly always
+    if candidate.order[0] is _READY and not candidate.flags:
+        return 0  # as nearly always: nobody is ready with any of the others
     marked = candidate.flags.union(name for name in _FIELDS if getattr(candidate, name))
     return sum((mark in marked) << place for place, mark in enumerate(MARKS))
 

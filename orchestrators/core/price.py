@@ -18,6 +18,8 @@ from orchestrators.core.amount import WEI_IN
 
 
 class Unit(StrEnum):
+    __hash__ = str.__hash__  # see OutcomeClass
+
     SECOND = "second"
     PIXEL = "pixel"
     REQUEST = "request"

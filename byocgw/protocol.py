@@ -453,13 +453,15 @@ class Cycle(RequestResponseCycle):
 
     def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
         """False for HEAD, for a client that takes nothing now, and for a field that no head may hold."""
-        told = "".join(fields.values()).encode("latin-1")
+        values = list(fields.values())
+        told = "".join(values).encode("latin-1")
         form = form_of(*fields) if told.translate(VISIBLE) is told else None  # it is, if nothing is replaced
         if form is None or self.flow.write_paused or self.scope["method"] == "HEAD":
             return False
         if not self.disconnected:
+            values.append(str(len(body)))
             parts = form.copy()
-            parts[1::2] = *fields.values(), str(len(body))
+            parts[1::2] = values
             head = "".join(parts).encode("latin-1")
             end = b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n"
             answer = (STATUS_LINE[status], lines_of(*self.default_headers), head, end, body)

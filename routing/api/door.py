@@ -40,8 +40,8 @@ SOON = 0.02  # seconds
 
 
 class Incoming(ReplayBody):
-    """The request's body, which also notices that the client hangs up once nobody reads on: of `exchange`, or
-    without one of `task`, which is then cancelled."""
+    """The request's body, which also notices that the client hangs up once nobody reads on: the task of
+    `exchange`, or without one `task`, is then cancelled."""
 
     exchange: Exchange | None = None
     task: asyncio.Task[Any] | None = None
@@ -69,8 +69,9 @@ class Incoming(ReplayBody):
         while (await self.receive())["type"] != "http.disconnect":
             pass
         self.gone = True
-        if self.task is not None:
-            self.task.cancel("the client hung up")
+        task = self.task if self.exchange is None else self.exchange.task
+        if task is not None:
+            task.cancel("the client hung up")
 
     def stop_watching(self) -> None:
         if self.exchange is not None:
@@ -89,13 +90,12 @@ def incoming_of(
     limit, memory = runtime.max_body, runtime.replay_memory
     if exchange is None:
         return Incoming(receive, length, limit, memory, task=asyncio.current_task())
-    body = Incoming(receive, length, limit, memory, exchange=exchange, task=exchange.task)
     whole = None if length is None or length > limit else exchange.whole_body()
-    if whole is not None:
-        body.kept.append(whole)
-        body.size, body.complete = len(whole), True
-        exchange.watched = True
-    return body
+    if whole is None:
+        return Incoming(receive, length, limit, memory, exchange=exchange)
+    exchange.watched = True
+    # By position, as in ReplayBody: repeatable and complete, not yet wanted.
+    return Incoming(receive, length, limit, memory, True, True, False, len(whole), [whole], 0, 0, exchange)
 
 
 class Door:
@@ -109,6 +109,8 @@ class Door:
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuses to start, with the reason, when the first routing table cannot be built."""
+        if scope["type"] != "lifespan":
+            return  # by which WebSockets are refused: the server closes the handshake with 403
         scope.get("state", {})["drain_begins"] = self.runtime.drain_begins  # for our server protocol
         await receive()
         try:
@@ -129,27 +131,27 @@ class Door:
         await self.runtime.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Where the worker is full the answer costs the same few microseconds whatever was sent: neither key
-        nor body is looked at, so that those inside are served in time."""
+    def _besides(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
+        """What answers in the place of a view. Where the worker is full that costs the same few microseconds
+        whatever was sent: neither key nor body is looked at, so that those inside are served in time."""
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.lifespan(scope, receive, send)
-            return  # by which WebSockets are refused: the server closes the handshake with 403
+            return self.lifespan(scope, receive, send)
         path, runtime = scope["path"], self.runtime
         if self.elsewhere is not None and not is_data_plane(path):
-            await self.elsewhere(scope, receive, send)
-            return
+            other: Awaitable[None] = self.elsewhere(scope, receive, send)
+            return other
         if path in PATHS:
-            await self.status.answer(scope, send)
-            return
+            return self.status.answer(scope, send)
         if runtime.in_flight >= runtime.max_in_flight:
             runtime.turned_away += 1
-            await send_response(problem_response(OVERLOADED, secrets.token_hex(16)), send)
-            return
-        await self._serve(scope, receive, send)
+            return send_response(problem_response(OVERLOADED, secrets.token_hex(16)), send)
+        return None
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        besides = self._besides(scope, receive, send)
+        if besides is not None:
+            await besides
+            return
         runtime, exchange = self.runtime, exchange_of(scope)
         fields = fields_of(scope["headers"]) if exchange is None else exchange.fields
         length = fields.get(b"content-length")

@@ -204,8 +204,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((cycle, app))
 
     def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]
-        cycle.task = self.loop.create_task(cycle.run_asgi(app))
-        self.tasks.add(cycle.task)
+        # As `create_task` does, which has a name written for each: 1,700 instructions.
+        task = cycle.task = Task(cycle.run_asgi(app), loop=self.loop, name="request")
+        self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
         self.pending = 0

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.db import transaction as db_transaction
 from django.db.models import F, Max
-from msgspec import structs
+from msgspec import Struct, structs
 
 from orchestrators import reputation
 from orchestrators.core import health as healths
@@ -95,23 +95,19 @@ class Written(NamedTuple):
 Marks = dict[int, tuple[Any, ...]]
 
 
-class Seat:
-    """The right to have one call in flight at an offer. `release()` gives it back, once."""
+class Seat(Struct, eq=False):
+    """The right to have one call in flight at an offer, counted there. `release()` gives it back, once."""
 
-    __slots__ = ("_live", "_offer_id")
-
-    def __init__(self, offer_id: int, live: Live) -> None:
-        self._offer_id = offer_id
-        self._live: Live | None = live
-        live.in_flight += 1
+    offer_id: int
+    live: Live | None
 
     def release(self) -> None:
-        if self._live is not None:
-            self._live.in_flight -= 1
-            self._live = None
+        if self.live is not None:
+            self.live.in_flight -= 1
+            self.live = None
 
     def __repr__(self) -> str:
-        return f"<Seat at {self._offer_id} {'released' if self._live is None else 'taken'}>"
+        return f"<Seat at {self.offer_id} {'released' if self.live is None else 'taken'}>"
 
 
 class Scoreboard:
@@ -163,15 +159,28 @@ class Scoreboard:
 
     def seat(self, offer_id: int, limit: int) -> Seat | None:
         live = self.offers[offer_id]
-        return Seat(offer_id, live) if live.in_flight < limit else None
+        if live.in_flight >= limit:
+            return None
+        live.in_flight += 1
+        return Seat(offer_id, live)
 
-    def observe(self, offer_id: int, outcome: Outcome, now: float, source: Source = Source.TRAFFIC) -> None:
-        """One attempt's outcome; the only way traffic changes health."""
+    def observe(
+        self,
+        offer_id: int,
+        outcome: Outcome,
+        now: float,
+        source: Source = Source.TRAFFIC,
+        served: bytes | None = None,
+    ) -> None:
+        """One attempt's outcome; the only way traffic changes health. `served`: the worker path of a success: a
+        404 there is a mismatch from now on."""
         live = self.offers[offer_id]
         before = live.health
         live.heard_at, live.moved = now, True
         live.latency = latencies.observe(live.latency, outcome, now)
         live.health = healths.step(before, outcome, source, now, self._draw())
+        if served is not None and len(live.served) < SERVED_PATHS:
+            live.served.add(served)
         if EFFECTS[outcome.cls].reprobe_siblings or (
             outcome.cls is _UNREACHABLE and self._rolls_up(offer_id, now)
         ):
@@ -208,12 +217,6 @@ class Scoreboard:
         live = self.live(offer_id)
         live.doubts += more
         live.moved = True
-
-    def served(self, offer_id: int, path: bytes) -> None:
-        """This offer answered well on this worker path: a 404 there is a mismatch from now on."""
-        paths = self.offers[offer_id].served
-        if len(paths) < SERVED_PATHS:
-            paths.add(path)
 
     def claim(self, offer_id: int, claimed: bool) -> None:
         """Its own word against the table's: a 503 'no capacity', or a success although not claimed.

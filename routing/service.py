@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import inf
 
 from orchestrators.core.classify import Answered, Setting, classify, classify_fault
 from orchestrators.core.latency import cold_threshold
@@ -282,7 +283,7 @@ class RoutingService:
     def _classified(
         self, call: InferenceCall, offer: OfferEntry, step: Try, opening: Opening, latency: float
     ) -> Outcome:
-        live, policy = self.board.live(offer.id), call.lane.policy
+        live, policy = self.board.offers[offer.id], call.lane.policy
         reply = opening.reply
         body: bytes | None = opening.head
         if opening.is_event_stream and reply.status < 300:
@@ -294,8 +295,7 @@ class RoutingService:
             offer.target.protocol,
             policy.contract,
             call.worker_path in live.served or call.worker_path == policy.sample_path,
-            step.candidate.warm,
-            cold_threshold(live.latency, policy.latency_target),
+            inf if step.candidate.warm else cold_threshold(live.latency, policy.latency_target),
             call.table.signatures if reply.status >= 300 else call.table.signatures_of_success,
         )
         return classify(answered, setting)
@@ -348,8 +348,7 @@ class RoutingService:
             code = "client_error"
             if outcome.is_success:
                 code = "ok"
-                self.board.observe(offer.id, outcome, self._wall())
-                self.board.served(offer.id, trip.call.worker_path)
+                self.board.observe(offer.id, outcome, self._wall(), served=trip.call.worker_path)
                 if not held.candidate.claimed:
                     self.board.claim(offer.id, True)
         elif ending == "broken":

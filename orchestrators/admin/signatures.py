@@ -120,7 +120,6 @@ class AnswerForm(forms.Form):
             protocol=said["protocol"],
             contract=capability.contract() if capability else Contract(),
             path_known=said["path_known"],
-            known_warm=False,
             cold_over=cold_threshold(Latency(), target),
             signatures=FailureSignature.objects.in_force(),
         )

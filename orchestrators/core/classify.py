@@ -109,14 +109,13 @@ class Setting(msgspec.Struct, frozen=True):
     """What must be known besides the answer.
 
     `protocol`: byoc | live-runner | direct. `path_known`: this offer has served this worker path before, or
-    it is its sample's. `cold_over`: seconds; a success slower than that by an offer not `known_warm` was a
-    cold start. `signatures`: in order.
+    it is its sample's. `cold_over`: seconds; a success slower than that was a cold start. inf for an offer
+    that is known warm. `signatures`: in order.
     """
 
     protocol: str
     contract: Contract
     path_known: bool
-    known_warm: bool
     cold_over: float
     signatures: tuple[Signature, ...] = DEFAULTS
 
@@ -216,7 +215,7 @@ def _by_contract(answered: Answered, setting: Setting) -> Outcome:
     breach = _breach(answered, setting.contract)
     if breach:
         return _outcome(answered, OutcomeClass.API_MISMATCH, breach)
-    if not setting.known_warm and answered.latency > setting.cold_over:
+    if answered.latency > setting.cold_over:
         return msgspec.structs.replace(_outcome(answered, OutcomeClass.COLD_START), cold=True, began=True)
     return Outcome(_OK, status=answered.status, latency=answered.latency)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from math import inf
 from typing import Any
 
 from orchestrators.core import latency as latencies
@@ -99,8 +100,7 @@ def assign(
             protocol=offer.orchestrator.protocol,
             contract=_contract(json.dumps(capability.response, sort_keys=True)),
             path_known=True,
-            known_warm=fresh,
-            cold_over=latencies.cold_threshold(latency, target_seconds),
+            cold_over=inf if fresh else latencies.cold_threshold(latency, target_seconds),
             signatures=signatures,
         ),
         health=health,

@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from msgspec import structs
 
@@ -138,8 +139,7 @@ async def _ramp(course: Course, sample: Sample, way: Way) -> None:
 
 
 async def _ask(course: Course, sample: Sample, way: Way, *, warm: bool) -> Outcome:
-    setting = structs.replace(
-        course.assignment.setting, known_warm=warm or course.assignment.setting.known_warm
-    )
-    asked = replace(course.assignment, setting=setting)
+    asked = course.assignment
+    if warm:
+        asked = replace(asked, setting=structs.replace(asked.setting, cold_over=inf))
     return await send(asked, sample, way.upstream, course.fingerprint)

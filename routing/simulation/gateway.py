@@ -8,6 +8,7 @@ classify and step are the product's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from orchestrators.core.classify import Setting, classify, classify_fault
 from orchestrators.core.latency import cold_threshold
@@ -166,8 +167,7 @@ class Gateway:
             protocol="byoc",
             contract=self._policy.contract,
             path_known=True,
-            known_warm=candidate.warm,
-            cold_over=cold_threshold(live.latency, self._policy.latency_target),
+            cold_over=inf if candidate.warm else cold_threshold(live.latency, self._policy.latency_target),
         )
         return classify(answered(reply), setting)
 

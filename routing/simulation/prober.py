@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from orchestrators.core import advert as adverts
 from orchestrators.core import health as healths
@@ -130,12 +131,12 @@ class Prober:
             return classify_fault(reply.fault, "byoc")
         health, policy = self._board.live(row.box.id).health, self._policy
         at = health.last_success_at
+        warm = at is not None and self._stage.now - at <= policy.fresh_for
         setting = Setting(
             protocol="byoc",
             contract=policy.contract,
             path_known=True,
-            known_warm=at is not None and self._stage.now - at <= policy.fresh_for,
-            cold_over=latencies.cold_threshold(row.latency, policy.latency_target),
+            cold_over=inf if warm else latencies.cold_threshold(row.latency, policy.latency_target),
         )
         return classify(answered(reply), setting)
 

@@ -161,7 +161,7 @@ def test_it_forgets_offers_that_are_gone() -> None:
 def test_it_remembers_a_bounded_number_of_paths() -> None:
     board = new_board()
     for number in range(SERVED_PATHS + 50):
-        board.served(7, b"path/%d" % number)
+        board.observe(7, OK, NOW, served=b"path/%d" % number)
     assert len(board.live(7).served) == SERVED_PATHS
 
 

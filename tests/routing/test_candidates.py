@@ -160,7 +160,9 @@ class Board:
 
     def happens(self, what: str) -> None:
         if what == "call":
-            self.seats.append(Seat(1, self.live))
+            seat = self.board.seat(1, 99)
+            assert seat is not None
+            self.seats.append(seat)
         elif what == "end" and self.seats:
             self.seats.pop().release()
         elif what in OUTCOMES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 
 from orchestrators.core.classify import Answered, Contract, Setting, Verdict, classify
 from orchestrators.core.classify import judge as judged
@@ -40,4 +41,4 @@ def case(
 ) -> tuple[Answered, Setting]:
     said = {"content-type": content_type, "retry-after": retry_after, **headers}
     answered = Answered(status, said, body, whole, latency)
-    return answered, Setting(protocol, contract, path_known, known_warm, 1.0, signatures)
+    return answered, Setting(protocol, contract, path_known, inf if known_warm else 1.0, signatures)

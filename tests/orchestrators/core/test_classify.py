@@ -208,6 +208,11 @@ def test_a_slow_success_of_an_offer_not_known_warm_is_a_cold_start(
     assert (outcome.cls, outcome.cold, outcome.is_success) == (cls, cls is C.COLD_START, True)
 
 
+def test_a_success_needs_no_signatures_to_be_judged_by_its_contract() -> None:
+    assert judge(signatures=()).cls is C.OK
+    assert judge(body=b"{}", signatures=(), contract=DEPTH).cls is C.API_MISMATCH
+
+
 def test_a_slow_breach_is_a_breach() -> None:
     assert judge(body=b"{}", latency=9.0, known_warm=False, contract=DEPTH).cls is C.API_MISMATCH
 

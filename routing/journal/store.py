@@ -9,8 +9,8 @@ from pathlib import Path
 
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 
-from routing.journal.records import LineRecord, record_of
-from routing.journal.rows import patiently, store
+from routing.journal.records import record_of
+from routing.journal.rows import store
 from routing.journal.sample import Sample
 from routing.journal.segment import SUFFIX, Segment, name_in
 from routing.models import JournalMark
@@ -95,31 +95,18 @@ def _apply(segment: Segment, lines: Sequence[bytes], sample: Sample) -> int:
 
     The number of those set aside.
     """
-    read = _read(segment, lines)
-    rejected = len(lines) - len(read)
     try:
         with transaction.atomic():
-            store([record for _, record in read], sample)
+            store(map(record_of, lines), sample)
+        return 0
     except POISON:
-        rejected += sum(not _apply_one(segment, line, record) for line, record in read)
-    return rejected
+        return sum(not _apply_one(segment, line) for line in lines)
 
 
-def _read(segment: Segment, lines: Sequence[bytes]) -> list[tuple[bytes, LineRecord]]:
-    """The lines that have a record, with it."""
-    read = []
-    for line in patiently(lines):
-        try:
-            read.append((line, record_of(line)))
-        except ValueError as exc:
-            _set_aside(segment, line, exc)
-    return read
-
-
-def _apply_one(segment: Segment, line: bytes, record: LineRecord) -> bool:
+def _apply_one(segment: Segment, line: bytes) -> bool:
     try:
         with transaction.atomic():
-            store([record], Sample())
+            store([record_of(line)], Sample())
         return True
     except POISON as exc:
         _set_aside(segment, line, exc)

@@ -21,7 +21,7 @@ class Outbox:
         self._loop = loop
         self._waiting: dict[asyncio.WriteTransport, bytes] = {}
 
-    def __contains__(self, transport: asyncio.WriteTransport) -> bool:
+    def holds(self, transport: asyncio.WriteTransport) -> bool:
         """Has nothing of its last message been sent yet?"""
         return transport in self._waiting
 

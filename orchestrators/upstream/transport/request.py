@@ -33,7 +33,7 @@ def head(
     made: bytes = b"",
 ) -> bytes:
     """Request line and header fields. `length`: of the body in bytes; None sends it chunked.
-    `made`: lines of the caller's own making, such as base64, in which nothing needs to be looked for.
+    `made`: whole lines, in which nothing needs to be looked for any more (see `line`).
 
     ValueError: a control character, a space in the target, or a name that is no token.
     """
@@ -41,12 +41,25 @@ def head(
         raise ValueError(f"{target!r} cannot be the target of a request")
     parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", made]
     for name, value in fields:
-        if not _is_token(name) or value.translate(_VALUE) != value:
-            raise ValueError(f"{name!r}: {value!r} cannot be a header field")
-        parts += name, b": ", value, b"\r\n"
+        if not _is_token(name):
+            raise ValueError(f"{name!r} cannot be the name of a header field")
+        parts.append(line(name, value))
     framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
     parts += framing, b"\r\n\r\n"
     return b"".join(parts)
+
+
+def line(name: bytes, value: bytes) -> bytes:
+    """One header field as it is sent. `name`: a token. ValueError: a control character in its value."""
+    if value.translate(_VALUE) != value:
+        raise ValueError(f"{name!r}: {value!r} cannot be a header field")
+    return b"%b: %b\r\n" % (name, value)
+
+
+@lru_cache(maxsize=64)
+def content_type(value: str) -> bytes:
+    """The line of a content type, none for "". Few are in use. ValueError as `line`."""
+    return line(b"content-type", value.encode("latin-1")) if value else b""
 
 
 @lru_cache(maxsize=256)  # few are in use

@@ -27,7 +27,7 @@ async def turn() -> None:
 
 
 def of(outbox: Outbox, *peers: Peer) -> list[bool]:
-    return [cast(Any, peer) in outbox for peer in peers]
+    return [outbox.holds(cast(Any, peer)) for peer in peers]
 
 
 async def test_all_messages_of_a_turn_leave_at_its_end_in_their_order():

@@ -29,7 +29,8 @@ class Events:
 
     def feed(self, data: bytes) -> bytes:
         if not self._line and _is_plain(data):
-            self._blank, self._newlines = b"\n\n", 2
+            self._newlines = 2 if data.endswith(b"\n\n") else 1
+            self._blank = data[-self._newlines :]
             return data
         kept: list[bytes] = []
         for piece in _PIECES.findall(data):
@@ -64,9 +65,9 @@ class Events:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whole events as nearly all are written, to be passed on as they are: none of them can be the last."""
+    """Whole lines as nearly all are written, to be passed on as they are: none of them can be the last."""
     return (
-        data.endswith(b"\n\n")
+        data.endswith(b"\n")
         and data[0] != NEWLINE
         and data.find(b"[DONE]") < 0
         and data.find(b"\n\n\n") < 0

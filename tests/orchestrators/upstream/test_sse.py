@@ -29,6 +29,14 @@ def test_it_passes_a_stream_on_as_it_is_and_ends_at_done(newline: bytes, size: i
     assert events.ended
 
 
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_it_makes_the_same_of_whole_lines(parts: int):
+    """Which are looked at as a whole: what it keeps of them is what it keeps of their bytes."""
+    lines = (STREAM.replace(b"\n\n", b"\n\n\n", 1) + b"\n" * 9).splitlines(keepends=True)
+    texts = [b"".join(lines[i : i + parts]) for i in range(0, len(lines), parts)]
+    assert passed(*texts)[0] == STREAM
+
+
 def test_it_ends_without_waiting_for_the_blank_line():
     seen, events = passed(b"data: [DONE]\n")
     assert (seen, events.ended) == (b"data: [DONE]\n\n", True)

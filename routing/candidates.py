@@ -7,6 +7,8 @@ that is all that is looked at. A request weighs a hundred offers and rebuilds th
 
 from __future__ import annotations
 
+from copy import copy
+
 import msgspec
 from msgspec import structs
 
@@ -25,6 +27,8 @@ WORSE = frozenset({"slow", "contention", "eviction"})
 
 # The profile whose models are the better the lighter they are (R55).
 REAL_TIME = "warm"
+
+_HEALTHY, _DEGRADED = State.HEALTHY, State.DEGRADED  # see OutcomeClass
 
 
 class _Seen(msgspec.Struct, eq=False):
@@ -58,21 +62,32 @@ def candidate(
     before = seen.candidate if seen is not None and seen.offer is offer else _unseen(offer, policy)
     health, latency, heard_at = healths.at(live.health, now), live.latency, live.heard_at
     flags = latencies.flags(latency, policy.latency_target)
-    made = structs.replace(
-        before,
-        state=State.DEGRADED if flags and health.state is State.HEALTHY and flags & WORSE else health.state,
-        warm=latencies.is_warm(latency, target=policy.latency_target, now=now, idle=policy.fresh_for),
-        stale=heard_at is not None and now - heard_at > policy.fresh_for,
-        slow_start="cold_over_10s" in flags,
-        latency=latencies.expected(latency, live.in_flight, offer.seats, policy.latency_target),
-        failure=1 - (1 - healths.failure_probability(health, now)) * offer.trust,
-        in_flight=live.in_flight,
-        claimed=offer.claimed and policy_number >= live.revoked_before,
-        busy_until=health.busy_until if now < health.busy_until else 0.0,
-        down_until=health.until,
-        cause=health.cause,
-        doubted=_is_doubted(live),
-        flags=flags,
+    made = Candidate(  # by place: by name it takes five times as long
+        before.offer_id,
+        before.orchestrator,
+        before.service_uri,
+        before.price,
+        before.units,
+        before.seats,
+        before.share,
+        before.poor_fit,
+        before.falling,
+        before.heavy,
+        before.reputation,
+        before.value_of_second,
+        _DEGRADED if flags and health.state is _HEALTHY and flags & WORSE else health.state,
+        latencies.is_warm(latency, target=policy.latency_target, now=now, idle=policy.fresh_for),
+        heard_at is not None and now - heard_at > policy.fresh_for,
+        "cold_over_10s" in flags,
+        latencies.expected(latency, live.in_flight, offer.seats, policy.latency_target),
+        1 - (1 - healths.failure_probability(health, now)) * offer.trust,
+        live.in_flight,
+        offer.claimed and policy_number >= live.revoked_before,
+        health.busy_until if now < health.busy_until else 0.0,
+        health.until,
+        health.cause,
+        _is_doubted(live),
+        flags,
     )
     live.seen, live.moved = _Seen(made, offer, _until(live, policy, now)), False
     return made
@@ -80,6 +95,10 @@ def candidate(
 
 def _counted(before: Candidate, offer: OfferEntry, policy: CapabilityPolicy, live: Live) -> Candidate:
     """With the calls that are in flight there now."""
+    if live.in_flight < offer.seats > before.in_flight and not live.health.streak:  # as nearly always
+        made = copy(before)
+        structs.force_setattr(made, "in_flight", live.in_flight)  # nothing is derived from how many
+        return made
     return structs.replace(
         before,
         latency=latencies.expected(live.latency, live.in_flight, offer.seats, policy.latency_target),

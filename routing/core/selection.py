@@ -210,9 +210,15 @@ def sift(
     `include` and `exclude` hold service URIs as exact strings; an empty `include` means all.
     """
     has_wishes = tried or include or exclude
+    if not has_wishes:
+        for candidate in candidates:
+            if not candidate.fit:
+                break
+        else:
+            return [*candidates], []  # as nearly always
     kept, refused = [], []
     for candidate in candidates:
-        if candidate.fit and not has_wishes:  # as nearly always
+        if candidate.fit and not has_wishes:
             kept.append(candidate)
             continue
         unwanted = has_wishes and _unwanted(candidate, tried, include, exclude)
@@ -310,15 +316,19 @@ def rank(
     if turn < len(ordered) and explore and (explored := _explored(ordered, int(turn))):
         ordered.remove(explored)
         return [explored, *ordered]
-    reach, total = [], 0.0
+    reach: list[float] = []
     for each in ordered:
-        total += each.share
-        reach.append(total)
-    if total < len(ordered):  # else all take part, as nearly always
-        ordered, reach = _taking_part(ordered, draws[2])
+        if each.share < 1:  # else all take part, as nearly always
+            ordered, reach = _taking_part(ordered, draws[2])
+            break
     least, price, _, _ = ordered[0].order
-    near = bisect(ordered, (least, _NEAR * price, True, inf), 0, len(reach), key=_ORDER)
-    first = _cheaper_of_two(ordered, reach[:near], draws)
+    near = bisect(ordered, (least, _NEAR * price, True, inf), 0, len(reach or ordered), key=_ORDER)
+    if near == 1:
+        return ordered
+    first, second = _two_by_share(reach[:near], draws) if reach else _two(near, draws)
+    # of equals the lighter, then whichever was drawn first
+    if second < first and ordered[second].order[:3] != ordered[first].order[:3]:
+        first = second
     ordered.insert(0, ordered.pop(first))
     return ordered
 
@@ -380,22 +390,22 @@ def _weight(candidate: Candidate) -> float:
     return max(candidate.share, _SHARE_OF_UNKNOWN) if candidate.state is State.UNKNOWN else candidate.share
 
 
-def _cheaper_of_two(ordered: Sequence[Candidate], reach: Sequence[float], draws: Sequence[float]) -> int:
-    """Draw two different ones of those that have a reach: where the cheaper is, of equals the one drawn first.
+def _two(number: int, draws: Sequence[float]) -> tuple[int, int]:
+    """Draw two different ones of so many, each as likely as any other."""
+    first, second = int(draws[0] * number), int(draws[1] * (number - 1))
+    return first, second + 1 if second >= first else second
+
+
+def _two_by_share(reach: Sequence[float], draws: Sequence[float]) -> tuple[int, int]:
+    """Draw two different ones of those that have a reach.
 
     The second draw falls on what is left of the line once the first one's part is cut out of it.
     """
     last = len(reach) - 1  # a rounded sum may point past the end
-    if not last:
-        return 0
     first = bisect(reach, draws[0] * reach[last], 0, last)
     start = reach[first - 1] if first else 0.0
     cut = reach[first] - start
     target = draws[1] * (reach[last] - cut)
     if target >= start:
         target += cut
-    second = bisect(reach, target, 0, last)
-    # of equals the lighter, then whichever was drawn first
-    if first < second or ordered[first].order[:3] == ordered[second].order[:3]:
-        return first
-    return second
+    return first, bisect(reach, target, 0, last)

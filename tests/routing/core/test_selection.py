@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 
 import pytest
@@ -338,6 +338,14 @@ class TestDrawing:
         cast = [replace(ALDER, offer_id=n, orchestrator=str(n)) for n in range(4)]
 
         assert firsts(*cast) == {"0": 2000, "1": 2000, "2": 2000, "3": 2000}
+
+    @pytest.mark.parametrize("share", [0.5, 0.25])
+    def test_it_draws_by_share_as_without_where_all_have_the_same(self, share: float) -> None:
+        cast = [replace(ALDER, offer_id=n, latency=1 + n * 0.03) for n in range(4)]
+        halves = [replace(each, share=share) for each in cast]
+        for draws in product(EVEN, EVEN, (0.0,)):
+            found, alike = ranked(*halves, draws=draws), ranked(*cast, draws=draws)
+            assert [each.offer_id for each in found] == [each.offer_id for each in alike]
 
     def test_it_leaves_the_dearest_of_many_to_failover(self) -> None:
         """Equals are those within 15 % of the best; whoever is clearly dearer waits."""

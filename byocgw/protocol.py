@@ -499,7 +499,7 @@ def form_of(*names: str) -> list[str] | None:
     if told.translate(VISIBLE) != told:
         return None
     parts = [part for name in (*names, "content-length") for part in (f"\r\n{name}: ", "")]
-    parts[0] = parts[0].lstrip()
+    parts[0] = parts[0].removeprefix("\r\n")
     return parts
 
 

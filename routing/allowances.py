@@ -12,26 +12,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from orchestrators.core import amount
-from routing.core.limits import Purse, Rate, admit, headroom
+from routing.core.limits import Pace, Purse, Rate, admit
 from routing.core.refusal import Code, Refusal
 from routing.purses import Purses
 from routing.table import ClientEntry
 
 # A budget that only calls in flight keep from covering one more may do so as soon as one of them ends.
 SOON = 1.0
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """What became of a request under its client's rate, and what is left of it.
-
-    `wait`: seconds until it would be admitted; 0: it was. `remaining`: calls that may come at once.
-    `reset`: seconds until a whole burst may.
-    """
-
-    rate: Rate
-    wait: float
-    remaining: int
-    reset: float
 
 
 class Reservation(msgspec.Struct, eq=False):
@@ -61,16 +48,11 @@ class Allowances:
         self._arrivals: dict[int, float] = {}  # theoretical, see core.limits; by client, monotonic seconds
         self.in_flight: dict[int, int] = {}  # by client, where there are any
 
-    def pace(self, client: ClientEntry, now: float) -> Pace | None:
-        """One more request, `now` on the monotonic clock; None: its pace is not limited."""
-        rate = client.rate
-        if rate is None:
-            return None
-        admitted, tat, wait = admit(self._arrivals.get(client.id, 0.0), rate, now)
-        if admitted:
-            self._arrivals[client.id] = tat
-        remaining, reset = headroom(tat, rate, now)
-        return Pace(rate, wait, remaining, reset)
+    def pace(self, client: ClientEntry, rate: Rate, now: float) -> Pace:
+        """One more request, `now` on the monotonic clock."""
+        pace = admit(self._arrivals.get(client.id, 0.0), rate, now)
+        self._arrivals[client.id] = pace.tat
+        return pace
 
     def reserve(self, client: ClientEntry, most: int, wall: float) -> Reservation | Refusal:
         """`most`: the wei that the call may cost; looked at only where there is a budget. `wall`: seconds."""

@@ -19,13 +19,15 @@ class TierThrottle(BaseThrottle):
     """Every answer to a limited client says what is left of its rate (RateLimit-*)."""
 
     def allow_request(self, request: DataPlaneRequest, view: DataPlaneView) -> bool:  # type: ignore[override]
-        pace = view.runtime.allowances.pace(view.client, view.arrived)
-        if pace is None:
+        rate = view.client.rate
+        if rate is None:
             return True
-        rate, headers = pace.rate, view.headers
-        headers["ratelimit-limit"] = str(rate.per_minute)
-        headers["ratelimit-remaining"] = str(pace.remaining)
-        headers["ratelimit-reset"] = str(math.ceil(pace.reset))
+        pace = view.runtime.allowances.pace(view.client, rate, view.arrived)
+        view.headers |= {
+            "ratelimit-limit": str(rate.per_minute),
+            "ratelimit-remaining": str(pace.remaining),
+            "ratelimit-reset": str(math.ceil(pace.reset)),
+        }
         if pace.wait:
             detail = f"The limit is {rate.per_minute} requests a minute, {rate.burst} at once."
             raise refuse(Code.RATE_LIMITED, detail, retry_after=pace.wait)

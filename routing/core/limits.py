@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 # Clock readings are floats: without it, the last call of a burst would hang on their rounding.
 _ROUNDING = 1e-6
 
@@ -33,19 +35,29 @@ class Rate:
         object.__setattr__(self, "whole", self.interval * self.burst)
 
 
-def admit(tat: float, rate: Rate, now: float) -> tuple[bool, float, float]:
-    """(admitted, the new TAT, seconds to wait when refused). A client never seen has a TAT of 0."""
+class Pace(msgspec.Struct, frozen=True):
+    """What became of a call under its client's rate, and what is left of that.
+
+    `tat`: the new one. `wait`: seconds until it would be admitted; 0: it was. `remaining`: calls that may come
+    at once. `reset`: seconds until a whole burst may.
+    """
+
+    tat: float
+    wait: float
+    remaining: int
+    reset: float
+
+
+def admit(tat: float, rate: Rate, now: float) -> Pace:
+    """One more call. A client never seen has a TAT of 0."""
     due = (tat if tat > now else now) + rate.interval
-    excess = due - now - rate.whole
-    if excess > _ROUNDING:
-        return False, tat, excess
-    return True, due, 0.0
-
-
-def headroom(tat: float, rate: Rate, now: float) -> tuple[int, float]:
-    """(calls that would be admitted at once, seconds until a whole burst would be)."""
-    behind = tat - now if tat > now else 0.0
-    return int((rate.whole - behind) / rate.interval + _ROUNDING), behind
+    wait = due - now - rate.whole
+    if wait > _ROUNDING:
+        due = tat  # which lies ahead of the clock too
+    else:
+        wait = 0.0
+    reset = due - now
+    return Pace(due, wait, int((rate.whole - reset) / rate.interval + _ROUNDING), reset)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.core.limits import Purse, Rate, admit, headroom
+from routing.core.limits import Purse, Rate, admit
 
 NOW = 1_700_000_000.0
 RATE = Rate(per_minute=60, burst=3)
@@ -13,8 +13,9 @@ RATE = Rate(per_minute=60, burst=3)
 def test_it_admits_a_burst_and_then_one_per_interval() -> None:
     tat, verdicts = 0.0, []
     for now in (NOW, NOW, NOW, NOW, NOW + 1, NOW + 1, NOW + 2):
-        admitted, tat, _ = admit(tat, RATE, now)
-        verdicts.append(admitted)
+        pace = admit(tat, RATE, now)
+        tat = pace.tat
+        verdicts.append(not pace.wait)
 
     assert verdicts == [True, True, True, False, True, False, True]
 
@@ -22,21 +23,22 @@ def test_it_admits_a_burst_and_then_one_per_interval() -> None:
 def test_it_says_how_long_to_wait_and_that_is_enough() -> None:
     tat = 0.0
     for _ in range(3):
-        _, tat, _ = admit(tat, RATE, NOW)
+        tat = admit(tat, RATE, NOW).tat
 
-    refused, same, wait = admit(tat, RATE, NOW + 0.25)
+    refused = admit(tat, RATE, NOW + 0.25)
 
-    assert (refused, same) == (False, tat)
-    assert wait == pytest.approx(0.75)
-    assert admit(tat, RATE, NOW + 0.25 + wait)[0]
+    assert refused.tat == tat
+    assert refused.wait == pytest.approx(0.75)
+    assert not admit(tat, RATE, NOW + 0.25 + refused.wait).wait
 
 
 def test_it_saves_no_more_than_a_burst_for_an_idle_client() -> None:
-    _, tat, _ = admit(0.0, RATE, NOW)
+    tat = admit(0.0, RATE, NOW).tat
     later, admitted = NOW + 3600, 0
     for _ in range(10):
-        verdict, tat, _ = admit(tat, RATE, later)
-        admitted += verdict
+        pace = admit(tat, RATE, later)
+        tat = pace.tat
+        admitted += not pace.wait
 
     assert admitted == 3
 
@@ -44,8 +46,9 @@ def test_it_saves_no_more_than_a_burst_for_an_idle_client() -> None:
 def test_it_admits_every_call_of_an_even_pace_whatever_the_floats_do() -> None:
     tat, rate = 0.0, Rate(per_minute=7, burst=1)
     for call in range(1000):
-        admitted, tat, _ = admit(tat, rate, NOW + call * rate.interval)
-        assert admitted
+        pace = admit(tat, rate, NOW + call * rate.interval)
+        tat = pace.tat
+        assert not pace.wait
 
 
 @pytest.mark.parametrize(("per_minute", "burst"), [(0, 1), (1, 0)])
@@ -55,13 +58,13 @@ def test_it_refuses_a_rate_that_admits_nobody(per_minute: int, burst: int) -> No
 
 
 def test_it_tells_what_is_left_of_a_burst_and_when_it_is_whole_again() -> None:
-    tat, told = 0.0, [headroom(0.0, RATE, NOW)]
-    for _ in range(3):
-        _, tat, _ = admit(tat, RATE, NOW)
-        told.append(headroom(tat, RATE, NOW))
+    tat, told = 0.0, []
+    for now in (NOW, NOW, NOW, NOW, NOW + 2):
+        pace = admit(tat, RATE, now)
+        tat = pace.tat
+        told.append((pace.remaining, pace.reset))
 
-    assert told == [(3, 0.0), (2, 1.0), (1, 2.0), (0, 3.0)]
-    assert headroom(tat, RATE, NOW + 2) == (2, 1.0)
+    assert told == [(2, 1.0), (1, 2.0), (0, 3.0), (0, 3.0), (1, 2.0)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), max_size=60), st.integers(0, 300))

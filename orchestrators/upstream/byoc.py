@@ -19,10 +19,10 @@ from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Sink, Targ
 from orchestrators.upstream.signing import Signer
 from orchestrators.upstream.sse import Events
 from orchestrators.upstream.transport import Answer, Pool
-from orchestrators.upstream.transport.request import SHORT, content_type, line, target_of
+from orchestrators.upstream.transport.request import SHORT, checked, content_type, target_of
 
 DETAIL = 500  # characters of a refusal kept for the operator
-_TRACE = tuple((name, name.encode("ascii")) for name in TRACE)
+_TRACE = tuple((name, f"{name}: ".encode("ascii")) for name in TRACE)
 _encode = msgspec.json.Encoder().encode
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -160,14 +160,14 @@ class Byoc:
     async def send(self, target: Target, call: Call) -> Reply:
         """UpstreamError; ValueError: a path or content type that cannot go into a request."""
         job = job_header(call, target.wire_name, self._signer)
-        made = b"livepeer: %b\r\n%b" % (job, content_type(call.content_type))
+        made = [b"livepeer: ", job, b"\r\n", content_type(call.content_type)]
         headers = call.headers
-        for name, key in _TRACE:
+        for name, begin in _TRACE:
             if name in headers:
-                made += line(key, headers[name].encode("latin-1"))
+                made += begin, checked(headers[name].encode("latin-1")), b"\r\n"
         path = target_of(b"/process/request/", target.path, call.worker_path)
         origin = self._pool.origin(target)
-        answer = await origin.send(b"POST", path, (), call.body, timeout=call.timeout, made=made)
+        answer = await origin.send(b"POST", path, (), call.body, call.timeout, None, made)
         streams = "text/event-stream" in answer.headers.get("content-type", "").lower()
         return EventReply(answer) if streams else answer
 

@@ -12,7 +12,7 @@ import errno
 import socket
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -77,11 +77,10 @@ class Origin:
         method: bytes,
         target: bytes,
         fields: Sequence[request.Field],
-        body: bytes | Body = b"",
-        *,
+        body: bytes | Body,
         timeout: float,
         total: float | None = None,
-        made: bytes = b"",
+        made: Iterable[bytes] = (),
     ) -> Answer:
         """Returns at the head of the answer; the holder closes it.
 
@@ -94,7 +93,12 @@ class Origin:
         length = len(body) if isinstance(body, bytes) else body.length
         head = request.head(method, target, self._address.field, fields, length, made)
         total = self._limits.total if total is None else total
-        connection = self._kept() or await self._take()
+        # Where both are to be had at once, as nearly always.
+        connection = self._reuse() if self._seats else None
+        if connection is None:
+            connection = await self._take()
+        else:
+            self._seats -= 1
         try:
             return await connection.exchange(head, body, timeout, total)
         except NotConnected:
@@ -115,13 +119,6 @@ class Origin:
             await asyncio.wait(closing)
 
     # -- connections ----------------------------------------------------------------------------
-
-    def _kept(self) -> Connection | None:
-        """With a seat, where both are to be had at once, as nearly always."""
-        if self._seats and (connection := self._reuse()) is not None:
-            self._seats -= 1
-            return connection
-        return None
 
     async def _take(self, *, kept: bool = True) -> Connection:
         await self._seat()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -30,36 +30,36 @@ def head(
     host: bytes,
     fields: Sequence[Field],
     length: int | None,
-    made: bytes = b"",
+    made: Iterable[bytes] = (),
 ) -> bytes:
     """Request line and header fields. `length`: of the body in bytes; None sends it chunked.
-    `made`: whole lines, in which nothing needs to be looked for any more (see `line`).
+    `made`: the pieces of whole lines, in which nothing needs to be looked for any more (see `checked`).
 
     ValueError: a control character, a space in the target, or a name that is no token.
     """
-    if not target.startswith(b"/") or target.translate(_TARGET) != target:
+    if target[:1] != b"/" or target.translate(_TARGET) != target:
         raise ValueError(f"{target!r} cannot be the target of a request")
-    parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", made]
+    parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", *made]
     for name, value in fields:
         if not _is_token(name):
             raise ValueError(f"{name!r} cannot be the name of a header field")
-        parts.append(line(name, value))
+        parts += name, b": ", checked(value), b"\r\n"
     framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
     parts += framing, b"\r\n\r\n"
     return b"".join(parts)
 
 
-def line(name: bytes, value: bytes) -> bytes:
-    """One header field as it is sent. `name`: a token. ValueError: a control character in its value."""
+def checked(value: bytes) -> bytes:
+    """The value of a header field. ValueError: a control character in it."""
     if value.translate(_VALUE) != value:
-        raise ValueError(f"{name!r}: {value!r} cannot be a header field")
-    return b"%b: %b\r\n" % (name, value)
+        raise ValueError(f"{value!r} cannot be in a header field")
+    return value
 
 
 @lru_cache(maxsize=64)
 def content_type(value: str) -> bytes:
-    """The line of a content type, none for "". Few are in use. ValueError as `line`."""
-    return line(b"content-type", value.encode("latin-1")) if value else b""
+    """The line of a content type, none for "". Few are in use. ValueError as `checked`."""
+    return b"content-type: %b\r\n" % checked(value.encode("latin-1")) if value else b""
 
 
 @lru_cache(maxsize=256)  # few are in use

@@ -67,7 +67,7 @@ async def test_it_says_refused(make_pool: MakePool, free_port: int):
     for host in ("127.0.0.1", "localhost"):
         target = Target(f"http://{host}:{free_port}", "direct", "depth")
         with pytest.raises(NotConnected) as caught:
-            await make_pool().origin(target).send(b"POST", b"/", [], timeout=1)
+            await make_pool().origin(target).send(b"POST", b"/", [], b"", timeout=1)
         assert caught.value.fault is Fault.REFUSED
 
 
@@ -84,7 +84,7 @@ async def test_it_says_refused(make_pool: MakePool, free_port: int):
 )
 async def test_it_says_unreachable(make_pool: MakePool, uri: str):
     with pytest.raises(NotConnected) as caught:
-        await make_pool().origin(Target(uri, "direct", "depth")).send(b"POST", b"/", [], timeout=1)
+        await make_pool().origin(Target(uri, "direct", "depth")).send(b"POST", b"/", [], b"", timeout=1)
     assert caught.value.fault is Fault.UNREACHABLE
 
 
@@ -92,7 +92,7 @@ async def test_it_says_unreachable_when_a_handshake_never_ends(serve: Serve, mak
     peer = await serve(Conversation.gone)
     target = Target(peer.uri.replace("http", "https"), "direct", "depth")
     with pytest.raises(NotConnected) as caught:
-        await make_pool(connect=0.1).origin(target).send(b"POST", b"/", [], timeout=1)
+        await make_pool(connect=0.1).origin(target).send(b"POST", b"/", [], b"", timeout=1)
     assert caught.value.fault is Fault.UNREACHABLE
 
 

@@ -143,20 +143,20 @@ async def test_every_failure_gives_its_seat_back(serve: Serve, make_pool: MakePo
     origin = pool.origin(peer.target())
     for path in (b"/bad", b"/cut", b"/close", b"/ok") * 2:
         try:
-            answer = await origin.send(b"POST", path, [], timeout=5)
+            answer = await origin.send(b"POST", path, [], b"", timeout=5)
             await read(answer)
         except (NotAnswered, PartlyAnswered):
             assert path != b"/ok"
     with pytest.raises(ValueError, match="target"):
-        await origin.send(b"POST", b"no slash", [], timeout=5)
-    assert await read(await origin.send(b"POST", b"/ok", [], timeout=5)) == b"hi"
+        await origin.send(b"POST", b"no slash", [], b"", timeout=5)
+    assert await read(await origin.send(b"POST", b"/ok", [], b"", timeout=5)) == b"hi"
 
 
 async def test_a_refused_connection_gives_its_seat_back(make_pool: MakePool, free_port: int):
     origin = make_pool(connections=1, wait=0.05).origin(Target(f"http://127.0.0.1:{free_port}", "direct", "x"))
     for _ in range(3):
         with pytest.raises(NotConnected) as caught:
-            await origin.send(b"POST", b"/", [], timeout=1)
+            await origin.send(b"POST", b"/", [], b"", timeout=1)
         assert caught.value.fault is Fault.REFUSED
 
 

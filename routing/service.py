@@ -15,7 +15,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 
@@ -23,7 +23,7 @@ from orchestrators.core.classify import Answered, Setting, classify, classify_fa
 from orchestrators.core.latency import cold_threshold
 from orchestrators.core.outcome import Fault, Outcome, OutcomeClass, Speaker
 from orchestrators.scoreboard import Scoreboard, Seat
-from orchestrators.upstream.base import Call, Reply, UpstreamError
+from orchestrators.upstream.base import Reply, UpstreamError
 from orchestrators.upstream.registry import Upstreams
 from routing import context
 from routing.access import AccessLog
@@ -31,9 +31,9 @@ from routing.allowances import Allowances
 from routing.candidates import view
 from routing.core import retries
 from routing.core.budget import Budget
-from routing.core.failover import Attempt, Deliver, Try, decide, may_wait, requests_fault
+from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, may_wait, requests_fault
 from routing.core.refusal import STATUS, Code, Refusal
-from routing.core.selection import Candidate, choose, lacks_seat
+from routing.core.selection import Candidate, Refused, choose, lacks_seat
 from routing.counts import Counts
 from routing.deadline import Deadlines
 from routing.delivery import Delivery, Ending, Opening
@@ -41,7 +41,7 @@ from routing.journal import Journal
 from routing.opening import first_event, read_opening
 from routing.replay import BodyTooLarge, BodyTooSlow, ClientGone
 from routing.table import OfferEntry
-from routing.trip import CLIENT_CLOSED, Held, InferenceCall, Trip, most_wei
+from routing.trip import CLIENT_CLOSED, NOBODY, Held, InferenceCall, Trip, most_wei
 from routing.waiting import SeatQueue
 
 # What the client sees of the orchestrator's answer, besides its status and body.
@@ -112,7 +112,24 @@ class RoutingService:
             return self._refuse(trip, reservation)
         trip.reservation = reservation
         try:
-            return await self._route(trip)
+            budget = _budget(call, trip.started)
+            self._tallies[call.lane.policy.slug].asked(trip.started)
+            at, now = trip.at, trip.started
+            if not call.body.complete:
+                await call.body.short(min(budget.attempt_timeout, budget.left(now)))
+                at, now = self._wall(), self._clock()
+            while True:
+                step, refused = self._step(trip, budget, at, now)
+                if isinstance(step, Try):
+                    if await self._attempt(trip, step):
+                        return self._deliver(trip)  # as `decide` would say, without another look: 6 us
+                elif isinstance(step, Deliver):
+                    return self._deliver(trip)
+                elif not await self._seat_came_free(trip, budget, refused):
+                    await self._drop_held(trip)
+                    return self._refuse(trip, trip.refusal(step.code, refused, self._wall()))
+                await self._pause(trip, budget)
+                at, now = self._wall(), self._clock()
         except (BodyTooLarge, BodyTooSlow, Unsendable) as exc:
             await self._drop_held(trip)
             return self._refuse(trip, CLIENTS_FAULTS[type(exc)])
@@ -122,81 +139,58 @@ class RoutingService:
             await self._drop_held(trip)
             raise
 
-    async def _route(self, trip: Trip) -> Delivery | Refusal:
-        policy, call = trip.call.lane.policy, trip.call
-        # Here and below by place: matching a name takes 90 instructions a value.
-        budget = Budget.of(
-            trip.started,
-            policy.retry_timeout,
-            policy.attempt_timeout,
-            policy.cold_grace,
-            call.timeout,
-            call.search_timeout,
-        )
+    def _step(
+        self, trip: Trip, budget: Budget, at: float, now: float
+    ) -> tuple[Try | Deliver | GiveUp, Sequence[Refused]]:
+        """What comes next, and who is passed over. This moment: `at` by the wall, `now` by the other clock."""
+        policy, history = trip.call.lane.policy, trip.history
+        ranked, refused = self._rank(trip, at)
         tally = self._tallies[policy.slug]
-        tally.asked(trip.started)
-        if not call.body.complete:
-            await call.body.short(min(policy.attempt_timeout, budget.left(trip.started)))
-        while True:
-            if trip.history:
-                await self._pause(trip, budget)
-            ranked = self._rank(trip)
-            now = self._clock()
-            step = decide(
-                ranked,
-                trip.history,
-                budget,
-                trip.max_attempts,
-                policy.stateful,
-                now,
-                not trip.history or tally.allows(now),
-                bool(trip.refused) and lacks_seat(trip.refused),
-            )
-            if isinstance(step, Try):
-                if trip.held is not None:
-                    await self._drop_held(trip)
-                if step.budgeted:
-                    tally.retried(now)
-                if await self._attempt(trip, step):
-                    return self._deliver(trip)  # as `decide` would say, without another look: 6 us
-            elif isinstance(step, Deliver):
-                return self._deliver(trip)
-            elif not await self._seat_came_free(trip, budget):
-                await self._drop_held(trip)
-                return self._refuse(trip, trip.refusal(step.code, self._wall()))
+        step = decide(
+            ranked,
+            history,
+            budget,
+            trip.max_attempts(),
+            policy.stateful,
+            now,
+            not history or tally.allows(now),
+            bool(refused) and lacks_seat(refused),
+        )
+        if isinstance(step, Try) and step.budgeted:
+            tally.retried(now)
+        return step, refused
 
-    def _rank(self, trip: Trip) -> list[Candidate]:
-        call, now = trip.call, self._wall()
-        policy = call.lane.policy
-        candidates = view(call.lane, self.board, policy_number=call.table.revision, now=now)
+    def _rank(self, trip: Trip, at: float) -> tuple[Sequence[Candidate], Sequence[Refused]]:
+        call = trip.call
+        candidates = view(call.lane, self.board, policy_number=call.table.revision, now=at)
         draws = (self._draw(), self._draw(), self._draw())
-        ranked, trip.refused = choose(
+        ranked, refused = choose(
             candidates,
-            now=now,
-            stateful=policy.stateful,
+            now=at,
+            stateful=call.lane.policy.stateful,
             draws=draws,
-            tried=trip.tried,
+            tried=trip.tried() if trip.history else NOBODY,
             include=call.include,
             exclude=call.exclude,
             has_waited=trip.in_vain is not None,
         )
         if not trip.history:
-            trip.ranked, trip.first_refused, trip.draws = ranked, trip.refused, draws
-        return ranked
+            trip.first = (ranked, refused, draws)
+        return ranked, refused
 
-    async def _seat_came_free(self, trip: Trip, budget: Budget) -> bool:
+    async def _seat_came_free(self, trip: Trip, budget: Budget, refused: Sequence[Refused]) -> bool:
         """Wait for a seat, within its time, if that is all that is missing.
 
         True when it is worth ranking again: a seat may be free, or the time is up and the last resort's turn.
         """
         now, policy = self._clock(), trip.call.lane.policy
-        allowed = may_wait(trip.history, max_attempts=trip.max_attempts, stateful=policy.stateful)
-        if not lacks_seat(trip.refused) or not allowed or trip.in_vain == len(trip.history):
+        allowed = may_wait(trip.history, max_attempts=trip.max_attempts(), stateful=policy.stateful)
+        if not lacks_seat(refused) or not allowed or trip.in_vain == len(trip.history):
             return False
         if trip.waiting_since is None:
             trip.waiting_since = now
         until = budget.wait_until(trip.waiting_since, policy.seat_wait, tried=bool(trip.history))
-        if not await self._queue.wait(trip.slug, until - now):
+        if not await self._queue.wait(policy.slug, until - now):
             trip.in_vain = len(trip.history)
         trip.elsewhere += self._clock() - now
         return True
@@ -215,70 +209,45 @@ class RoutingService:
     # --- one attempt -----------------------------------------------------------------------------
 
     async def _attempt(self, trip: Trip, step: Try) -> bool:
-        """True if there is an answer for the client."""
-        offer = trip.call.lane.by_id[step.candidate.offer_id]
+        """Ask one, and judge what comes. True if there is an answer for the client."""
+        if trip.held is not None:
+            await self._drop_held(trip)
+        call = trip.call
+        offer = call.lane.by_id[step.candidate.offer_id]
         seat = self.board.seat(offer.id, offer.seats)
         if seat is None:
             return False  # taken between ranking and now: rank again
-        at, started = self._wall(), self._clock()
-        opening: Opening | None = None
-        outcome = GIVEN_UP
-        try:
-            opening, outcome = await self._ask(trip, offer, step, started)
-        finally:
-            attempt = trip.note(offer, outcome, at=at, seconds=self._clock() - started)
-            is_answer = outcome.is_answer
-            if opening is not None and (is_answer or attempt.answer is not None):
-                trip.held = Held(opening, seat, offer, step.candidate, outcome, started)
-            else:
-                self._leave(trip, seat)
-        if opening is not None and trip.held is None:
-            await opening.reply.aclose()
-        if not outcome.is_success:  # a stream is judged at its end
-            self._judge(trip, attempt)
-        return is_answer
-
-    async def _ask(
-        self, trip: Trip, offer: OfferEntry, step: Try, started: float
-    ) -> tuple[Opening | None, Outcome]:
-        call, protocol = trip.call, offer.target.protocol
-        policy = call.lane.policy
+        started = self._clock()
         reply: Reply | None = None
         opening: Opening | None = None
+        outcome = GIVEN_UP
         try:
             with self._deadlines.within(step.timeout):
                 call.body.wanted = True
                 if not call.body.complete:
                     await call.body.first()
-                whole = call.body.whole()
-                reply = await self._upstreams[protocol].send(
-                    offer.target,
-                    Call(
-                        request_id=call.request_id,
-                        worker_path=call.worker_path,
-                        content_type=call.content_type,
-                        body=call.body if whole is None else whole,
-                        timeout=step.timeout,
-                        request=call.request,
-                        parameters=call.parameters,
-                        headers=call.headers | call.trace.headers(call.request_id, len(trip.history) + 1),
-                        method=call.method,
-                        query=call.query,
-                    ),
-                )
-                opening = await read_opening(reply, policy.contract)
+                upstream = self._upstreams[offer.target.protocol]
+                reply = await upstream.send(offer.target, trip.asking(step.timeout))
+                opening = await read_opening(reply, call.lane.policy.contract)
         except (TimeoutError, UpstreamError) as exc:
-            fault = exc.fault if isinstance(exc, UpstreamError) else Fault.NO_ANSWER
-            if fault is Fault.NO_ANSWER and not call.body.complete:
-                raise BodyTooSlow from exc
-            detail = str(exc) or f"no answer within {step.timeout:.1f} s"
-            return None, classify_fault(fault, protocol, detail)
+            outcome = _failed(exc, call, offer, step)
         except ValueError as exc:
             raise Unsendable from exc
+        else:
+            outcome = self._classified(call, offer, step, opening, self._clock() - started)
         finally:
-            if opening is None and reply is not None:
-                await reply.aclose()
-        return opening, self._classified(call, offer, step, opening, self._clock() - started)
+            attempt = trip.note(offer, outcome, started, self._clock() - started)
+            is_success = outcome.is_success
+            is_answer = is_success or outcome.is_answer
+            if opening is not None and (is_answer or attempt.answer is not None):
+                trip.held = Held(opening, seat, offer, step.candidate, outcome, started)
+            else:
+                self._leave(trip, seat)
+                if reply is not None:
+                    await reply.aclose()
+        if not is_success:  # a stream is judged at its end
+            self._judge(trip, attempt)
+        return is_answer
 
     def _classified(
         self, call: InferenceCall, offer: OfferEntry, step: Try, opening: Opening, latency: float
@@ -324,8 +293,8 @@ class RoutingService:
             raise RuntimeError("nothing to deliver")
         reply, now = held.opening.reply, self._clock()
         theirs = reply.headers
-        trip.overhead = trip.own_seconds(now)
-        headers = {"x-byocgw-attempts": str(len(trip.history)), "server-timing": trip.server_timing()}
+        trip.overhead = own = trip.own_seconds(now)
+        headers = {"x-byocgw-attempts": str(len(trip.history)), "server-timing": trip.server_timing(own)}
         for name in PASSED_ON:
             if name in theirs:
                 headers[name] = theirs[name]
@@ -355,14 +324,14 @@ class RoutingService:
             outcome = classify_fault(fault or Fault.CUT_OFF, offer.target.protocol)
             trip.broke_off(outcome)
             self.board.observe(offer.id, outcome, self._wall())
-        self._close(trip, code, held.opening.reply.status, sent=sent)
+        self._close(trip, code, held.opening.reply.status, sent)
         self._leave(trip, held.seat)
 
     def _refuse(self, trip: Trip, refusal: Refusal) -> Refusal:
         self._close(trip, refusal.code.value, STATUS[refusal.code])
         return refusal
 
-    def _close(self, trip: Trip, code: str, status: int, *, sent: int = 0) -> None:
+    def _close(self, trip: Trip, code: str, status: int, sent: int = 0) -> None:
         if trip.closed:
             return
         trip.closed = True
@@ -374,9 +343,7 @@ class RoutingService:
                 self.board.observe(offer_id, outcome, self._wall())
         now, served_by = self._clock(), trip.held.offer if trip.held is not None else None
         self.counts.closed(trip.call.lane, code, trip.history, now - trip.started, trip.overhead, served_by)
-        record = trip.record(
-            code, status, blameless=blameless, sent=sent, now=now, sample=self._decision_sample
-        )
+        record = trip.record(code, status, sent, now, blameless, self._decision_sample)
         if trip.reservation is not None:
             trip.reservation.settle(record.wei)
         self.journal.append(record)
@@ -384,10 +351,31 @@ class RoutingService:
 
     def _leave(self, trip: Trip, seat: Seat) -> None:
         seat.release()
-        self._queue.wake(trip.slug)
+        self._queue.wake(trip.call.lane.policy.slug)
 
     async def _drop_held(self, trip: Trip) -> None:
         held, trip.held = trip.held, None
         if held is not None:
             self._leave(trip, held.seat)
             await held.opening.reply.aclose()
+
+
+def _budget(call: InferenceCall, now: float) -> Budget:
+    policy = call.lane.policy
+    # Here and elsewhere by place: matching a name takes 90 instructions a value.
+    return Budget.of(
+        now,
+        policy.retry_timeout,
+        policy.attempt_timeout,
+        policy.cold_grace,
+        call.timeout,
+        call.search_timeout,
+    )
+
+
+def _failed(error: TimeoutError | UpstreamError, call: InferenceCall, offer: OfferEntry, step: Try) -> Outcome:
+    """Of an attempt that no answer came of. Raises BodyTooSlow where its client is to blame."""
+    fault = error.fault if isinstance(error, UpstreamError) else Fault.NO_ANSWER
+    if fault is Fault.NO_ANSWER and not call.body.complete:
+        raise BodyTooSlow from error
+    return classify_fault(fault, offer.target.protocol, str(error) or f"no answer within {step.timeout:.1f} s")

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price, Unit
 from orchestrators.scoreboard import Seat
+from orchestrators.upstream.base import Call
 from routing.allowances import Reservation
 from routing.core.failover import Attempt
 from routing.core.refusal import STATUS, AttemptSummary, Code, Refusal
@@ -74,18 +75,18 @@ class Held(msgspec.Struct, frozen=True):
     started: float
 
 
+Round = tuple[Sequence[Candidate], Sequence[Refused], Sequence[float]]  # what was chosen from, and the draws
+
+
 class Trip(msgspec.Struct, eq=False, weakref=True):
-    """`at`: wall seconds; `started`: monotonic seconds."""
+    """`at`: wall seconds; `started`: monotonic seconds, of the same moment."""
 
     call: InferenceCall
     at: float
     started: float
     history: tuple[Attempt, ...] = ()
     timing: str = ""  # the same, for `server_timing`
-    ranked: Sequence[Candidate] = ()  # of the first round: what was chosen from
-    draws: Sequence[float] = ()  # of the same round
-    refused: Sequence[Refused] = ()  # of the latest round: why nobody is left
-    first_refused: Sequence[Refused] = ()
+    first: Round | None = None  # the one before any attempt
     postponed: list[tuple[int, Outcome]] = []
     held: Held | None = None
     waiting_since: float | None = None
@@ -96,36 +97,51 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
     closed: bool = False
     reservation: Reservation | None = None
 
-    @property
-    def slug(self) -> str:
-        return self.call.lane.policy.slug
-
-    @property
     def tried(self) -> frozenset[int]:
         """Offers."""
-        return frozenset([attempt.offer_id for attempt in self.history]) if self.history else NOBODY
+        return frozenset([attempt.offer_id for attempt in self.history])
 
     def log_fields(self) -> dict[str, object]:
         """For `routing.context`."""
         return {
             "request": self.call.request_id,
             "client": self.call.client.name,
-            "capability": self.slug,
+            "capability": self.call.lane.policy.slug,
             "attempt": len(self.history) + 1,
         }
 
-    @property
     def max_attempts(self) -> int:
         """As the profile says; none more after one whose body could not be kept for another."""
         most = self.call.lane.policy.max_attempts
         return most if self.call.body.repeatable else min(most, len(self.history))
 
-    def note(self, offer: OfferEntry, outcome: Outcome, *, at: float, seconds: float) -> Attempt:
+    def asking(self, timeout: float) -> Call:
+        """The next attempt, as upstreams want it. `timeout`: seconds."""
+        call = self.call
+        whole = call.body.whole()
+        headers = call.trace.headers(call.request_id, len(self.history) + 1)
+        if call.headers:
+            headers |= call.headers
+        return Call(
+            call.request_id,
+            call.worker_path,
+            call.content_type,
+            call.body if whole is None else whole,
+            timeout,
+            call.request,
+            call.parameters,
+            headers,
+            call.method,
+            call.query,
+        )
+
+    def note(self, offer: OfferEntry, outcome: Outcome, started: float, seconds: float) -> Attempt:
+        """An attempt that has ended. `started`: monotonic seconds."""
         if not (self.call.body.repeatable or outcome.is_answer):
             outcome = replace(outcome, detail=f"{outcome.detail}. {NOT_REPEATABLE}")
-        attempt = Attempt(offer.id, offer.orchestrator, outcome, seconds, at)
+        attempt = Attempt(offer.id, offer.orchestrator, outcome, seconds, self.at + started - self.started)
         self.history += (attempt,)
-        self.timing += f'attempt{len(self.history)};desc="{outcome.cls}";dur={seconds * 1000:.1f}, '
+        self.timing += f'attempt{len(self.history)};desc="{outcome.cls!s}";dur={seconds * 1000:.1f}, '
         self.elsewhere += seconds
         return attempt
 
@@ -133,9 +149,9 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         """The answer under way broke: that, not its good start, is what became of the last attempt."""
         self.history = (*self.history[:-1], replace(self.history[-1], outcome=outcome))
 
-    def refusal(self, code: Code, now: float) -> Refusal:
-        """The typed answer when nobody could serve. `now`: wall seconds."""
-        everyone = [*self.call.lane.refused, *self.refused]
+    def refusal(self, code: Code, refused: Sequence[Refused], now: float) -> Refusal:
+        """The typed answer when nobody could serve. `refused`: in the latest round. `now`: wall seconds."""
+        everyone = [*self.call.lane.refused, *refused]
         reasons = Counter(each.why.value for each in everyone if each.why is not Why.TRIED)
         wait = soonest(everyone, now)
         if wait is None and code is Code.NONE_AVAILABLE:
@@ -149,36 +165,36 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         )
 
     def _sentence(self, code: Code, reasons: Counter[str]) -> str:
+        slug = self.call.lane.policy.slug
         if code is Code.NONE_AVAILABLE:
             listed = ", ".join(f"{why} {number}" for why, number in sorted(reasons.items()))
-            return f"no orchestrators available for {self.slug}: {listed or 'none is configured'}"
+            return f"no orchestrators available for {slug}: {listed or 'none is configured'}"
         tried = ", ".join(each.outcome.cls.value for each in self.history) or "none started"
         if code is Code.DEADLINE:
-            return f"The time for {self.slug} ran out; attempts: {tried}."
+            return f"The time for {slug} ran out; attempts: {tried}."
         spent = "" if self.call.body.repeatable else f" {NOT_REPEATABLE}"
-        return f"Every attempt at {self.slug} failed: {tried}.{spent}"
+        return f"Every attempt at {slug} failed: {tried}.{spent}"
 
     def own_seconds(self, now: float) -> float:
         """What the gateway itself took until `now` (monotonic), without attempts and waiting."""
         own = now - self.started - self.elsewhere
         return own if own > 0 else 0.0
 
-    def server_timing(self) -> str:
-        """W3C Server-Timing: each attempt by class, and what the gateway itself took. Milliseconds."""
-        return f"{self.timing}gateway;dur={(self.overhead or 0.0) * 1000:.2f}"
+    def server_timing(self, own: float) -> str:
+        """W3C Server-Timing: each attempt by class, and what the gateway itself took: seconds, told in ms."""
+        return f"{self.timing}gateway;dur={own * 1000:.2f}"
 
     def record(
         self,
         code: str,
         status: int,
-        *,
-        blameless: Collection[int],
         sent: int,
         now: float,
-        sample: float = 1.0,
+        blameless: Collection[int],
+        sample: float,
     ) -> JobRecord:
-        """The line for the journal. `blameless`: offers whose answers were the request's own fault.
-        `now`: monotonic seconds. `sample`: see `_decision`.
+        """The line for the journal. `sent`: bytes. `now`: monotonic seconds. `blameless`: offers whose answers
+        were the request's own fault. `sample`: see `_decision`.
         """
         held, call = self.held, self.call
         # By place, in the order of the line: by name it would take longer than encoding the line does.
@@ -204,12 +220,13 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
 
     def _decision(self, code: str, sample: float) -> dict[str, Any]:
         """Kept for whatever did not go well at once, and for this share of the rest; else empty."""
-        if not self.draws:
+        if self.first is None:
             return {}  # refused before anybody was looked at
         smooth = code == "ok" and len(self.history) == 1 and self.history[0].outcome.cls is _OK
         if smooth and not (self.call.keep_decision or is_sampled(self.call.request_id, sample)):
             return {}
-        return pack(self.ranked, [*self.call.lane.refused, *self.first_refused], self.draws)
+        ranked, refused, draws = self.first
+        return pack(ranked, [*self.call.lane.refused, *refused], draws)
 
 
 def _attempts(history: Sequence[Attempt], blameless: Collection[int]) -> tuple[AttemptRecord, ...]:

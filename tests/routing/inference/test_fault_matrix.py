@@ -197,8 +197,8 @@ class Watches:
             self._by_offer[offer_id].start()
         return taken
 
-    def observe(self, offer_id: int, outcome: Outcome, **options: Any) -> Any:
-        told = self._observe(offer_id, outcome, **options)
+    def observe(self, offer_id: int, outcome: Outcome, *facts: Any, **options: Any) -> Any:
+        told = self._observe(offer_id, outcome, *facts, **options)
         if offer_id in self._by_offer and not outcome.is_answer:
             self._by_offer[offer_id].heard()
         return told

@@ -58,7 +58,8 @@ class Live:
     served: set[bytes] = field(default_factory=set)
     revoked_before: float = 0  # tables of a lower policy number do not know yet that it does not serve this
     seen: Any = None  # the last candidate that selection made of it
-    moved: bool = True  # whether any of this, but for `in_flight`, has changed since
+    seen_of: Any = None  # the entry it was made of, of one table
+    until: float = 0.0  # when that reads otherwise; 0 where any of the above, but for `in_flight`, has changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Scoreboard:
         """How these fare now, as a board of its own: for a thread that must not touch this one."""
         seen = Scoreboard(self._draw)
         known = self.offers
-        seen.offers.update((each, replace(known[each], moved=True)) for each in offers if each in known)
+        seen.offers.update((each, replace(known[each], until=0.0)) for each in offers if each in known)
         return seen
 
     def know(self, homes: Mapping[int, int]) -> None:
@@ -155,7 +156,7 @@ class Scoreboard:
     def forget_epochs(self) -> None:
         """Another database took the place of the last: its numbers have nothing to do with ours."""
         for live in self.offers.values():
-            live.epoch, live.revoked_before, live.moved = -1, 0, True
+            live.epoch, live.revoked_before, live.until = -1, 0, 0.0
 
     def seat(self, offer_id: int, limit: int) -> Seat | None:
         live = self.offers[offer_id]
@@ -176,7 +177,7 @@ class Scoreboard:
         404 there is a mismatch from now on."""
         live = self.offers[offer_id]
         before = live.health
-        live.heard_at, live.moved = now, True
+        live.heard_at, live.until = now, 0.0
         live.latency = latencies.observe(live.latency, outcome, now)
         live.health = healths.step(before, outcome, source, now, self._draw())
         if served is not None and len(live.served) < SERVED_PATHS:
@@ -216,7 +217,7 @@ class Scoreboard:
         """So many more answers of this offer whose harm waits for the end of their request."""
         live = self.live(offer_id)
         live.doubts += more
-        live.moved = True
+        live.until = 0.0
 
     def claim(self, offer_id: int, claimed: bool) -> None:
         """Its own word against the table's: a 503 'no capacity', or a success although not claimed.
@@ -229,7 +230,7 @@ class Scoreboard:
     def _revoke(self, offer_id: int, before: float) -> None:
         live = self.live(offer_id)
         live.revoked_before = before
-        live.moved = True
+        live.until = 0.0
 
     # --- with the other processes: collect() on the loop, write() in a thread, settle() on the loop ---
 
@@ -262,7 +263,7 @@ class Scoreboard:
         """Take over what others saw: states of a newer epoch, and the time of any news."""
         for row in rows:
             live = self.live(row.offer_id)
-            live.moved = True
+            live.until = 0.0
             for heard in (row.last_outcome_at, row.probed_at):
                 if heard is not None:
                     live.heard_at = max(live.heard_at or 0.0, heard.timestamp())

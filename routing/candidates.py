@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from copy import copy
 
-import msgspec
 from msgspec import structs
 
 from orchestrators.core import health as healths
@@ -31,26 +30,17 @@ REAL_TIME = "warm"
 _HEALTHY, _DEGRADED = State.HEALTHY, State.DEGRADED  # see OutcomeClass
 
 
-class _Seen(msgspec.Struct, eq=False):
-    """A candidate, the entry it was made of (of one table, as is its policy), and when it reads otherwise."""
-
-    candidate: Candidate
-    offer: OfferEntry
-    until: float
-
-
 def view(lane: Lane, board: Scoreboard, *, policy_number: int, now: float) -> list[Candidate]:
     """`now`: wall seconds. `policy_number`: of the table the lane is from."""
     known, found = board.offers, []
     for offer in lane.offers:
         live = known[offer.id]
-        seen: _Seen = live.seen
-        if live.moved or seen.offer is not offer or now >= seen.until:
-            found.append(candidate(offer, lane.policy, live, policy_number, now))
-            continue
-        if seen.candidate.in_flight != live.in_flight:
-            seen.candidate = _counted(seen.candidate, offer, lane.policy, live)
-        found.append(seen.candidate)
+        seen: Candidate = live.seen
+        if now >= live.until or live.seen_of is not offer:
+            seen = candidate(offer, lane.policy, live, policy_number, now)
+        elif seen.in_flight != live.in_flight:
+            seen = live.seen = _counted(seen, offer, lane.policy, live)
+        found.append(seen)
     return found
 
 
@@ -58,8 +48,7 @@ def candidate(
     offer: OfferEntry, policy: CapabilityPolicy, live: Live, policy_number: int, now: float
 ) -> Candidate:
     """A new one, which `view` uses again."""
-    seen: _Seen | None = live.seen
-    before = seen.candidate if seen is not None and seen.offer is offer else _unseen(offer, policy)
+    before: Candidate = live.seen if live.seen_of is offer else _unseen(offer, policy)
     health, latency, heard_at = healths.at(live.health, now), live.latency, live.heard_at
     flags = latencies.flags(latency, policy.latency_target)
     made = Candidate(  # by place: by name it takes five times as long
@@ -89,7 +78,7 @@ def candidate(
         _is_doubted(live),
         flags,
     )
-    live.seen, live.moved = _Seen(made, offer, _until(live, policy, now)), False
+    live.seen, live.seen_of, live.until = made, offer, _until(live, policy, now)
     return made
 
 

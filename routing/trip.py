@@ -121,7 +121,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         whole = call.body.whole()
         headers = call.trace.headers(call.request_id, len(self.history) + 1)
         if call.headers:
-            headers |= call.headers
+            headers = call.headers | headers  # what is ours to say is ours
         return Call(
             call.request_id,
             call.worker_path,

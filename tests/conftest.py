@@ -14,10 +14,15 @@ from asgiref.sync import SyncToAsync
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.db import connection, connections
+from hypothesis import settings
 
 from orchestrators.models import RoutingProfile
 from routing import dashboard
 from tests.support.gateway import Gateway
+
+# An example that takes long is one on a busy machine.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 SHIPPING = ("0002_shipped_profiles_and_capabilities", "0004_shipped_signatures")
 

@@ -43,7 +43,8 @@ class Budget(msgspec.Struct, frozen=True):
         """
         search, whole = retry_timeout, retry_timeout + attempt_timeout + cold_grace
         if search_timeout is not None:
-            search = max(0.0, min(search, search_timeout))
+            # Of no time at all not even its first moment is left.
+            search = min(search, search_timeout) if search_timeout > 0 else -1.0
         if client_timeout is not None:
             whole = max(0.0, min(whole, client_timeout))
         return cls(now, now + search, now + whole, attempt_timeout, cold_grace)

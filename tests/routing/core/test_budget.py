@@ -53,10 +53,15 @@ def test_it_starts_nothing_at_the_deadline_of_a_client() -> None:
     assert not budget(client_timeout=0).may_start(NOW)
 
 
-@pytest.mark.parametrize(("theirs", "window"), [(0.5, 0.5), (60, 8), (-1, 0)])
+@pytest.mark.parametrize(("theirs", "window"), [(0.5, 0.5), (60, 8)])
 def test_it_caps_the_time_until_an_attempt_starts_by_the_search_timeout(theirs: float, window: float) -> None:
     assert budget(search_timeout=theirs).retry_until == NOW + window
     assert budget(search_timeout=theirs).deadline == NOW + 23
+
+
+@pytest.mark.parametrize("theirs", [0, -1])
+def test_it_starts_nothing_for_a_client_that_allows_no_time_to_search(theirs: float) -> None:
+    assert not budget(search_timeout=theirs).may_start(NOW)
 
 
 def test_it_lets_a_call_that_somebody_failed_wait_for_a_seat_as_long_as_an_attempt_may_start() -> None:

@@ -27,7 +27,7 @@ def assert_refused(answer: httpx.Response, reasons: dict[str, int]) -> None:
 
 async def test_it_lets_one_call_through_at_a_time(gateway: Gateway) -> None:
     """R47: the only offer is down; one of four calls is tried there, three learn how long it stays so."""
-    async with Simulator("cedar", capabilities=[Container("depth", price=1, latency=0.4)]) as cedar:
+    async with Simulator("cedar", capabilities=[Container("depth", price=1, latency=1.0)]) as cedar:
         await depth_by(gateway, cedar)
         await break_down(gateway, cedar)
         answers = await asyncio.gather(*(ask(gateway) for _ in range(4)))

@@ -296,7 +296,7 @@ async def test_time_that_ran_out_is_504(gateway: Gateway) -> None:
 async def test_a_bug_is_500_and_says_nothing_of_itself(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(gateway.runtime.service, "_route", None)
+    monkeypatch.setattr(gateway.runtime.service, "_step", None)
     problem = refused(await ask(gateway), 500, "internal")
     assert "NoneType" not in problem["detail"]
     assert problem["request_id"] in caplog.text

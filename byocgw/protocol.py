@@ -54,7 +54,7 @@ OF_REQUEST = ("method", "http_version", "path", "raw_path", "query_string", "hea
 SHORT = 256  # bytes
 VERSIONS = frozenset({"1.1", "1.0"})
 HIDDEN = {*range(32), 127} - {9}  # what no header field may hold
-VISIBLE = bytes([0 if code in HIDDEN else code for code in range(256)])
+VISIBLE = bytes([ord("?") if code in HIDDEN else code for code in range(256)])
 
 
 class BoundedProtocol(HttpToolsProtocol):

@@ -16,13 +16,18 @@ from uvicorn.server import Server
 from byocgw.protocol import BoundedProtocol
 from routing.api.extensions import exchange_of
 
-ODD = {"/at-once/odd": ("x-odd", "a\r\nb: c"), "/at-once/odd-name": ("x-odd: a\r\nb", "c")}
+ODD = {
+    "/at-once/odd": ("x-odd", "a\r\nb: c"),
+    "/at-once/odd-name": ("x-odd: a\r\nb", "c"),
+    "/at-once/nul": ("x-odd", "a\0"),
+    "/at-once/nul-name": ("x-odd\0", "c"),
+}
 
 
 class App:
     """Answers with its view of the request. `/hold` waits for `go`, `/early` answers without the body,
-    `/endless` until the client is gone, `/at-once` in one write (or what is in ODD: with a field of two
-    lines), right after `meanwhile` was called."""
+    `/endless` until the client is gone, `/at-once` in one write (or what is in ODD: with a field that no
+    head may hold), right after `meanwhile` was called."""
 
     def __init__(self) -> None:
         self.served: list[str] = []

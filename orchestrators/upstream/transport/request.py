@@ -56,10 +56,17 @@ def checked(value: bytes) -> bytes:
     return value
 
 
-@lru_cache(maxsize=64)
 def content_type(value: str) -> bytes:
-    """The line of a content type, none for "". Few are in use. ValueError as `checked`."""
+    """The line of a content type, none for "". Few are in use, so short ones are remembered. ValueError as
+    `checked`."""
+    return (_remembered_type if len(value) <= SHORT else _type_line)(value)
+
+
+def _type_line(value: str) -> bytes:
     return b"content-type: %b\r\n" % checked(value.encode("latin-1")) if value else b""
+
+
+_remembered_type = lru_cache(maxsize=64)(_type_line)
 
 
 @lru_cache(maxsize=256)  # few are in use

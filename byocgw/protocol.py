@@ -47,14 +47,12 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from orchestrators.upstream.transport.outbox import outbox_of
+from orchestrators.upstream.transport.request import SHORT, VALUE
 from routing.api.extensions import EXCHANGE, fields_of
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
 OF_REQUEST = ("method", "http_version", "path", "raw_path", "query_string", "headers", EXCHANGE)
-SHORT = 256  # bytes
 VERSIONS = frozenset({"1.1", "1.0"})
-HIDDEN = {*range(32), 127} - {9}  # what no header field may hold
-VISIBLE = bytes([ord("?") if code in HIDDEN else code for code in range(256)])
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -456,7 +454,7 @@ class Cycle(RequestResponseCycle):
         """False for HEAD, for a client that takes nothing now, and for a field that no head may hold."""
         values = list(fields.values())
         told = "".join(values).encode("latin-1")
-        form = form_of(*fields) if told.translate(VISIBLE) is told else None  # it is, if nothing is replaced
+        form = form_of(*fields) if told.translate(VALUE) is told else None  # it is, if nothing is replaced
         if form is None or self.flow.write_paused or self.scope["method"] == "HEAD":
             return False
         if not self.disconnected:
@@ -496,7 +494,7 @@ def form_of(*names: str) -> list[str] | None:
     """Of the head of an answer with these fields and the length of its body: every second part is a value's
     place. Few sets of names are in use. None if a head may not hold one."""
     told = "".join(names).encode("latin-1")
-    if told.translate(VISIBLE) != told:
+    if told.translate(VALUE) != told:
         return None
     parts = [part for name in (*names, "content-length") for part in (f"\r\n{name}: ", "")]
     parts[0] = parts[0].removeprefix("\r\n")

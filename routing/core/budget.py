@@ -64,10 +64,8 @@ class Budget(msgspec.Struct, frozen=True):
     def allowance(self, now: float, warm: bool) -> float:
         """Seconds an attempt that starts now has to reach the commit point."""
         longest = self.attempt_timeout if warm else self.attempt_timeout + self.cold_grace
-        left = self.deadline - now
-        if longest < left:
-            return longest
-        return left if left > 0 else 0.0
+        left = self.left(now)
+        return longest if longest < left else left
 
     def left(self, now: float) -> float:
         """Seconds to the deadline, never below zero."""

@@ -19,7 +19,7 @@ def _unchanging(allowed: bytes) -> bytes:
 
 _TARGET = _unchanging(bytes([*range(0x21, 0x7F), *range(0x80, 0x100)]))
 _NAME = _unchanging(b"!#$%&'*+.^_`|~-" + string.digits.encode() + string.ascii_letters.encode())
-_VALUE = _unchanging(bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)]))
+VALUE = _unchanging(bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)]))  # of a header field
 _END = re.compile(rb"[?#]")
 _DOTS = re.compile(rb"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)
 
@@ -51,7 +51,7 @@ def head(
 
 def checked(value: bytes) -> bytes:
     """The value of a header field. ValueError: a control character in it."""
-    if value.translate(_VALUE) != value:
+    if value.translate(VALUE) != value:
         raise ValueError(f"{value!r} cannot be in a header field")
     return value
 

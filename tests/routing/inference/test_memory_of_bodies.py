@@ -52,6 +52,17 @@ async def connect_to(gateway: Gateway) -> Client:
     return Client(*await asyncio.open_connection(host, int(port), limit=2**16))
 
 
+async def asked_and_left_unread(gateway: Gateway, birch: Scripted) -> tuple[Client, bool]:
+    """A client that has the head of an answer and takes no more for half a second; is its orchestrator still
+    at it then?"""
+    await echoed_by(gateway, birch)
+    client = await connect_to(gateway)
+    await client.send(HEAD % (URL.encode(), gateway.key.encode(), 0))
+    await client.reader.readuntil(b"\r\n\r\n")
+    await asyncio.sleep(0.5)
+    return client, not birch.ended.is_set()
+
+
 @contextlib.asynccontextmanager
 async def peak_of_memory() -> AsyncIterator[list[int]]:
     """[0] is the most that was added, when it is over."""
@@ -81,12 +92,7 @@ async def test_a_large_stream_waits_for_a_slow_client(gateway: Gateway) -> None:
         await conversation.say(b"0\r\n\r\n")
 
     async with Scripted("birch", much) as birch, peak_of_memory() as grown:
-        await echoed_by(gateway, birch)
-        client = await connect_to(gateway)
-        await client.send(HEAD % (URL.encode(), gateway.key.encode(), 0))
-        await client.reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.5)
-        paused = not birch.ended.is_set()
+        client, paused = await asked_and_left_unread(gateway, birch)
         received = b""
         while size := int(await client.reader.readuntil(b"\r\n"), 16):
             piece = (await client.reader.readexactly(size + 2))[:-2]
@@ -109,12 +115,7 @@ async def test_a_large_answer_waits_for_a_slow_client(gateway: Gateway) -> None:
             await conversation.say(BLOCK)
 
     async with Scripted("birch", much) as birch, peak_of_memory() as grown:
-        await echoed_by(gateway, birch)
-        client = await connect_to(gateway)
-        await client.send(HEAD % (URL.encode(), gateway.key.encode(), 0))
-        await client.reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.5)
-        paused = not birch.ended.is_set()
+        client, paused = await asked_and_left_unread(gateway, birch)
         received = 0
         while received < blocks * len(BLOCK):
             received += len(await client.reader.read(MIB))

@@ -1,18 +1,19 @@
 """What this worker still allows each client: its pace, its calls at once, its money.
 
-`pace` is asked for every request, `reserve` for one that is to be routed: a seat, and of the client's
-budgets the most that the call may cost. What it did cost is settled when it ends. All in memory: exact
+Its account admits every request or not, `reserve` is asked for one that is to be routed: a seat, and of the
+client's budgets the most that the call may cost. What it did cost is settled when it ends. All in memory: exact
 in one process, and of more workers each has a like share of every limit.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from orchestrators.core import amount
-from routing.core.limits import Pace, Purse, Rate, admit
+from routing.core.limits import Account, Purse
 from routing.core.refusal import Code, Refusal
 from routing.purses import Purses
 from routing.table import ClientEntry
@@ -24,54 +25,56 @@ SOON = 1.0
 class Reservation(msgspec.Struct, eq=False):
     """A client's seat and money for one call; settled once."""
 
-    _allowances: Allowances | None
+    _account: Account | None
+    _purses: Purses
     _client_id: int
     _most: int
     _periods: tuple[str, ...]
 
     def settle(self, wei: int) -> None:
-        allowances, self._allowances = self._allowances, None
-        if allowances is None:
+        account, self._account = self._account, None
+        if account is None:
             return
-        in_flight = allowances.in_flight
-        in_flight[self._client_id] -= 1
-        if not in_flight[self._client_id]:
-            del in_flight[self._client_id]
+        account.settle(wei)
         for period in self._periods:
-            allowances.purses.purse(self._client_id, period).settle(self._most, wei)
-            allowances.purses.write(self._client_id, period)
+            self._purses.purse(self._client_id, period).settle(self._most, wei)
+            self._purses.write(self._client_id, period)
 
 
 class Allowances:
     def __init__(self, purses: Purses) -> None:
         self.purses = purses
-        self._arrivals: dict[int, float] = {}  # theoretical, see core.limits; by client, monotonic seconds
-        self.in_flight: dict[int, int] = {}  # by client, where there are any
+        self.accounts: defaultdict[int, Account] = defaultdict(Account)  # by client
 
-    def pace(self, client: ClientEntry, rate: Rate, now: float) -> Pace:
-        """One more request, `now` on the monotonic clock."""
-        pace = admit(self._arrivals.get(client.id, 0.0), rate, now)
-        self._arrivals[client.id] = pace.tat
-        return pace
+    @property
+    def in_flight(self) -> dict[int, int]:
+        """Calls by client, where there are any; in any thread."""
+        return {id: account.in_flight for id, account in self.accounts.copy().items() if account.in_flight}
 
-    def reserve(self, client: ClientEntry, most: int, wall: float) -> Reservation | Refusal:
-        """`most`: the wei that the call may cost; looked at only where there is a budget. `wall`: seconds."""
-        limit, in_flight = client.max_in_flight, self.in_flight.get(client.id, 0)
-        if limit is not None and in_flight >= limit:
+    def reserve(self, client: ClientEntry, most: int, wall: float) -> Account | Reservation | Refusal:
+        """What is to be settled when the call ends: of a client without a budget, its account.
+
+        `most`: the wei that the call may cost; looked at only where there is a budget. `wall`: seconds.
+        """
+        account, limit = self.accounts[client.id], client.max_in_flight
+        if limit is not None and account.in_flight >= limit:
             detail = f"The client has {limit} calls in flight, which is its limit."
             return Refusal(Code.RATE_LIMITED, detail, retry_after=SOON)
-        periods: tuple[str, ...] = ()
-        if client.has_budget:
-            moment = datetime.fromtimestamp(wall, UTC)
-            budgets = _budgets(client, moment)
-            refusal = self._uncovered(client, budgets, most, moment)
-            if refusal is not None:
-                return refusal
-            periods = tuple(budgets)
-            for period in periods:
-                self.purses.purse(client.id, period).reserve(most)
-        self.in_flight[client.id] = in_flight + 1
-        return Reservation(self, client.id, most, periods)
+        reserved = self._money(client, account, most, wall) if client.has_budget else account
+        if not isinstance(reserved, Refusal):
+            account.in_flight += 1
+        return reserved
+
+    def _money(self, client: ClientEntry, account: Account, most: int, wall: float) -> Reservation | Refusal:
+        moment = datetime.fromtimestamp(wall, UTC)
+        budgets = _budgets(client, moment)
+        refusal = self._uncovered(client, budgets, most, moment)
+        if refusal is not None:
+            return refusal
+        periods = tuple(budgets)
+        for period in periods:
+            self.purses.purse(client.id, period).reserve(most)
+        return Reservation(account, self.purses, client.id, most, periods)
 
     def _uncovered(
         self, client: ClientEntry, budgets: dict[str, int], wei: int, moment: datetime

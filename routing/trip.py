@@ -16,6 +16,7 @@ from orchestrators.scoreboard import Seat
 from orchestrators.upstream.base import Call
 from routing.allowances import Reservation
 from routing.core.failover import Attempt
+from routing.core.limits import Account
 from routing.core.refusal import STATUS, AttemptSummary, Code, Refusal
 from routing.core.selection import Candidate, Refused, Why, soonest
 from routing.core.trace import Trace
@@ -95,7 +96,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
     elsewhere: float = 0.0  # seconds of attempts, and of waiting: for a seat, between attempts
     overhead: float | None = None  # the gateway's own seconds, once there is an answer
     closed: bool = False
-    reservation: Reservation | None = None
+    reservation: Account | Reservation | None = None
 
     def tried(self) -> frozenset[int]:
         """Offers."""

@@ -125,8 +125,8 @@ class DataPlaneView(APIView):
 
     def finalize_response(self, request: DataPlaneRequest, response: Answer) -> HttpResponseBase:  # type: ignore[override]
         if isinstance(response, Delivery):
-            response = self.render(response)
-        elif isinstance(response, Refusal):
+            return self.render(response)
+        if isinstance(response, Refusal):
             response = self.refused(response)
         for name, value in self.headers.items():
             response.headers[name] = value
@@ -161,6 +161,7 @@ class DataPlaneView(APIView):
         headers = delivery.headers
         headers |= AS_DATA
         headers["x-request-id"] = self.request_id
+        headers |= self.headers
         opening = delivery.opening
         if opening.whole:
             return WholeAnswer(opening.head, delivery.status, headers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from rest_framework.throttling import BaseThrottle
@@ -22,13 +21,13 @@ class TierThrottle(BaseThrottle):
         rate = view.client.rate
         if rate is None:
             return True
-        pace = view.runtime.allowances.pace(view.client, rate, view.arrived)
-        view.headers |= {
-            "ratelimit-limit": str(rate.per_minute),
-            "ratelimit-remaining": str(pace.remaining),
-            "ratelimit-reset": str(math.ceil(pace.reset)),
-        }
-        if pace.wait:
+        account = view.runtime.allowances.accounts[view.client.id]
+        wait = account.admit(rate, view.arrived)
+        headers = view.headers
+        headers["ratelimit-limit"] = rate.told
+        headers["ratelimit-remaining"] = str(account.remaining)
+        headers["ratelimit-reset"] = str(account.reset)
+        if wait:
             detail = f"The limit is {rate.per_minute} requests a minute, {rate.burst} at once."
-            raise refuse(Code.RATE_LIMITED, detail, retry_after=pace.wait)
+            raise refuse(Code.RATE_LIMITED, detail, retry_after=wait)
         return True

@@ -9,8 +9,7 @@ refilling, and forgetting an idle client costs nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-import msgspec
+from math import ceil, floor
 
 # Clock readings are floats: without it, the last call of a burst would hang on their rounding.
 _ROUNDING = 1e-6
@@ -20,44 +19,54 @@ _ROUNDING = 1e-6
 class Rate:
     """`per_minute` calls in the long run, `burst` of them at once; both at least 1, or ValueError.
 
-    Derived: `interval`, seconds between two calls at the even pace, and `whole`, those of a burst.
+    Derived: `interval`, seconds between two calls at the even pace, `whole`, those of a burst, and `told`, the
+    calls a minute in digits.
     """
 
     per_minute: int
     burst: int
     interval: float = field(init=False)
     whole: float = field(init=False)
+    told: str = field(init=False)
 
     def __post_init__(self) -> None:
         if self.per_minute < 1 or self.burst < 1:
             raise ValueError("A rate needs at least one call a minute and a burst of at least one.")
         object.__setattr__(self, "interval", 60 / self.per_minute)
         object.__setattr__(self, "whole", self.interval * self.burst)
+        object.__setattr__(self, "told", str(self.per_minute))
 
 
-class Pace(msgspec.Struct, frozen=True):
-    """What became of a call under its client's rate, and what is left of that.
+@dataclass(slots=True)
+class Account:
+    """What is known of a client between its calls, and changed by each of them.
 
-    `tat`: the new one. `wait`: seconds until it would be admitted; 0: it was. `remaining`: calls that may come
-    at once. `reset`: seconds until a whole burst may.
+    `tat`: its theoretical arrival time; a client never seen has one of 0. As of the latest call, `remaining`:
+    calls that may come at once, and `reset`: seconds until a whole burst may, rounded up. `in_flight`: calls.
     """
 
-    tat: float
-    wait: float
-    remaining: int
-    reset: float
+    tat: float = 0.0
+    remaining: int = 0
+    reset: int = 0
+    in_flight: int = 0
 
+    def admit(self, rate: Rate, now: float) -> float:
+        """One more call: the seconds until it would be admitted; 0: it was."""
+        tat = self.tat
+        due = (tat if tat > now else now) + rate.interval
+        wait = due - now - rate.whole
+        if wait > _ROUNDING:
+            due = tat  # which lies ahead of the clock too
+        else:
+            self.tat, wait = due, 0.0
+        ahead = due - now
+        self.remaining = floor((rate.whole - ahead) / rate.interval + _ROUNDING)
+        self.reset = ceil(ahead)
+        return wait
 
-def admit(tat: float, rate: Rate, now: float) -> Pace:
-    """One more call. A client never seen has a TAT of 0."""
-    due = (tat if tat > now else now) + rate.interval
-    wait = due - now - rate.whole
-    if wait > _ROUNDING:
-        due = tat  # which lies ahead of the clock too
-    else:
-        wait = 0.0
-    reset = due - now
-    return Pace(due, wait, int((rate.whole - reset) / rate.interval + _ROUNDING), reset)
+    def settle(self, wei: int) -> None:
+        """A call in flight is over: one that no money is reserved for, whatever it cost."""
+        self.in_flight -= 1
 
 
 @dataclass(slots=True)

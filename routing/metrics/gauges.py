@@ -67,7 +67,7 @@ def under_way(runtime: Runtime) -> Iterator[Sample]:
 
 def of_clients(runtime: Runtime) -> Iterator[Sample]:
     """The calls of this worker by whose they are; in any thread."""
-    for client_id, number in runtime.allowances.in_flight.copy().items():
+    for client_id, number in runtime.allowances.in_flight.items():
         yield "byocgw_client_calls_in_flight", (str(client_id),), number
 
 

@@ -91,4 +91,4 @@ def test_a_budget_that_another_worker_still_holds_is_not_spent(tmp_path: Path) -
     refusal = refused(waiting, client(daily_budget=10), 1)
 
     assert (refusal.code, refusal.retry_after) == (Code.BUDGET_SPENT, 1.0)
-    assert isinstance(waiting.reserve(client(), 1, NOON), Reservation)
+    assert not isinstance(waiting.reserve(client(), 1, NOON), Refusal)

@@ -4,51 +4,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.core.limits import Purse, Rate, admit
+from routing.core.limits import Account, Purse, Rate
 
 NOW = 1_700_000_000.0
 RATE = Rate(per_minute=60, burst=3)
 
 
 def test_it_admits_a_burst_and_then_one_per_interval() -> None:
-    tat, verdicts = 0.0, []
-    for now in (NOW, NOW, NOW, NOW, NOW + 1, NOW + 1, NOW + 2):
-        pace = admit(tat, RATE, now)
-        tat = pace.tat
-        verdicts.append(not pace.wait)
+    account = Account()
+
+    verdicts = [not account.admit(RATE, NOW + after) for after in (0, 0, 0, 0, 1, 1, 2)]
 
     assert verdicts == [True, True, True, False, True, False, True]
 
 
 def test_it_says_how_long_to_wait_and_that_is_enough() -> None:
-    tat = 0.0
+    account = Account()
     for _ in range(3):
-        tat = admit(tat, RATE, NOW).tat
+        account.admit(RATE, NOW)
+    before = account.tat
 
-    refused = admit(tat, RATE, NOW + 0.25)
+    wait = account.admit(RATE, NOW + 0.25)
 
-    assert refused.tat == tat
-    assert refused.wait == pytest.approx(0.75)
-    assert not admit(tat, RATE, NOW + 0.25 + refused.wait).wait
+    assert account.tat == before
+    assert wait == pytest.approx(0.75)
+    assert not account.admit(RATE, NOW + 0.25 + wait)
 
 
 def test_it_saves_no_more_than_a_burst_for_an_idle_client() -> None:
-    tat = admit(0.0, RATE, NOW).tat
-    later, admitted = NOW + 3600, 0
-    for _ in range(10):
-        pace = admit(tat, RATE, later)
-        tat = pace.tat
-        admitted += not pace.wait
+    account = Account()
+    account.admit(RATE, NOW)
 
-    assert admitted == 3
+    admitted = [not account.admit(RATE, NOW + 3600) for _ in range(10)]
+
+    assert sum(admitted) == 3
 
 
 def test_it_admits_every_call_of_an_even_pace_whatever_the_floats_do() -> None:
-    tat, rate = 0.0, Rate(per_minute=7, burst=1)
+    account, rate = Account(), Rate(per_minute=7, burst=1)
     for call in range(1000):
-        pace = admit(tat, rate, NOW + call * rate.interval)
-        tat = pace.tat
-        assert not pace.wait
+        assert not account.admit(rate, NOW + call * rate.interval)
 
 
 @pytest.mark.parametrize(("per_minute", "burst"), [(0, 1), (1, 0)])
@@ -58,13 +53,20 @@ def test_it_refuses_a_rate_that_admits_nobody(per_minute: int, burst: int) -> No
 
 
 def test_it_tells_what_is_left_of_a_burst_and_when_it_is_whole_again() -> None:
-    tat, told = 0.0, []
-    for now in (NOW, NOW, NOW, NOW, NOW + 2):
-        pace = admit(tat, RATE, now)
-        tat = pace.tat
-        told.append((pace.remaining, pace.reset))
+    account, told = Account(), []
+    for now in (NOW, NOW, NOW, NOW, NOW + 1.5):
+        account.admit(RATE, now)
+        told.append((account.remaining, account.reset))
 
-    assert told == [(2, 1.0), (1, 2.0), (0, 3.0), (0, 3.0), (1, 2.0)]
+    assert told == [(2, 1), (1, 2), (0, 3), (0, 3), (0, 3)]
+
+
+def test_it_counts_the_calls_in_flight_whatever_they_cost() -> None:
+    account = Account(in_flight=2)
+
+    account.settle(5)
+
+    assert account.in_flight == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), max_size=60), st.integers(0, 300))

@@ -3,6 +3,7 @@
     pool        Pool: origins by service URI and trust
     origin      Origin: seats, idle connections, connecting, trust
     connection  Connection: one exchange at a time, strict framing, deadlines
+    plain       the commonest answer, read without the parser
     answer      Answer: a response between its connection and its reader
     outbox      Outbox: the writes of one turn of the event loop, together
     face        OriginTransport: the same for httpx

@@ -58,6 +58,13 @@ class Answer(msgspec.Struct, eq=False):
     def complete(self) -> bool:
         return self.ended and not self.pieces
 
+    def fill(self, headers: dict[str, str], body: bytes) -> None:
+        """All of a success has come."""
+        self.status, self.headers = 200, headers
+        self.length = self.size = len(body)
+        if body:
+            self.pieces = [body]
+
     def wake(self) -> None:
         """Something has come."""
         waiter = self.waiter

@@ -25,6 +25,7 @@ import httptools
 
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import Body, NotAnswered, NotConnected, PartlyAnswered, UpstreamError
+from orchestrators.upstream.transport import plain
 from orchestrators.upstream.transport.answer import Answer
 from orchestrators.upstream.transport.clock import Clock
 from orchestrators.upstream.transport.limits import Limits
@@ -35,15 +36,6 @@ HIGH_WATER = 256 * 1024  # bytes of an answer kept for a slow reader before the 
 _BODILESS = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _VERSIONS = frozenset({"1.1", "1.0"})
-# What nearly every answer says, as servers write it: looked up, a name is not made anew with each answer.
-_COMMON = {
-    name.encode(): name.lower()
-    for written in (
-        *("Connection", "Content-Length", "Content-Type", "Date", "Server", "Transfer-Encoding"),
-        *("Cache-Control", "Livepeer-Balance", "Livepeer-Payment-Balance", "X-Metadata"),
-    )
-    for name in (written, written.lower())
-}
 
 
 class Owner(Protocol):
@@ -60,6 +52,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, limits: Limits) -> None:
         self._owner = owner
         self._limits = limits
+        self._short = min(limits.head, limits.body)  # bytes of an answer that no limit can touch
         self.loop = asyncio.get_running_loop()
         self._outbox = outbox_of(self.loop)
         self._pieces: list[bytes] = []  # of a body, from one read
@@ -295,6 +288,12 @@ class Connection(asyncio.Protocol):
         if answer is None:
             self.abort()  # bytes nobody asked for: this peer has lost count
             return
+        if not (answer.status or self._barren) and len(data) <= self._short:  # all of it, perhaps
+            whole = plain.read(data)
+            if whole is not None:
+                self._keep_alive, self._until_close = True, False
+                answer.fill(*whole)
+                return self._finish(answer)
         self._barren += len(data)
         try:
             try:
@@ -303,11 +302,9 @@ class Connection(asyncio.Protocol):
                 if self._pieces:
                     self._receive(answer)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._misread(answer, error)
-            return
+            return self._misread(answer, error)
         except PartlyAnswered as error:
-            self._fail(error)
-            return
+            return self._fail(error)
         if self._complete:
             self._finish(answer)
         elif self._barren > self._limits.head:
@@ -370,7 +367,7 @@ class Connection(asyncio.Protocol):
         headers: dict[str, str] = {}
         for name, value in fields:
             # Of names the parser passes tokens alone.
-            headers[_COMMON.get(name) or name.decode().lower()] = value.decode("latin-1")
+            headers[name.decode().lower()] = value.decode("latin-1")
         said, coding = headers.get("content-length"), headers.get("transfer-encoding")
         # What the parser lets pass and two readers could understand in two ways.
         if (

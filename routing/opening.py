@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from orchestrators.core.classify import Contract
+from orchestrators.core.contract import Contract
 from orchestrators.upstream.base import Reply
 from routing.delivery import Opening, is_event_stream
 

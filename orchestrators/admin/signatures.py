@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy
 
 from orchestrators.admin.columns import two_lines
 from orchestrators.admin.door import PolicyAdmin
-from orchestrators.core.classify import Answered, Contract, Setting, Verdict, judge
+from orchestrators.core.classify import Answered, Setting, Verdict, judge
+from orchestrators.core.contract import Contract
 from orchestrators.core.effects import in_words
 from orchestrators.core.latency import Latency, cold_threshold
 from orchestrators.models import Capability, FailureSignature

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
-from orchestrators.core.classify import Contract
+from orchestrators.core.contract import Contract
 from orchestrators.core.fit import fit_of
 from orchestrators.models.fields import validate_slug
 from orchestrators.models.profile import POSITIVE, RoutingProfile

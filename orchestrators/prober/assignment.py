@@ -14,7 +14,8 @@ from typing import Any
 
 from orchestrators.core import latency as latencies
 from orchestrators.core.advert import Claim
-from orchestrators.core.classify import Contract, Setting
+from orchestrators.core.classify import Setting
+from orchestrators.core.contract import Contract
 from orchestrators.core.health import Health, State
 from orchestrators.core.latency import Latency
 from orchestrators.core.price import Price

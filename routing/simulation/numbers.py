@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrators.core.classify import Contract
+from orchestrators.core.contract import Contract
 from routing.configuration.document import read
 from routing.simulation.reading import ScenarioError, number
 from routing.table.facts import CapabilityPolicy

@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from orchestrators.core.addresses import Address, Network
-from orchestrators.core.classify import Contract
+from orchestrators.core.contract import Contract
 from orchestrators.core.price import Price
 from orchestrators.core.reputation import trust
 from orchestrators.core.signature import DEFAULTS, Signature

@@ -10,7 +10,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from orchestrators.core.classify import Contract
+from orchestrators.core.contract import Contract
 from orchestrators.models import Capability
 from routing.table.facts import CapabilityPolicy
 from routing.table.prices import stored

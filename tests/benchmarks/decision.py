@@ -24,7 +24,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byocgw.settings")
 os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 django.setup()
 
-from orchestrators.core.classify import Contract  # noqa: E402  Django first
+from orchestrators.core.contract import Contract  # noqa: E402  Django first
 from orchestrators.core.outcome import Outcome, OutcomeClass  # noqa: E402
 from orchestrators.core.price import Price, Unit  # noqa: E402
 from orchestrators.scoreboard import Scoreboard, Seat, Written  # noqa: E402

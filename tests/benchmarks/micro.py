@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from orchestrators.core.classify import Answered, Contract, Setting, classify
+from orchestrators.core.classify import Answered, Setting, classify
+from orchestrators.core.contract import Contract
 from orchestrators.upstream.base import Call, Target
 from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Pool

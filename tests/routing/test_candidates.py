@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from orchestrators.core.classify import Contract
+from orchestrators.core.contract import Contract
 from orchestrators.core.health import State
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.price import Price

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
-from orchestrators.core.classify import Answered, Contract, Setting, Verdict, classify
+from orchestrators.core.classify import Answered, Setting, Verdict, classify
 from orchestrators.core.classify import judge as judged
+from orchestrators.core.contract import Contract
 from orchestrators.core.outcome import Outcome
 from orchestrators.core.signature import DEFAULTS, Signature
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from orchestrators.core.classify import Contract, classify_fault
+from orchestrators.core.classify import classify_fault
+from orchestrators.core.contract import Contract
 from orchestrators.core.outcome import Fault, OutcomeClass, Speaker
 from tests.orchestrators.core.judging import judge
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrators.core.classify import Contract
+from orchestrators.core.contract import Contract
 from orchestrators.core.outcome import OutcomeClass
 from tests.orchestrators.core.judging import ANY, judge
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrators.core.classify import Contract, Rule
+from orchestrators.core.classify import Rule
+from orchestrators.core.contract import Contract
 from orchestrators.core.outcome import OutcomeClass, Speaker
 from orchestrators.core.signature import DEFAULTS, RECOGNISABLE, Signature, faults, match
 from tests.orchestrators.core.judging import judge, verdict

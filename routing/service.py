@@ -20,6 +20,7 @@ from functools import partial
 from math import inf
 
 from orchestrators.core.classify import Answered, Setting, classify, classify_fault
+from orchestrators.core.health import Source
 from orchestrators.core.latency import cold_threshold
 from orchestrators.core.outcome import Fault, Outcome, OutcomeClass, Speaker
 from orchestrators.scoreboard import Scoreboard, Seat
@@ -48,6 +49,7 @@ from routing.waiting import SeatQueue
 PASSED_ON = ("content-type", "content-encoding", "content-disposition")
 
 
+_TRAFFIC = Source.TRAFFIC  # see OutcomeClass
 GIVEN_UP = Outcome(OutcomeClass.CANCELLED, speaker=Speaker.GATEWAY)
 
 
@@ -104,17 +106,16 @@ class RoutingService:
 
     async def infer(self, call: InferenceCall) -> Delivery | Refusal:
         """Never raises for what upstreams do. ClientGone and CancelledError pass, the books closed."""
-        trip = Trip(call, self._wall(), self._clock())
-        context.enter(trip)
+        at, now = self._wall(), self._clock()
         most = most_wei(call.lane, self._longest_answer) if call.client.has_budget else 0
-        reservation = self._allowances.reserve(call.client, most, trip.at)
+        reservation = self._allowances.reserve(call.client, most, at)
         if isinstance(reservation, Refusal):
-            return self._refuse(trip, reservation)
-        trip.reservation = reservation
+            return self._refuse(Trip(call, at, now), reservation)
+        trip = Trip(call, at, now, reservation)
+        context.enter(trip)
         try:
-            budget = _budget(call, trip.started)
-            self._tallies[call.lane.policy.slug].asked(trip.started)
-            at, now = trip.at, trip.started
+            budget = _budget(call, now)
+            self._tallies[call.lane.policy.slug].asked(now)
             if not call.body.complete:
                 await call.body.short(min(budget.attempt_timeout, budget.left(now)))
                 at, now = self._wall(), self._clock()
@@ -192,7 +193,7 @@ class RoutingService:
         until = budget.wait_until(trip.waiting_since, policy.seat_wait, tried=bool(trip.history))
         if not await self._queue.wait(policy.slug, until - now):
             trip.in_vain = len(trip.history)
-        trip.elsewhere += self._clock() - now
+        trip.waited += self._clock() - now
         return True
 
     async def _pause(self, trip: Trip, budget: Budget) -> None:
@@ -203,7 +204,7 @@ class RoutingService:
         seconds = retries.pause(len(trip.history), self._draw())
         if seconds:
             seconds = min(seconds, budget.left(self._clock()))
-            trip.elsewhere += seconds
+            trip.waited += seconds
             await asyncio.sleep(seconds)
 
     # --- one attempt -----------------------------------------------------------------------------
@@ -221,22 +222,26 @@ class RoutingService:
         reply: Reply | None = None
         opening: Opening | None = None
         outcome = GIVEN_UP
+        task = self._deadlines.begin(step.timeout)
         try:
-            with self._deadlines.within(step.timeout):
+            try:
                 call.body.wanted = True
                 if not call.body.complete:
                     await call.body.first()
                 upstream = self._upstreams[offer.target.protocol]
                 reply = await upstream.send(offer.target, trip.asking(step.timeout))
                 opening = await read_opening(reply, call.lane.policy.contract)
+            finally:
+                seconds = self._clock() - started
+                self._deadlines.end(task)
         except (TimeoutError, UpstreamError) as exc:
             outcome = _failed(exc, call, offer, step)
         except ValueError as exc:
             raise Unsendable from exc
         else:
-            outcome = self._classified(call, offer, step, opening, self._clock() - started)
+            outcome = self._classified(call, offer, step, opening, seconds)
         finally:
-            attempt = trip.note(offer, outcome, started, self._clock() - started)
+            attempt = trip.note(offer, outcome, started, seconds)
             is_success = outcome.is_success
             is_answer = is_success or outcome.is_answer
             if opening is not None and (is_answer or attempt.answer is not None):
@@ -273,7 +278,7 @@ class RoutingService:
         """Tell the scoreboard: now, or, where the request itself may be to blame, when it ends."""
         outcome = attempt.outcome
         if attempt.answer is not None:
-            trip.postponed.append((attempt.offer_id, outcome))
+            trip.postponed += ((attempt.offer_id, outcome),)
             self.board.doubt(attempt.offer_id, 1)
         elif outcome.speaker is not Speaker.GATEWAY:
             self.board.observe(attempt.offer_id, outcome, self._wall())
@@ -293,8 +298,8 @@ class RoutingService:
             raise RuntimeError("nothing to deliver")
         reply, now = held.opening.reply, self._clock()
         theirs = reply.headers
-        trip.overhead = own = trip.own_seconds(now)
-        headers = {"x-byocgw-attempts": str(len(trip.history)), "server-timing": trip.server_timing(own)}
+        own, timing = trip.timing(now)
+        headers = {"x-byocgw-attempts": str(len(trip.history)), "server-timing": timing}
         for name in PASSED_ON:
             if name in theirs:
                 headers[name] = theirs[name]
@@ -305,44 +310,47 @@ class RoutingService:
             headers["x-orchestrator-url"] = held.offer.target.service_uri
         delivery = Delivery(held.opening, reply.status, headers, None, trip.call.lane.policy.attempt_timeout)
         if held.opening.whole:  # the journal has its line before the client has the answer
-            self._settle(trip, held, "ended", len(held.opening.head), None)
+            self._settle(trip, held, own, "ended", len(held.opening.head), None)
         else:
             trip.call.body.forget()
-            delivery.settle = partial(self._settle, trip, held)
+            delivery.settle = partial(self._settle, trip, held, own)
         return delivery
 
-    def _settle(self, trip: Trip, held: Held, ending: Ending, sent: int, fault: Fault | None) -> None:
+    def _settle(
+        self, trip: Trip, held: Held, own: float, ending: Ending, sent: int, fault: Fault | None
+    ) -> None:
+        """`own`: the gateway's seconds until there was an answer. `sent`: bytes."""
         outcome, offer, code = held.outcome, held.offer, str(ending)
         if ending == "ended":
             code = "client_error"
             if outcome.is_success:
                 code = "ok"
-                self.board.observe(offer.id, outcome, self._wall(), served=trip.call.worker_path)
+                self.board.observe(offer.id, outcome, self._wall(), _TRAFFIC, trip.call.worker_path)
                 if not held.candidate.claimed:
                     self.board.claim(offer.id, True)
         elif ending == "broken":
             outcome = classify_fault(fault or Fault.CUT_OFF, offer.target.protocol)
             trip.broke_off(outcome)
             self.board.observe(offer.id, outcome, self._wall())
-        self._close(trip, code, held.opening.reply.status, sent)
+        self._close(trip, code, held.opening.reply.status, sent, own)
         self._leave(trip, held.seat)
 
     def _refuse(self, trip: Trip, refusal: Refusal) -> Refusal:
         self._close(trip, refusal.code.value, STATUS[refusal.code])
         return refusal
 
-    def _close(self, trip: Trip, code: str, status: int, sent: int = 0) -> None:
+    def _close(self, trip: Trip, code: str, status: int, sent: int = 0, own: float | None = None) -> None:
         if trip.closed:
             return
         trip.closed = True
         trip.call.body.forget()
-        blameless = requests_fault(trip.history)
+        blameless = requests_fault(trip.history) if trip.postponed else NOBODY
         for offer_id, outcome in trip.postponed:
             self.board.doubt(offer_id, -1)
             if offer_id not in blameless:
                 self.board.observe(offer_id, outcome, self._wall())
         now, served_by = self._clock(), trip.held.offer if trip.held is not None else None
-        self.counts.closed(trip.call.lane, code, trip.history, now - trip.started, trip.overhead, served_by)
+        self.counts.closed(trip.call.lane, code, trip.history, now - trip.started, own, served_by)
         record = trip.record(code, status, sent, now, blameless, self._decision_sample)
         if trip.reservation is not None:
             trip.reservation.settle(record.wei)

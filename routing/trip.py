@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Sequence
+from math import ceil, floor
 from typing import Any
 
 import msgspec
@@ -30,6 +30,7 @@ from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
 WAIT_FOR_PEOPLE = 30.0
 NOT_REPEATABLE = "Its body was not kept for another attempt: the worker keeps as many as it may."
 NOBODY: frozenset[int] = frozenset()
+_ATTEMPT_TIME, _OWN_TIME = 'attempt%d;desc="%s";dur=%.1f, ', "gateway;dur=%.2f"
 _OK, _SECOND = OutcomeClass.OK, Unit.SECOND  # see OutcomeClass
 CLIENT_CLOSED = 499  # nginx's number for a client that hung up; never sent, only recorded
 
@@ -85,18 +86,16 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
     call: InferenceCall
     at: float
     started: float
+    reservation: Account | Reservation | None = None
     history: tuple[Attempt, ...] = ()
-    timing: str = ""  # the same, for `server_timing`
     first: Round | None = None  # the one before any attempt
-    postponed: list[tuple[int, Outcome]] = []
+    postponed: tuple[tuple[int, Outcome], ...] = ()
     held: Held | None = None
     waiting_since: float | None = None
     in_vain: int | None = None  # attempts at the time when the latest wait ended without a seat
     paused_after: int = 0  # attempts
-    elsewhere: float = 0.0  # seconds of attempts, and of waiting: for a seat, between attempts
-    overhead: float | None = None  # the gateway's own seconds, once there is an answer
+    waited: float = 0.0  # seconds: for a seat, between attempts
     closed: bool = False
-    reservation: Account | Reservation | None = None
 
     def tried(self) -> frozenset[int]:
         """Offers."""
@@ -120,9 +119,6 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         """The next attempt, as upstreams want it. `timeout`: seconds."""
         call = self.call
         whole = call.body.whole()
-        headers = call.trace.headers(call.request_id, len(self.history) + 1)
-        if call.headers:
-            headers = call.headers | headers  # what is ours to say is ours
         return Call(
             call.request_id,
             call.worker_path,
@@ -131,7 +127,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             timeout,
             call.request,
             call.parameters,
-            headers,
+            call.trace.headers(call.request_id, len(self.history) + 1, call.headers),
             call.method,
             call.query,
         )
@@ -142,8 +138,6 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             outcome = replace(outcome, detail=f"{outcome.detail}. {NOT_REPEATABLE}")
         attempt = Attempt(offer.id, offer.orchestrator, outcome, seconds, self.at + started - self.started)
         self.history += (attempt,)
-        self.timing += f'attempt{len(self.history)};desc="{outcome.cls!s}";dur={seconds * 1000:.1f}, '
-        self.elsewhere += seconds
         return attempt
 
     def broke_off(self, outcome: Outcome) -> None:
@@ -176,14 +170,19 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         spent = "" if self.call.body.repeatable else f" {NOT_REPEATABLE}"
         return f"Every attempt at {slug} failed: {tried}.{spent}"
 
-    def own_seconds(self, now: float) -> float:
-        """What the gateway itself took until `now` (monotonic), without attempts and waiting."""
-        own = now - self.started - self.elsewhere
-        return own if own > 0 else 0.0
-
-    def server_timing(self, own: float) -> str:
-        """W3C Server-Timing: each attempt by class, and what the gateway itself took: seconds, told in ms."""
-        return f"{self.timing}gateway;dur={own * 1000:.2f}"
+    def timing(self, now: float) -> tuple[float, str]:
+        """What the gateway itself took until `now` (monotonic), without attempts and waiting: in seconds, and
+        as W3C Server-Timing, which tells each attempt by its class besides, all in ms.
+        """
+        own, number = now - self.started - self.waited, 0
+        values: tuple[Any, ...] = ()
+        for attempt in self.history:
+            own -= attempt.seconds
+            number += 1
+            values += (number, attempt.outcome.cls, attempt.seconds * 1000)
+        own = own if own > 0 else 0.0
+        # At once: written one by one, each number takes 1,000 instructions more.
+        return own, (_ATTEMPT_TIME * number + _OWN_TIME) % (*values, own * 1000)
 
     def record(
         self,
@@ -208,7 +207,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             code,
             status,
             held.offer.orchestrator if held else "",
-            round((now - self.started) * 1000),
+            floor((now - self.started) * 1000 + 0.5),
             call.body.size,
             sent,
             cost(held.offer.price, now - held.started) if held else 0,
@@ -240,7 +239,7 @@ def _attempts(history: Sequence[Attempt], blameless: Collection[int]) -> tuple[A
                 each.orchestrator,
                 outcome.cls,
                 outcome.status,
-                each.ms,
+                floor(each.seconds * 1000 + 0.5),
                 outcome.cold,
                 held_against,
                 outcome.detail[:500],
@@ -262,7 +261,7 @@ def cost(price: Price, seconds: float) -> int:
     An orchestrator charges whole seconds, begun ones included (go-livepeer, chargeForCompute).
     """
     if price.unit is _SECOND:
-        units = math.ceil(seconds) or 1
+        units = ceil(seconds) or 1
     elif price.unit is Unit.PIXEL:
         return 0
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,26 +13,36 @@ from routing.deadline import Deadlines
 LONG = 30.0
 
 
+@contextmanager
+def within(seconds: float, deadlines: Deadlines | None = None) -> Iterator[None]:
+    deadlines = deadlines or Deadlines()
+    task = deadlines.begin(seconds)
+    try:
+        yield
+    finally:
+        deadlines.end(task)
+
+
 async def test_a_deadline_ends_what_takes_too_long() -> None:
-    with pytest.raises(TimeoutError), Deadlines().within(0.01):
+    with pytest.raises(TimeoutError), within(0.01):
         await asyncio.Event().wait()
     await asyncio.sleep(0)  # nothing of the cancelling is left
 
 
 async def test_a_deadline_that_was_kept_does_nothing() -> None:
-    with Deadlines().within(0.01):
+    with within(0.01):
         await asyncio.sleep(0)
     await asyncio.sleep(0.03)
 
 
 async def test_an_error_before_the_deadline_is_itself() -> None:
-    with pytest.raises(KeyError), Deadlines().within(LONG):
+    with pytest.raises(KeyError), within(LONG):
         raise KeyError
 
 
 async def test_who_is_cancelled_by_others_does_not_read_as_late() -> None:
     async def late() -> None:
-        with Deadlines().within(0.01):
+        with within(0.01):
             await asyncio.Event().wait()
 
     task = asyncio.ensure_future(late())
@@ -44,9 +56,9 @@ async def test_each_has_its_own_end() -> None:
     """Two that follow on the one timer, a third that was kept, and a fourth that goes on."""
     deadlines, ended = Deadlines(), []
 
-    async def wait(name: str, within: float, seconds: float) -> None:
+    async def wait(name: str, most: float, seconds: float) -> None:
         try:
-            with deadlines.within(within):
+            with within(most, deadlines):
                 await asyncio.sleep(seconds)
         except TimeoutError:
             ended.append(name)

@@ -15,7 +15,8 @@ PARENT = f"00-{ID}-00f067aa0ba902b7-01"
 
 def test_a_clients_trace_goes_on_with_a_span_of_each_attempts_own() -> None:
     trace = trace_of(PARENT, "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", REQUEST)
-    assert trace.headers(REQUEST, 1) == {
+    assert trace.headers(REQUEST, 1, {"accept": "*/*", "tracestate": "theirs"}) == {
+        "accept": "*/*",
         "traceparent": f"00-{ID}-beefdeadbeef1201-01".replace("beefdeadbeef1201", span_id(REQUEST, 1)),
         "tracestate": "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE",
     }
@@ -56,4 +57,4 @@ def test_a_tracestate_is_passed_on_whole_or_not_at_all(state: str | None) -> Non
 
 
 def test_without_a_tracestate_none_is_sent() -> None:
-    assert list(Trace(ID).headers(REQUEST, 1)) == ["traceparent"]
+    assert list(Trace(ID).headers(REQUEST, 1, {})) == ["traceparent"]

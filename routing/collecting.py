@@ -134,6 +134,9 @@ class Collected:
     def divert(self, sink: Sink) -> None:
         """The row comes first."""
 
+    def at_hand(self) -> None:
+        """See `delivery`."""
+
     async def read(self) -> bytes:
         return b"".join([piece async for piece in self.chunks()])
 

@@ -39,7 +39,7 @@ from routing.counts import Counts
 from routing.deadline import Deadlines
 from routing.delivery import Delivery, Ending, Opening
 from routing.journal import Journal
-from routing.opening import first_event, read_opening
+from routing.opening import first_event, opening_at_hand, read_opening
 from routing.replay import BodyTooLarge, BodyTooSlow, ClientGone
 from routing.table import OfferEntry
 from routing.trip import CLIENT_CLOSED, NOBODY, Held, InferenceCall, Trip, most_wei
@@ -230,7 +230,7 @@ class RoutingService:
                     await call.body.first()
                 upstream = self._upstreams[offer.target.protocol]
                 reply = await upstream.send(offer.target, trip.asking(step.timeout))
-                opening = await read_opening(reply, call.lane.policy.contract)
+                opening = opening_at_hand(reply) or await read_opening(reply, call.lane.policy.contract)
             finally:
                 seconds = self._clock() - started
                 self._deadlines.end(task)

@@ -122,6 +122,10 @@ class Reply(Protocol):
         """What comes while the reader of `chunks` waits goes to `sink` at once, until it does not take a piece.
         The last one goes to the reader, and so does all of a reply that cannot do this."""
 
+    def at_hand(self) -> bytes | None:
+        """All of the body, which counts as read then, if all of it has been received and none of it was read
+        yet. None, with nothing read, if not, or where that cannot be told."""
+
     async def read(self) -> bytes:
         """All of the body at once, for one that is known to be short."""
 

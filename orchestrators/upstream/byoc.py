@@ -110,6 +110,9 @@ class EventReply:
     def complete(self) -> bool:
         return self._events.ended and not self._held
 
+    def at_hand(self) -> None:
+        """Its events are told apart as they are read."""
+
     async def read(self) -> bytes:
         return b"".join([data async for data in self.chunks()])
 

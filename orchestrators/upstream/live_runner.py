@@ -135,9 +135,12 @@ class Said:
     def divert(self, sink: Sink) -> None:
         """Nothing more comes."""
 
-    async def read(self) -> bytes:
+    def at_hand(self) -> bytes:
         self._told = True
         return self.body
+
+    async def read(self) -> bytes:
+        return self.at_hand()
 
     async def aclose(self) -> None:
         await self._answer.aclose()

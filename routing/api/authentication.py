@@ -51,8 +51,8 @@ class IsClient(BasePermission):
     def has_permission(self, request: DataPlaneRequest, view: DataPlaneView) -> bool:  # type: ignore[override]
         if not isinstance(request.user, ClientEntry):
             return False
-        key, scope = request.auth, view.key_scope
-        if isinstance(key, KeyEntry) and scope is not None and key.scope not in ("all", scope):
+        key, scope = view.key, view.key_scope
+        if key is not None and scope is not None and key.scope not in ("all", scope):
             raise refuse(Code.KEY_NOT_ALLOWED, f"This API key is for {key.scope} alone.")
         return True
 

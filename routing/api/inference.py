@@ -38,7 +38,7 @@ from routing.core.trace import Trace, trace_of
 from routing.delivery import Delivery
 from routing.replay import ReplayBody
 from routing.runtime import Runtime
-from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
+from routing.table import ClientEntry, KeyEntry, Lane, OfferEntry, RoutingTable
 from routing.trip import InferenceCall, refused_record
 
 Answer = HttpResponseBase | Delivery | Refusal
@@ -78,7 +78,8 @@ class DataPlaneView(APIView):
     incoming: ReplayBody  # the body, unread
     key_scope: str | None = None  # of keys that may use the view; None: any key
     request: DataPlaneRequest
-    client: ClientEntry  # once it is known
+    client: ClientEntry  # once it is known, as `request.user` is
+    key: KeyEntry | None = None  # by which
     request_id: str
     slug: str  # "" until it is known, for the books
 
@@ -113,12 +114,11 @@ class DataPlaneView(APIView):
             known = authenticator.authenticate(request)
             if known is not None:
                 request._authenticator = authenticator  # type: ignore[attr-defined]
-                request.user, request.auth = known
+                self.client, self.key = request.user, request.auth = known
                 break
         for permission in permissions:
             if not permission.has_permission(request, self):
                 self.permission_denied(request)
-        self.client = request.user  # IsClient has seen to it
         for throttle in throttles:
             if not throttle.allow_request(request, self):
                 self.throttled(request, throttle.wait() or 0.0)
@@ -241,16 +241,18 @@ class Inferring(DataPlaneView):
         )
         if wishes:
             call = structs.replace(call, **wishes)
-        wish = wish_of(self)
-        return self.runtime.service.infer(call) if wish is None else infer_kept(self, call, wish)
+        if b"idempotency-key" in fields or b"prefer" in fields:
+            wish = wish_of(self)
+            if wish is not None:
+                return infer_kept(self, call, wish)
+        return self.runtime.service.infer(call)
 
     def timeout_wish(self) -> float | None:
         """Seconds from X-Byocgw-Timeout, which may only shorten the call."""
-        text = self.fields.get(b"x-byocgw-timeout")
-        if text is None:
+        if b"x-byocgw-timeout" not in self.fields:
             return None
         try:
-            seconds = float(text)
+            seconds = float(self.fields[b"x-byocgw-timeout"])
         except ValueError:
             seconds = 0.0
         if not 0 < seconds < 1e9:  # which NaN is not

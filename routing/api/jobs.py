@@ -21,7 +21,6 @@ from routing.core.refusal import Code, Refusal
 from routing.journal import JobRecord
 from routing.keeping import Run, outcome_of
 from routing.models import KeptCall
-from routing.table import KeyEntry
 
 UNKNOWN = "No call of yours has this id. One that has just ended may take a second to be found here."
 NOT_KEPT = "This call was not kept: that is for calls with Idempotency-Key or Prefer: respond-async."
@@ -42,14 +41,14 @@ class JobView(BooksView):
             return self._told(history.of_kept(call, State(call.state), record))
         if record is None:
             raise refuse(Code.NOT_FOUND, UNKNOWN)
-        if _scope(request) == "inference":
+        if _scope(self) == "inference":
             raise refuse(Code.KEY_NOT_ALLOWED, NO_HISTORY)
         return self._told(history.for_client(record))
 
     async def delete(self, request: DataPlaneRequest) -> HttpResponseBase:
         """Upstream it is aborted at once here, within a second elsewhere. What is over stays as it is."""
         request_id = self.kwargs["request_id"]
-        if _scope(request) == "read":
+        if _scope(self) == "read":
             raise refuse(Code.KEY_NOT_ALLOWED, "This API key is for read alone.")
         run = self._run_here(request_id)
         call = await self.kept_call(request_id) if run is None else run.row
@@ -104,6 +103,5 @@ class ResultView(JobView):
         return WholeAnswer(found.whole or b"", found.status, headers)
 
 
-def _scope(request: DataPlaneRequest) -> str:
-    key = request.auth
-    return key.scope if isinstance(key, KeyEntry) else "all"
+def _scope(view: JobView) -> str:
+    return "all" if view.key is None else view.key.scope

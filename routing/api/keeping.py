@@ -38,10 +38,8 @@ class Wish:
 
 
 def wish_of(view: DataPlaneView) -> Wish | None:
-    """None for the many that wish for neither. Raises the refusal of a key that cannot be read."""
+    """Of a request with one of the two fields. Raises the refusal of a key that cannot be read."""
     has_key = b"idempotency-key" in view.fields
-    if not has_key and b"prefer" not in view.fields:
-        return None
     try:
         key = read_key(view.field(b"idempotency-key")) if has_key else None
         wish = Wish(key, read_preference(view.field(b"prefer")))

@@ -129,6 +129,9 @@ class Replies:
     async def chunks(self) -> AsyncIterator[bytes]:
         yield ANSWER
 
+    def at_hand(self) -> bytes:
+        return ANSWER
+
     async def read(self) -> bytes:
         return b"".join([piece async for piece in self.chunks()])
 

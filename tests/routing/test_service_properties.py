@@ -75,6 +75,9 @@ class Reply:
             raise PartlyAnswered(Fault.CUT_OFF)
         self.complete = True
 
+    def at_hand(self) -> bytes | None:
+        return None
+
     async def read(self) -> bytes:
         return b"".join([piece async for piece in self.chunks()])
 

@@ -113,6 +113,9 @@ class Answer(msgspec.Struct, eq=False):
             else:
                 await self.more()
 
+    def at_hand(self) -> bytes | None:
+        return self.take() if self.ended else None
+
     async def read(self) -> bytes:
         """All of the body that was not read yet. PartlyAnswered when it breaks. For one that is known to be
         short: without the generator of `chunks`, which takes 5 us."""

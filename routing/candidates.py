@@ -7,9 +7,7 @@ that is all that is looked at. A request weighs a hundred offers and rebuilds th
 
 from __future__ import annotations
 
-from copy import copy
-
-from msgspec import structs
+from msgspec.structs import force_setattr, replace
 
 from orchestrators.core import health as healths
 from orchestrators.core import latency as latencies
@@ -30,7 +28,7 @@ REAL_TIME = "warm"
 _HEALTHY, _DEGRADED = State.HEALTHY, State.DEGRADED  # see OutcomeClass
 
 
-def view(lane: Lane, board: Scoreboard, *, policy_number: int, now: float) -> list[Candidate]:
+def view(lane: Lane, board: Scoreboard, policy_number: int, now: float) -> list[Candidate]:
     """`now`: wall seconds. `policy_number`: of the table the lane is from."""
     known, found = board.offers, []
     for offer in lane.offers:
@@ -69,7 +67,7 @@ def candidate(
         heard_at is not None and now - heard_at > policy.fresh_for,
         "cold_over_10s" in flags,
         latencies.expected(latency, live.in_flight, offer.seats, policy.latency_target),
-        1 - (1 - healths.failure_probability(health, now)) * offer.trust,
+        1.0 - (1.0 - healths.failure_probability(health, now)) * offer.trust,
         live.in_flight,
         offer.claimed and policy_number >= live.revoked_before,
         health.busy_until if now < health.busy_until else 0.0,
@@ -85,10 +83,10 @@ def candidate(
 def _counted(before: Candidate, offer: OfferEntry, policy: CapabilityPolicy, live: Live) -> Candidate:
     """With the calls that are in flight there now."""
     if live.in_flight < offer.seats > before.in_flight and not live.health.streak:  # as nearly always
-        made = copy(before)
-        structs.force_setattr(made, "in_flight", live.in_flight)  # nothing is derived from how many
+        made: Candidate = before.__copy__()  # type: ignore[attr-defined]  # `copy` takes twice as long
+        force_setattr(made, "in_flight", live.in_flight)  # nothing is derived from how many
         return made
-    return structs.replace(
+    return replace(
         before,
         latency=latencies.expected(live.latency, live.in_flight, offer.seats, policy.latency_target),
         in_flight=live.in_flight,
@@ -142,8 +140,10 @@ def evidence(offer: OfferEntry, policy: CapabilityPolicy, live: Live, now: float
 
 def _until(live: Live, policy: CapabilityPolicy, now: float) -> float:
     """When the clock alone changes it next: a down ends, a contact leaves the window, warmth or news age."""
-    until = healths.next_change(live.health, now)
-    for at in (live.heard_at, live.latency.last_warm_at):
-        if at is not None and now <= at + policy.fresh_for < until:
-            until = at + policy.fresh_for
+    until, fresh_for = healths.next_change(live.health, now), policy.fresh_for
+    heard_at, warm_at = live.heard_at, live.latency.last_warm_at
+    if heard_at is not None and now <= heard_at + fresh_for < until:
+        until = heard_at + fresh_for
+    if warm_at is not None and now <= warm_at + fresh_for < until:
+        until = warm_at + fresh_for
     return until

@@ -77,8 +77,6 @@ class Ranking(NamedTuple):
     reputation: int = 100
 
 
-_SCALES = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
-_NO_TIE = 0.499999  # from the nearest: a product's own rounding is far smaller than the rest
 _READY = Rank.READY  # see OutcomeClass
 _FIELDS = tuple(mark for mark in MARKS if mark in Candidate.__struct_fields__)
 _USUAL = tuple(Ranking._field_defaults.values())
@@ -88,7 +86,7 @@ def pack(ranked: Iterable[Candidate], refused: Iterable[Refused], draws: Sequenc
     """The small form, in plain JSON values. `draws`: what chose among them, each in [0, 1)."""
     ranked = list(ranked)
     return {
-        "d": [_rounded(draw, 4) for draw in draws],
+        "d": [int(draw * 10_000 + 0.5) / 10_000 for draw in draws],
         "s": ranked[0].value_of_second if ranked else 0,
         "c": [_ranking(each) for each in ranked],
         "r": [[each.orchestrator, *_said(each.why, each.detail)] for each in refused],
@@ -110,7 +108,9 @@ def is_sampled(request_id: str, sample: float) -> bool:
 
 
 def _ranking(candidate: Candidate) -> tuple[Any, ...]:
-    """The values of a Ranking, in the order of its fields: making one takes as long as all of this."""
+    """The values of a Ranking, in the order of its fields: making one takes as long as all of this. So would
+    `round` to some places, which goes by way of decimal text, 4,000 instructions.
+    """
     price, (rank, adjusted, _, _) = candidate.price, candidate.order
     always = (
         candidate.orchestrator,
@@ -118,8 +118,8 @@ def _ranking(candidate: Candidate) -> tuple[Any, ...]:
         _STATE[candidate.state],
         price.wei,
         candidate.units,
-        _rounded(candidate.latency * 1000, 1),
-        _rounded(candidate.failure, 4),
+        int(candidate.latency * 10_000 + 0.5) / 10,
+        int(candidate.failure * 10_000 + 0.5) / 10_000,
         round(adjusted),
         1 if candidate.warm else 0,
         candidate.in_flight,
@@ -129,23 +129,13 @@ def _ranking(candidate: Candidate) -> tuple[Any, ...]:
         price.units,
         _UNIT[price.unit],
         candidate.share,
-        _marks(candidate),
+        0 if rank is _READY and not candidate.flags else _marks(candidate),  # all other marks cost the class
         round(candidate.reputation),
     )
     return always if others == _USUAL else always + others
 
 
-def _rounded(value: float, places: int) -> float:
-    """As `round` does it: that goes by way of decimal text, 4,000 instructions, which only a tie is worth."""
-    scale = _SCALES[places]
-    scaled = value * scale
-    nearest = int(scaled + 0.5)
-    return nearest / scale if -_NO_TIE < scaled - nearest < _NO_TIE else round(value, places)
-
-
 def _marks(candidate: Candidate) -> int:
-    if candidate.order[0] is _READY and not candidate.flags:
-        return 0  # as nearly always: nobody is ready with any of the others
     marked = candidate.flags.union(name for name in _FIELDS if getattr(candidate, name))
     return sum((mark in marked) << place for place, mark in enumerate(MARKS))
 

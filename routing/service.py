@@ -163,17 +163,17 @@ class RoutingService:
 
     def _rank(self, trip: Trip, at: float) -> tuple[Sequence[Candidate], Sequence[Refused]]:
         call = trip.call
-        candidates = view(call.lane, self.board, policy_number=call.table.revision, now=at)
+        candidates = view(call.lane, self.board, call.table.revision, at)
         draws = (self._draw(), self._draw(), self._draw())
         ranked, refused = choose(
             candidates,
-            now=at,
-            stateful=call.lane.policy.stateful,
-            draws=draws,
-            tried=trip.tried() if trip.history else NOBODY,
-            include=call.include,
-            exclude=call.exclude,
-            has_waited=trip.in_vain is not None,
+            at,
+            call.lane.policy.stateful,
+            draws,
+            trip.tried() if trip.history else NOBODY,
+            call.include,
+            call.exclude,
+            trip.in_vain is not None,
         )
         if not trip.history:
             trip.first = (ranked, refused, draws)

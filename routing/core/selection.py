@@ -144,7 +144,7 @@ class Candidate(msgspec.Struct, frozen=True):
     fit: bool = False
 
     def __post_init__(self) -> None:
-        price, success = self.price, 1 - self.failure
+        price, success = self.price, 1.0 - self.failure
         cost = price.wei / price.units * self.units + self.value_of_second * self.latency
         adjusted = cost / (success if success > _LEAST_SUCCESS else _LEAST_SUCCESS)
         force_setattr(self, "order", (_class_of(self), adjusted, self.heavy, self.offer_id))
@@ -176,7 +176,6 @@ _ORDER = attrgetter("order")
 
 def choose(
     candidates: Sequence[Candidate],
-    *,
     now: float,
     stateful: bool,
     draws: tuple[float, float, float],
@@ -190,16 +189,15 @@ def choose(
     The one choice of live traffic, of its explanation and of the simulation; arguments as of those three.
     The last resort is for a request that nobody was asked for yet, not a fourth chance.
     """
-    kept, refused = sift(candidates, tried=tried, include=include, exclude=exclude, now=now)
+    kept, refused = sift(candidates, tried, include, exclude, now)
     if kept or tried:
-        return rank(kept, draws=draws, explore=not stateful), refused
+        return rank(kept, draws, not stateful), refused
     resort = last_resort(candidates, refused, has_waited=has_waited)
     return ([] if resort is None else [replace(resort, last_resort=True)]), refused
 
 
 def sift(
     candidates: Collection[Candidate],
-    *,
     tried: frozenset[int],
     include: Collection[str],
     exclude: Collection[str],
@@ -301,35 +299,41 @@ def soonest(refused: Iterable[Refused], now: float) -> float | None:
     return max(0.0, min(times) - now) if times else None
 
 
-def rank(
-    kept: Iterable[Candidate], *, draws: tuple[float, float, float], explore: bool = True
-) -> list[Candidate]:
+def rank(kept: Iterable[Candidate], draws: tuple[float, float, float], explore: bool = True) -> list[Candidate]:
     """Order the candidates, best first; every one of them is in the answer.
 
     `draws`, each in [0, 1): two choose the pair, the third decides who takes part in the drawing.
     `explore`: the unproven may go first now and then; not where a call gets one attempt only.
     """
     ordered = sorted(kept, key=_ORDER)
-    if len(ordered) < 2:
+    number = len(ordered)
+    if number < 2:
         return ordered
-    turn = (1 - draws[2]) / _SHARE_OF_UNKNOWN
-    if turn < len(ordered) and explore and (explored := _explored(ordered, int(turn))):
+    turn = (1.0 - draws[2]) / _SHARE_OF_UNKNOWN
+    if turn < number and explore and (explored := _explored(ordered, int(turn))):
         ordered.remove(explored)
         return [explored, *ordered]
     reach: list[float] = []
     for each in ordered:
-        if each.share < 1:  # else all take part, as nearly always
+        if each.share < 1.0:  # else all take part, as nearly always
             ordered, reach = _taking_part(ordered, draws[2])
+            number = len(reach)
             break
     least, price, _, _ = ordered[0].order
-    near = bisect(ordered, (least, _NEAR * price, True, inf), 0, len(reach or ordered), key=_ORDER)
+    near = bisect(ordered, (least, _NEAR * price, True, inf), 0, number, key=_ORDER)
     if near == 1:
         return ordered
-    first, second = _two_by_share(reach[:near], draws) if reach else _two(near, draws)
+    if reach:
+        first, second = _two_by_share(reach[:near], draws)
+    else:  # two different ones, each as likely as any other
+        first, second = int(draws[0] * near), int(draws[1] * (near - 1))
+        if second >= first:
+            second += 1
     # of equals the lighter, then whichever was drawn first
     if second < first and ordered[second].order[:3] != ordered[first].order[:3]:
         first = second
-    ordered.insert(0, ordered.pop(first))
+    if first:
+        ordered.insert(0, ordered.pop(first))
     return ordered
 
 
@@ -388,12 +392,6 @@ def _taking_part(ordered: list[Candidate], draw: float) -> tuple[list[Candidate]
 
 def _weight(candidate: Candidate) -> float:
     return max(candidate.share, _SHARE_OF_UNKNOWN) if candidate.state is State.UNKNOWN else candidate.share
-
-
-def _two(number: int, draws: Sequence[float]) -> tuple[int, int]:
-    """Draw two different ones of so many, each as likely as any other."""
-    first, second = int(draws[0] * number), int(draws[1] * (number - 1))
-    return first, second + 1 if second >= first else second
 
 
 def _two_by_share(reach: Sequence[float], draws: Sequence[float]) -> tuple[int, int]:

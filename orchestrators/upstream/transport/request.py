@@ -37,16 +37,25 @@ def head(
 
     ValueError: a control character, a space in the target, or a name that is no token.
     """
-    if target[:1] != b"/" or target.translate(_TARGET) != target:
-        raise ValueError(f"{target!r} cannot be the target of a request")
-    parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", *made]
+    parts = [(_remembered_start if len(target) <= SHORT else _start)(method, target, host), *made]
     for name, value in fields:
         if not _is_token(name):
             raise ValueError(f"{name!r} cannot be the name of a header field")
         parts += name, b": ", checked(value), b"\r\n"
-    framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
-    parts += framing, b"\r\n\r\n"
+    if length is None:
+        parts.append(b"transfer-encoding: chunked\r\n\r\n")
+    else:
+        parts.append(b"content-length: %d\r\n\r\n" % length)
     return b"".join(parts)
+
+
+def _start(method: bytes, target: bytes, host: bytes) -> bytes:
+    if target[:1] != b"/" or target.translate(_TARGET) != target:
+        raise ValueError(f"{target!r} cannot be the target of a request")
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, host)
+
+
+_remembered_start = lru_cache(maxsize=1024)(_start)
 
 
 def checked(value: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """One response between the connection that receives it and the one who reads it.
 
-The connection fills it in, then calls `wake`, `end` or `fail`; the reader `more`, until there is a
-`status`, then `chunks`, `read` and `aclose`. What has arrived is always handed over before the error that
-cut it short.
+Made with its head. The connection fills in what comes of the body, then calls `wake`, `end` or `fail`; the
+reader `chunks` or `read`, and `aclose`. What has arrived is always handed over before the error that cut it
+short.
 
 To wake a reader, and to go through all that lies between it and a client, takes two thirds of what a piece
 costs. So while it waits, and so has passed on all before, what comes may go past it (`divert`, `past`).
@@ -39,8 +39,8 @@ class Answer(msgspec.Struct, eq=False):
 
     source: Source
     fingerprint: str
-    status: int = 0  # until the head is here
-    headers: dict[str, str] = {}
+    status: int
+    headers: dict[str, str]
     length: int | None = None
     pieces: list[bytes] = []
     size: int = 0
@@ -52,18 +52,11 @@ class Answer(msgspec.Struct, eq=False):
 
     def __repr__(self) -> str:
         state = "ended" if self.ended else "failed" if self.error else "open"
-        return f"<Answer {self.status or 'no head'} {state} buffered {self.size}>"
+        return f"<Answer {self.status} {state} buffered {self.size}>"
 
     @property
     def complete(self) -> bool:
         return self.ended and not self.pieces
-
-    def fill(self, headers: dict[str, str], body: bytes) -> None:
-        """All of a success has come."""
-        self.status, self.headers = 200, headers
-        self.length = self.size = len(body)
-        if body:
-            self.pieces = [body]
 
     def wake(self) -> None:
         """Something has come."""
@@ -134,8 +127,7 @@ class Answer(msgspec.Struct, eq=False):
         return b"".join(pieces)  # which of one piece makes no copy
 
     def more(self) -> Future[None]:
-        """To be awaited for what comes next. Raises what ended it instead: UpstreamError, or what made the
-        request's body fail."""
+        """To be awaited for what comes next. PartlyAnswered: what ended it instead."""
         if self.error is not None:
             raise self.error
         self.source.drained()

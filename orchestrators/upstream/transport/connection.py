@@ -18,7 +18,7 @@ import fcntl
 import ssl
 import struct
 import termios
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol, cast
 
 import httptools
@@ -36,6 +36,7 @@ HIGH_WATER = 256 * 1024  # bytes of an answer kept for a slow reader before the 
 _BODILESS = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _VERSIONS = frozenset({"1.1", "1.0"})
+Answered = asyncio.Future[Answer]
 
 
 class Owner(Protocol):
@@ -66,7 +67,8 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.closed: asyncio.Future[None] = self.loop.create_future()
         # of one exchange
-        self._answer: Answer | None = None
+        self._answered: Answered | None = None  # whoever asked waits for it
+        self._answer: Answer | None = None  # since its head is here
         self._fields: list[tuple[bytes, bytes]] = []
         self._phrase = 0  # bytes of the status line
         self._barren = 0  # bytes since the last that were of use: head, trailers, chunk extensions
@@ -88,64 +90,59 @@ class Connection(asyncio.Protocol):
 
     # -- the exchange ---------------------------------------------------------------------------
 
-    async def exchange(self, head: bytes, body: bytes | Body, timeout: float, total: float) -> Answer:
-        """Returns at the head of the answer. NotAnswered, PartlyAnswered, or the body's own error."""
-        answer = self._answer = Answer(self, self.fingerprint)
+    def exchange(self, head: bytes, body: bytes | Body, timeout: float, total: float) -> Awaitable[Answer]:
+        """Comes with the head of the answer. UpstreamError, or the body's own error. To be awaited at once, and
+        given to `abandon` by whoever no longer waits."""
+        answered = self._answered = self.loop.create_future()
         self._phrase = self._barren = self._written = 0
         self._complete = False
         self._clock.start(timeout, total)
+        if isinstance(body, bytes):
+            self._uploaded = self._in_one_piece = True
+            self._written = len(head) + len(body)
+            self._outbox.add(self._transport, head + body)
+            return answered
+        self._uploaded = self._in_one_piece = False
+        self._write(head)
+        return self._while_uploading(answered, body, timeout)
+
+    async def _while_uploading(self, answered: Answered, body: Body, timeout: float) -> Answer:
+        upload = self.loop.create_task(self._upload(answered, body, timeout))
         try:
-            if isinstance(body, bytes):
-                self._uploaded = self._in_one_piece = True
-                self._written = len(head) + len(body)
-                self._outbox.add(self._transport, head + body)
-                while not answer.status:
-                    await answer.more()
-            else:
-                self._uploaded = self._in_one_piece = False
-                self._write(head)
-                await self._head_while_uploading(answer, body, timeout)
+            try:
+                return await answered
+            finally:
+                if not upload.done():
+                    upload.cancel()
+                    # Not on its own: whoever tries elsewhere reads the same body from its start.
+                    await asyncio.wait([upload])
         except BaseException:
-            self.abandon(answer)
+            self.abandon(answered)
             raise
-        return answer
 
-    async def _head_while_uploading(self, answer: Answer, body: Body, timeout: float) -> None:
-        upload = self.loop.create_task(self._upload(answer, body, timeout))
-        try:
-            while not answer.status:
-                await answer.more()
-        finally:
-            if not upload.done():
-                upload.cancel()
-                # Not on its own: whoever tries elsewhere reads the same body from its start.
-                await asyncio.wait([upload])
-
-    async def _upload(self, answer: Answer, body: Body, timeout: float) -> None:
+    async def _upload(self, answered: Answered, body: Body, timeout: float) -> None:
         self._clock.hold()
         await asyncio.sleep(0)  # a connection that was closed shows it now, before more is written to it
         chunks = body.chunks()
         try:
-            await self._write_all(answer, chunks, body.length, timeout)
+            await self._write_all(answered, chunks, body.length, timeout)
         except asyncio.CancelledError:
             # By us, which nobody hears, or inside the body: then nothing else would end the wait.
-            if not answer.status:
-                answer.fail(NotAnswered(Fault.BROKEN, "the request's body was given up"))
+            _deny(answered, NotAnswered(Fault.BROKEN, "the request's body was given up"))
             raise
         except Exception as error:
-            if not answer.status:
-                answer.fail(error)
+            _deny(answered, error)
         finally:
             close = getattr(chunks, "aclose", None)
             if close is not None:
                 await close()
 
     async def _write_all(
-        self, answer: Answer, chunks: AsyncIterator[bytes], length: int | None, timeout: float
+        self, answered: Answered, chunks: AsyncIterator[bytes], length: int | None, timeout: float
     ) -> None:
         sent = 0
         async for chunk in chunks:
-            if not self._awaits_head(answer):
+            if answered.done():
                 return
             sent += len(chunk)
             if length is not None and sent > length:
@@ -155,11 +152,11 @@ class Connection(asyncio.Protocol):
             if self._room is not None:
                 self._clock.allow(timeout)
                 await self._room
-                if self._awaits_head(answer):
+                if not answered.done():
                     self._clock.hold()
         if length is not None and sent < length:
             raise ValueError(f"a body of {length} bytes ended after {sent}")
-        if self._awaits_head(answer):
+        if not answered.done():
             if length is None:
                 self._write(b"0\r\n\r\n")
             self._uploaded = True
@@ -169,20 +166,17 @@ class Connection(asyncio.Protocol):
         self._written += len(data)
         self._transport.write(data)
 
-    def _awaits_head(self, answer: Answer) -> bool:
-        return self._answer is answer and not answer.status
-
     def drained(self) -> None:
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
             self._clock.allow(self._limits.idle)
 
-    def abandon(self, answer: Answer) -> None:
-        if self._answer is answer:
+    def abandon(self, what: Answer | Awaitable[Answer]) -> None:
+        if what is self._answer or what is self._answered:
             self._fail(self._broken(Fault.BROKEN, Fault.CUT_OFF, "given up by us"))
 
-    def _finish(self, answer: Answer) -> None:
+    def _finish(self) -> None:
         reusable = (
             self._keep_alive
             and self._uploaded
@@ -192,7 +186,7 @@ class Connection(asyncio.Protocol):
             and self._transport.get_write_buffer_size() == 0
             and not self._outbox.holds(self._transport)
         )
-        self._answer = None
+        answer, self._answered, self._answer = self._answer, None, None
         if not reusable:
             self.abort()
         else:
@@ -200,21 +194,24 @@ class Connection(asyncio.Protocol):
             if self._paused:
                 self._paused = False
                 self._transport.resume_reading()
-        answer.end()
+        if answer is not None:
+            answer.end()
         self._owner.ended(self, reusable)
 
     def _fail(self, error: UpstreamError) -> None:
-        answer, self._answer = self._answer, None
+        answered, answer, self._answered, self._answer = self._answered, self._answer, None, None
         self._paused = False
         self.abort()
+        if answered is None:
+            return
         if answer is not None:
             answer.fail(error)
-            self._owner.ended(self, False)
+        else:
+            _deny(answered, error)
+        self._owner.ended(self, False)
 
     def _broken(self, before: Fault, after: Fault, text: str) -> UpstreamError:
-        if self._answer is not None and self._answer.status:
-            return PartlyAnswered(after, text)
-        return NotAnswered(before, text)
+        return NotAnswered(before, text) if self._answer is None else PartlyAnswered(after, text)
 
     def _expired(self) -> None:
         self._fail(self._broken(Fault.NO_ANSWER, Fault.STALLED, "no byte in time"))
@@ -230,23 +227,21 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
         self._clock.close()
-        answer = self._answer
-        if answer is not None and self._ends_by_closing(answer) and exc is None:
-            self._finish(answer)
-        elif answer is not None:
-            text = f"connection lost: {exc}" if exc else "connection closed"
-            self._fail(self._broken(Fault.BROKEN, Fault.CUT_OFF, text))
+        if self._answered is not None:
+            if self._answer is not None and self._until_close and exc is None:
+                self._finish()
+            else:
+                text = f"connection lost: {exc}" if exc else "connection closed"
+                self._fail(self._broken(Fault.BROKEN, Fault.CUT_OFF, text))
         self.closed.set_result(None)
         self._owner.lost(self)
 
     def eof_received(self) -> None:
         self._gone = True
-        answer = self._answer
-        if answer is None:
-            return
-        if self._ends_by_closing(answer):
-            self._finish(answer)
-        elif not answer.status and not self._barren and self._took_nothing():
+        if self._answer is not None:
+            if self._until_close:
+                self._finish()
+        elif self._answered is not None and not self._barren and self._took_nothing():
             self._fail(NotConnected(Fault.UNREACHABLE, "closed without having taken a byte of the request"))
 
     def _took_nothing(self) -> bool:
@@ -272,9 +267,6 @@ class Connection(asyncio.Protocol):
             fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, count)
         return int(struct.unpack("i", count)[0])
 
-    def _ends_by_closing(self, answer: Answer) -> bool:
-        return answer.status > 0 and self._until_close
-
     def pause_writing(self) -> None:
         self._room = self.loop.create_future()
 
@@ -284,35 +276,42 @@ class Connection(asyncio.Protocol):
             room.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        answer = self._answer
-        if answer is None:
+        if self._answered is None:
             self.abort()  # bytes nobody asked for: this peer has lost count
             return
-        if not (answer.status or self._barren) and len(data) <= self._short:  # all of it, perhaps
+        if self._answer is None and not self._barren and len(data) <= self._short:  # all of it, perhaps
             whole = plain.read(data)
             if whole is not None:
+                headers, body = whole
+                size = len(body)
                 self._keep_alive, self._until_close = True, False
-                answer.fill(*whole)
-                return self._finish(answer)
+                answer = Answer(self, self.fingerprint, 200, headers, size, [body] if body else [], size)
+                self._begin(answer)
+                return self._finish()
         self._barren += len(data)
         try:
             try:
                 self._parser.feed_data(data)
             finally:  # what came before an error as well
-                if self._pieces:
-                    self._receive(answer)
+                if self._pieces and self._answer is not None:
+                    self._receive(self._answer)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            return self._misread(answer, error)
+            return self._misread(error)
         except PartlyAnswered as error:
             return self._fail(error)
         if self._complete:
-            self._finish(answer)
+            self._finish()
         elif self._barren > self._limits.head:
             self._fail(PartlyAnswered(Fault.TOO_LARGE, f"{self._barren} bytes of head or trailers"))
-        else:
-            if answer.status and not self._paused:
+        elif self._answer is not None:
+            if not self._paused:
                 self._clock.allow(self._limits.idle)
-            answer.wake()
+            self._answer.wake()
+
+    def _begin(self, answer: Answer) -> None:
+        self._answer = answer
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(answer)
 
     def _receive(self, answer: Answer) -> None:
         """PartlyAnswered: it is too large."""
@@ -332,10 +331,10 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
             self._clock.hold()
 
-    def _misread(self, answer: Answer, error: Exception) -> None:
+    def _misread(self, error: Exception) -> None:
         if self._complete:
             self._keep_alive = False  # the answer itself was whole, what came after it is not ours
-            self._finish(answer)
+            self._finish()
         elif isinstance(error.__context__, UpstreamError):
             self._fail(error.__context__)  # said by a callback below
         else:
@@ -357,9 +356,8 @@ class Connection(asyncio.Protocol):
         self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        parser, answer, fields = self._parser, self._answer, self._fields
+        parser, fields, self._fields = self._parser, self._fields, []
         status = parser.get_status_code()
-        self._fields = []
         if self._barren > self._limits.head:  # what came in this read behind the head is counted there too
             self._bound(fields)
         if status < 200 and status != 101:
@@ -377,23 +375,26 @@ class Connection(asyncio.Protocol):
             or (len(headers) < len(fields) and sum(name.lower() in _FRAMING for name, _ in fields) > 1)
         ):
             raise NotAnswered(Fault.MALFORMED, f"status {status} with framing we do not trust")
-        assert answer is not None
-        if said is not None:
-            answer.length = int(said)
-            if answer.length > self._limits.body:
-                raise PartlyAnswered(Fault.TOO_LARGE, f"a body of {said} bytes")
+        length = None if said is None else int(said)
+        if length is not None and length > self._limits.body:
+            raise PartlyAnswered(Fault.TOO_LARGE, f"a body of {said} bytes")
         self._keep_alive = parser.should_keep_alive()
         self._until_close = said is None and coding is None and status not in _BODILESS
         self._barren = 0
-        answer.status, answer.headers = status, headers
+        self._begin(Answer(self, self.fingerprint, status, headers, length))
 
     def on_message_complete(self) -> None:
         if self._fields:  # trailers: never told
             self._bound(self._fields)
             self._fields = []
-        if self._answer is not None and self._answer.status:
-            self._complete = True
+        self._complete = self._answer is not None
 
     def _bound(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         if self._phrase + sum(len(name) + len(value) + 4 for name, value in fields) > self._limits.head:
             raise PartlyAnswered(Fault.TOO_LARGE, f"a head of more than {self._limits.head} bytes")
+
+
+def _deny(answered: Answered, error: Exception) -> None:
+    if not answered.done():
+        answered.set_exception(error)
+        answered.exception()  # who waits may be cancelled before it hears of this: that is no error of its own

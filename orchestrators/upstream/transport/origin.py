@@ -99,13 +99,17 @@ class Origin:
             connection = await self._take()
         else:
             self._seats -= 1
-        try:
-            return await connection.exchange(head, body, timeout, total)
-        except NotConnected:
-            if not connection.kept or not (isinstance(body, bytes) or body.repeatable):
+        while True:
+            exchange = connection.exchange(head, body, timeout, total)
+            try:
+                return await exchange
+            except NotConnected:
+                if not connection.kept or not (isinstance(body, bytes) or body.repeatable):
+                    raise
+            except BaseException:
+                connection.abandon(exchange)
                 raise
-        connection = await self._take(kept=False)
-        return await connection.exchange(head, body, timeout, total)
+            connection = await self._take(kept=False)
 
     async def aclose(self) -> None:
         if self._sweeper is not None:

@@ -46,7 +46,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from orchestrators.upstream.transport.outbox import outbox_of
+from orchestrators.upstream.transport.outbox import Outbox, outbox_of
 from orchestrators.upstream.transport.request import SHORT, VALUE
 from routing.api.extensions import EXCHANGE, fields_of
 
@@ -64,12 +64,20 @@ class BoundedProtocol(HttpToolsProtocol):
     LINGER = 1.0  # seconds
     STALL = 60.0  # seconds
 
+    # What each request looks at. In the dict, beside all of uvicorn's, each look takes longer.
+    __slots__ = (
+        *("asked", "clock", "constant", "cycle", "dated", "draining", "fields", "headers"),
+        *("idle_since", "in_head", "lines", "outbox", "pending", "unproxied", "url"),
+    )
+
     cycle: Cycle
+    clock: TimerHandle | None
     fields: dict[bytes, bytes]
-    pending = 0
-    in_head = True
-    draining = False
-    clock: TimerHandle | None = None
+    unproxied: Any
+    constant: dict[str, Any]  # of the scope, in all requests of this connection that ask for what `asked` tells
+    asked: tuple[bytes, bytes, str] | None
+    lines: bytes  # of what uvicorn adds to every answer, as it was `dated`
+    dated: list[tuple[bytes, bytes]]
     refusal = (400, "Invalid HTTP request received.")
 
     def __repr__(self) -> str:
@@ -81,13 +89,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.headers, self.fields = [], {}
+        self.headers, self.fields, self.url = [], {}, b""
+        self.pending, self.in_head, self.draining, self.clock = 0, True, False, None
         self.outbox = outbox_of(self.loop)
         self.bound_stall(transport.get_extra_info("socket"))
         self.start_clock()
         # Of its middleware for what a proxy says we ask only where one said so: 4 us.
-        self.unproxied = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
-        self.constant: dict[str, Any] = {  # of the scope, in all requests of this connection
+        app: Any = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
+        self.unproxied = app.__call__
+        self.asked, self.dated, self.lines = None, [], b""
+        self.constant = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "server": self.server,
@@ -185,14 +196,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """What uvicorn does once a head is complete, without what is switched off here: WebSockets, a root
         path, its own bound of requests."""
         before = self.cycle
+        asked = (self.parser.get_method(), self.url, version)
+        if asked != self.asked:
+            self.turn_to(*asked)
         scope = self.constant.copy()
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = version
-        scope["path"], scope["raw_path"], scope["query_string"] = target_of(self.url)
         scope["headers"] = self.headers
         self.headers, self.fields = [], {}  # of the next one, or of trailers
         keep_alive = keeps and version == "1.1" and not self.draining
-        cycle = scope[EXCHANGE] = self.cycle = Cycle(self, scope, fields, keep_alive)
+        cycle = scope[EXCHANGE] = self.cycle = opened(self, scope, fields, keep_alive)
         is_forwarded = b"x-forwarded-for" in fields or b"x-forwarded-proto" in fields
         app = self.app if is_forwarded else self.unproxied
         if before is None or before.response_complete:
@@ -200,6 +211,13 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, app))
+
+    def turn_to(self, method: bytes, url: bytes, version: str) -> None:
+        """A client mostly asks for the same once more: what follows from that is kept till it asks for else."""
+        scope = self.constant
+        scope["method"], scope["http_version"] = method.decode("ascii"), version
+        scope["path"], scope["raw_path"], scope["query_string"] = target_of(url)
+        self.asked = method, url, version
 
     def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]
         # As `create_task` does, which has a name written for each: 1,700 instructions.
@@ -342,10 +360,6 @@ class Unheard:
     def set(self) -> None: ...
 
 
-def unheard() -> None:
-    """What of a response that has ended nobody waits for."""
-
-
 class Cycle(RequestResponseCycle):
     """One request and its answer, with what `routing.api.extensions.Exchange` promises.
 
@@ -358,28 +372,22 @@ class Cycle(RequestResponseCycle):
     expected_content_length = 0
     message_event = Unheard()  # type: ignore[assignment]
     task: Task[None]
+    protocol: BoundedProtocol | None  # until the application has returned
+    fields: dict[bytes, bytes]
+    outbox: Outbox
+    tasks: set[Task[None]]
+    lines: bytes
+    pieces: list[bytes]
+    size: int
+    has_news: bool
+    watched: bool
+    waiter: Future[None] | None
 
-    def __init__(
-        self, protocol: BoundedProtocol, scope: dict[str, Any], fields: dict[bytes, bytes], keep_alive: bool
-    ) -> None:
-        # Without uvicorn's own part: what of it is seldom looked at is the class's.
-        self.scope = scope  # type: ignore[assignment]
-        self.fields = fields
-        self.transport = protocol.transport
-        self.flow = protocol.flow
-        self.outbox = protocol.outbox
-        self.tasks = protocol.tasks
-        self.default_headers = protocol.server_state.default_headers
-        self.keep_alive = keep_alive
-        self.on_response = protocol.on_response_complete
-        self.disconnected = self.response_started = self.response_complete = False
-        self.more_body = True
-        self.pieces: list[bytes] = []
-        self.size = 0
-        self.has_news = self.watched = False
-        self.waiter: Future[None] | None = None
-        if b"expect" in fields:
-            self.waiting_for_100_continue = fields[b"expect"].lower() == b"100-continue"
+    __init__ = object.__init__  # see `opened`
+
+    def on_response(self) -> None:
+        if self.protocol is not None:
+            self.protocol.on_response_complete()
 
     async def run_asgi(self, app: Any) -> None:
         """As uvicorn's, which has itself taken off the list of tasks by one more turn of the loop."""
@@ -395,7 +403,7 @@ class Cycle(RequestResponseCycle):
         finally:
             self.tasks.discard(self.task)
             # What each request leaves is to be freed without the collector.
-            self.on_response = unheard
+            self.protocol = None
             self.scope[EXCHANGE] = None  # type: ignore[literal-required]
 
     async def give_up(self) -> None:
@@ -437,8 +445,8 @@ class Cycle(RequestResponseCycle):
 
     # --- at once ------------------------------------------------------------------------------------
 
-    def whole_body(self) -> bytes | None:
-        if self.more_body or self.disconnected or not self.has_news:
+    def whole_body(self, limit: int) -> bytes | None:
+        if self.more_body or self.disconnected or not self.has_news or self.size > limit:
             return None
         if self.flow.read_paused:
             self.flow.resume_reading()
@@ -463,7 +471,7 @@ class Cycle(RequestResponseCycle):
             parts[1::2] = values
             head = "".join(parts).encode("latin-1")
             end = b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n"
-            answer = (STATUS_LINE[status], lines_of(*self.default_headers), head, end, body)
+            answer = (STATUS_LINE[status], self.lines, head, end, body)
             self.outbox.add(self.transport, b"".join(answer))
             self.response_started = self.response_complete = True
             if not self.keep_alive:
@@ -473,6 +481,35 @@ class Cycle(RequestResponseCycle):
             if self.waiter is not None:
                 self.wake()
         return True
+
+
+def opened(
+    protocol: BoundedProtocol, scope: dict[str, Any], fields: dict[bytes, bytes], keep_alive: bool
+) -> Cycle:
+    """Without uvicorn's own part: what of it is seldom looked at is the class's. A class's call of `__init__`
+    takes 1,000 instructions."""
+    cycle: Cycle = Cycle()
+    cycle.protocol = protocol
+    cycle.scope = scope  # type: ignore[assignment]
+    cycle.fields = fields
+    cycle.transport = protocol.transport
+    cycle.flow = protocol.flow
+    cycle.outbox = protocol.outbox
+    cycle.tasks = protocol.tasks
+    default_headers = cycle.default_headers = protocol.server_state.default_headers
+    if default_headers is not protocol.dated:  # made anew once a second
+        protocol.dated, protocol.lines = default_headers, lines_of(*default_headers)
+    cycle.lines = protocol.lines
+    cycle.keep_alive = keep_alive
+    cycle.disconnected = cycle.response_started = cycle.response_complete = False
+    cycle.more_body = True
+    cycle.pieces = []
+    cycle.size = 0
+    cycle.has_news = cycle.watched = False
+    cycle.waiter = None
+    if b"expect" in fields:
+        cycle.waiting_for_100_continue = fields[b"expect"].lower() == b"100-continue"
+    return cycle
 
 
 def _target(url: bytes) -> tuple[str, bytes, bytes]:

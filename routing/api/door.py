@@ -83,19 +83,26 @@ class Incoming(ReplayBody):
             self.watcher = None  # its CancelledError knows its frame, which knows this body
 
 
-def incoming_of(
-    receive: Receive, runtime: Runtime, length: int | None, exchange: Exchange | None = None
-) -> Incoming:
+def incoming_of(receive: Receive, runtime: Runtime, length: int | None) -> Incoming:
     """To be called by the task that answers."""
+    return Incoming(receive, length, runtime.max_body, runtime.replay_memory, task=asyncio.current_task())
+
+
+def incoming_by(exchange: Exchange, receive: Receive, runtime: Runtime, digits: bytes | None) -> Incoming:
+    """`digits`: of its Content-Length."""
     limit, memory = runtime.max_body, runtime.replay_memory
-    if exchange is None:
-        return Incoming(receive, length, limit, memory, task=asyncio.current_task())
-    whole = None if length is None or length > limit else exchange.whole_body()
+    whole = None if digits is None else exchange.whole_body(limit)
     if whole is None:
-        return Incoming(receive, length, limit, memory, exchange=exchange)
+        return Incoming(receive, length_of(digits), limit, memory, exchange=exchange)
     exchange.watched = True
+    length = len(whole)
     # By position, as in ReplayBody: repeatable and complete, not yet wanted.
-    return Incoming(receive, length, limit, memory, True, True, False, len(whole), [whole], 0, 0, exchange)
+    return Incoming(receive, length, limit, memory, True, True, False, length, [whole], 0, 0, exchange)
+
+
+def length_of(digits: bytes | None) -> int | None:
+    """The parser has let nothing else pass."""
+    return None if digits is None else int(digits)
 
 
 class Door:
@@ -154,9 +161,11 @@ class Door:
             return
         runtime, exchange = self.runtime, exchange_of(scope)
         fields = fields_of(scope["headers"]) if exchange is None else exchange.fields
-        length = fields.get(b"content-length")
-        # The parser has let digits pass only.
-        incoming = incoming_of(receive, runtime, None if length is None else int(length), exchange)
+        digits = fields.get(b"content-length")
+        if exchange is None:
+            incoming = incoming_of(receive, runtime, length_of(digits))
+        else:
+            incoming = incoming_by(exchange, receive, runtime, digits)
         view_class, kwargs = resolve(scope["raw_path"])
         view = view_class()
         view.kwargs = kwargs

@@ -22,9 +22,9 @@ class Exchange(Protocol):
     disconnected: bool
     watched: bool
 
-    def whole_body(self) -> bytes | None:
-        """The body, if all of it is here and none of it was received yet; then `receive` has nothing but the
-        hanging up left. None, with nothing taken, if not."""
+    def whole_body(self, limit: int) -> bytes | None:
+        """The body, if all of it is here, none of it was received yet, and it is not longer than `limit` bytes;
+        then `receive` has nothing but the hanging up left. None, with nothing taken, if not."""
 
     def answer_piece(self, piece: bytes) -> bool:
         """True once it is written; of an answer without a length, begun as ASGI does. False, with nothing

@@ -164,7 +164,9 @@ class DataPlaneView(APIView):
         headers |= self.headers
         opening = delivery.opening
         if opening.whole:
-            return WholeAnswer(opening.head, delivery.status, headers)
+            answer: WholeAnswer = WholeAnswer()
+            answer.status_code, answer.headers, answer.content = delivery.status, headers, opening.head
+            return answer
         broken = Refusal(Code.EXHAUSTED, "The orchestrator broke off in the middle of its answer.")
         event = b"event: error\ndata: %s\n\n" % document(broken, self.request_id)
         return StreamedAnswer(delivery, event, headers)
@@ -272,10 +274,7 @@ class WholeAnswer(HttpResponse):
     content: bytes
     headers: dict[str, str]  # type: ignore[assignment]
 
-    def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
-        self.status_code = status
-        self.headers = headers
-        self.content = body
+    __init__ = object.__init__
 
 
 class StreamedAnswer(StreamingHttpResponse):

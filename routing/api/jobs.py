@@ -13,11 +13,11 @@ from django.http import HttpResponseBase, JsonResponse
 
 from routing import history, kept
 from routing.api.books import BooksView
-from routing.api.inference import AS_DATA, WholeAnswer
 from routing.api.problems import RefusedError, refuse
 from routing.api.request import DataPlaneRequest
 from routing.core.kept import UNDER_WAY, State
 from routing.core.refusal import Code, Refusal
+from routing.delivery import Delivery
 from routing.journal import JobRecord
 from routing.keeping import Run, outcome_of
 from routing.models import KeptCall
@@ -94,13 +94,13 @@ class ResultView(JobView):
 
     http_method_names = ["get"]
 
-    async def get(self, request: DataPlaneRequest) -> HttpResponseBase:
+    async def get(self, request: DataPlaneRequest) -> Delivery:  # type: ignore[override]
         request_id = self.kwargs["request_id"]
         found = outcome_of(await self.kept_call(request_id))
         if isinstance(found, Refusal):
             raise RefusedError(found)
-        headers = found.headers | {"x-request-id": request_id} | AS_DATA
-        return WholeAnswer(found.whole or b"", found.status, headers)
+        self.request_id = request_id
+        return found
 
 
 def _scope(view: JobView) -> str:

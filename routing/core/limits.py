@@ -52,17 +52,15 @@ class Account:
 
     def admit(self, rate: Rate, now: float) -> float:
         """One more call: the seconds until it would be admitted; 0: it was."""
-        tat = self.tat
-        due = (tat if tat > now else now) + rate.interval
-        wait = due - now - rate.whole
+        ahead = (self.tat - now if self.tat > now else 0.0) + rate.interval
+        wait = ahead - rate.whole
         if wait > _ROUNDING:
-            due = tat  # which lies ahead of the clock too
-        else:
-            self.tat, wait = due, 0.0
-        ahead = due - now
-        self.remaining = floor((rate.whole - ahead) / rate.interval + _ROUNDING)
+            self.remaining, self.reset = 0, ceil(ahead - rate.interval)
+            return wait
+        self.tat = now + ahead
+        self.remaining = floor(_ROUNDING - wait / rate.interval)
         self.reset = ceil(ahead)
-        return wait
+        return 0.0
 
     def settle(self, wei: int) -> None:
         """A call in flight is over: one that no money is reserved for, whatever it cost."""

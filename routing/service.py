@@ -34,7 +34,7 @@ from routing.core import retries
 from routing.core.budget import Budget
 from routing.core.failover import Attempt, Deliver, GiveUp, Try, decide, may_wait, requests_fault
 from routing.core.refusal import STATUS, Code, Refusal
-from routing.core.selection import Candidate, Refused, choose, lacks_seat
+from routing.core.selection import Refused, choose, lacks_seat
 from routing.counts import Counts
 from routing.deadline import Deadlines
 from routing.delivery import Delivery, Ending, Opening
@@ -114,13 +114,23 @@ class RoutingService:
         trip = Trip(call, at, now, reservation)
         context.enter(trip)
         try:
-            budget = _budget(call, now)
-            self._tallies[call.lane.policy.slug].asked(now)
+            policy = call.lane.policy
+            # Here and elsewhere by place: matching a name takes 90 instructions a value.
+            budget = Budget.of(
+                now,
+                policy.retry_timeout,
+                policy.attempt_timeout,
+                policy.cold_grace,
+                call.timeout,
+                call.search_timeout,
+            )
+            tally = self._tallies[policy.slug]
+            tally.asked(now)
             if not call.body.complete:
                 await call.body.short(min(budget.attempt_timeout, budget.left(now)))
                 at, now = self._wall(), self._clock()
             while True:
-                step, refused = self._step(trip, budget, at, now)
+                step, refused = self._step(trip, budget, tally, at, now)
                 if isinstance(step, Try):
                     if await self._attempt(trip, step):
                         return self._deliver(trip)  # as `decide` would say, without another look: 6 us
@@ -141,18 +151,29 @@ class RoutingService:
             raise
 
     def _step(
-        self, trip: Trip, budget: Budget, at: float, now: float
+        self, trip: Trip, budget: Budget, tally: retries.Tally, at: float, now: float
     ) -> tuple[Try | Deliver | GiveUp, Sequence[Refused]]:
         """What comes next, and who is passed over. This moment: `at` by the wall, `now` by the other clock."""
-        policy, history = trip.call.lane.policy, trip.history
-        ranked, refused = self._rank(trip, at)
-        tally = self._tallies[policy.slug]
+        call, history = trip.call, trip.history
+        stateful, draws = call.lane.policy.stateful, (self._draw(), self._draw(), self._draw())
+        ranked, refused = choose(
+            view(call.lane, self.board, call.table.revision, at),
+            at,
+            stateful,
+            draws,
+            trip.tried() if history else NOBODY,
+            call.include,
+            call.exclude,
+            trip.in_vain is not None,
+        )
+        if not history:
+            trip.first = (ranked, refused, draws)
         step = decide(
             ranked,
             history,
             budget,
             trip.max_attempts(),
-            policy.stateful,
+            stateful,
             now,
             not history or tally.allows(now),
             bool(refused) and lacks_seat(refused),
@@ -160,24 +181,6 @@ class RoutingService:
         if isinstance(step, Try) and step.budgeted:
             tally.retried(now)
         return step, refused
-
-    def _rank(self, trip: Trip, at: float) -> tuple[Sequence[Candidate], Sequence[Refused]]:
-        call = trip.call
-        candidates = view(call.lane, self.board, call.table.revision, at)
-        draws = (self._draw(), self._draw(), self._draw())
-        ranked, refused = choose(
-            candidates,
-            at,
-            call.lane.policy.stateful,
-            draws,
-            trip.tried() if trip.history else NOBODY,
-            call.include,
-            call.exclude,
-            trip.in_vain is not None,
-        )
-        if not trip.history:
-            trip.first = (ranked, refused, draws)
-        return ranked, refused
 
     async def _seat_came_free(self, trip: Trip, budget: Budget, refused: Sequence[Refused]) -> bool:
         """Wait for a seat, within its time, if that is all that is missing.
@@ -366,19 +369,6 @@ class RoutingService:
         if held is not None:
             self._leave(trip, held.seat)
             await held.opening.reply.aclose()
-
-
-def _budget(call: InferenceCall, now: float) -> Budget:
-    policy = call.lane.policy
-    # Here and elsewhere by place: matching a name takes 90 instructions a value.
-    return Budget.of(
-        now,
-        policy.retry_timeout,
-        policy.attempt_timeout,
-        policy.cold_grace,
-        call.timeout,
-        call.search_timeout,
-    )
 
 
 def _failed(error: TimeoutError | UpstreamError, call: InferenceCall, offer: OfferEntry, step: Try) -> Outcome:

@@ -7,7 +7,6 @@ attempt's number. A client's header that is not as the specification wants it co
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 import msgspec
 
@@ -25,10 +24,11 @@ class Trace(msgspec.Struct, frozen=True):
     flags: str = _NOT_SAMPLED
     state: str = ""
 
-    def headers(self, request_id: str, attempt: int, others: Mapping[str, str]) -> dict[str, str]:
+    def headers(self, request_id: str, attempt: int, others: dict[str, str]) -> dict[str, str]:
         """For the orchestrator, with `others`, of which ours replace those of their names. `attempt`: counts
         from 1."""
-        fields = {**others, "traceparent": f"00-{self.id}-{span_id(request_id, attempt)}-{self.flags}"}
+        fields = others.copy()
+        fields["traceparent"] = f"00-{self.id}-{span_id(request_id, attempt)}-{self.flags}"
         if self.state:
             fields["tracestate"] = self.state
         return fields

@@ -18,13 +18,13 @@ class AccessLog:
     """`share`: of the calls, 0 to 1. `clock`: monotonic seconds."""
 
     def __init__(self, share: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._share = share
+        self.share = share
         self._clock = clock
         self._second = 0
         self._written = 0
 
     def note(self, record: JobRecord) -> None:
-        if self._share and is_sampled(record.request_id, self._share) and self._has_room():
+        if is_sampled(record.request_id, self.share) and self._has_room():
             log.info("call", extra=_fields(record))
 
     def _has_room(self) -> bool:

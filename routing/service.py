@@ -49,7 +49,7 @@ from routing.waiting import SeatQueue
 PASSED_ON = ("content-type", "content-encoding", "content-disposition")
 
 
-_TRAFFIC = Source.TRAFFIC  # see OutcomeClass
+_OK, _TRAFFIC = OutcomeClass.OK, Source.TRAFFIC  # see OutcomeClass
 GIVEN_UP = Outcome(OutcomeClass.CANCELLED, speaker=Speaker.GATEWAY)
 
 
@@ -245,10 +245,10 @@ class RoutingService:
             outcome = self._classified(call, offer, step, opening, seconds)
         finally:
             attempt = trip.note(offer, outcome, started, seconds)
-            is_success = outcome.is_success
+            is_success = outcome.cls is _OK or outcome.is_success
             is_answer = is_success or outcome.is_answer
             if opening is not None and (is_answer or attempt.answer is not None):
-                trip.held = Held(opening, seat, offer, step.candidate, outcome, started)
+                trip.held = Held(opening, seat, offer, step.candidate, outcome, is_success, started)
             else:
                 self._leave(trip, seat)
                 if reply is not None:
@@ -323,10 +323,11 @@ class RoutingService:
         self, trip: Trip, held: Held, own: float, ending: Ending, sent: int, fault: Fault | None
     ) -> None:
         """`own`: the gateway's seconds until there was an answer. `sent`: bytes."""
-        outcome, offer, code = held.outcome, held.offer, str(ending)
+        outcome, offer = held.outcome, held.offer
+        code: str = ending
         if ending == "ended":
             code = "client_error"
-            if outcome.is_success:
+            if held.is_success:
                 code = "ok"
                 self.board.observe(offer.id, outcome, self._wall(), _TRAFFIC, trip.call.worker_path)
                 if not held.candidate.claimed:
@@ -358,11 +359,13 @@ class RoutingService:
         if trip.reservation is not None:
             trip.reservation.settle(record.wei)
         self.journal.append(record)
-        self.access.note(record)
+        if self.access.share:
+            self.access.note(record)
 
     def _leave(self, trip: Trip, seat: Seat) -> None:
         seat.release()
-        self._queue.wake(trip.call.lane.policy.slug)
+        if self._queue.waiting:
+            self._queue.wake(trip.call.lane.policy.slug)
 
     async def _drop_held(self, trip: Trip) -> None:
         held, trip.held = trip.held, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from math import ceil, floor
 from typing import Any
 
@@ -30,7 +31,6 @@ from routing.table import ClientEntry, Lane, OfferEntry, RoutingTable
 WAIT_FOR_PEOPLE = 30.0
 NOT_REPEATABLE = "Its body was not kept for another attempt: the worker keeps as many as it may."
 NOBODY: frozenset[int] = frozenset()
-_ATTEMPT_TIME, _OWN_TIME = 'attempt%d;desc="%s";dur=%.1f, ', "gateway;dur=%.2f"
 _OK, _SECOND = OutcomeClass.OK, Unit.SECOND  # see OutcomeClass
 CLIENT_CLOSED = 499  # nginx's number for a client that hung up; never sent, only recorded
 
@@ -74,6 +74,7 @@ class Held(msgspec.Struct, frozen=True):
     offer: OfferEntry
     candidate: Candidate
     outcome: Outcome
+    is_success: bool
     started: float
 
 
@@ -174,15 +175,13 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         """What the gateway itself took until `now` (monotonic), without attempts and waiting: in seconds, and
         as W3C Server-Timing, which tells each attempt by its class besides, all in ms.
         """
-        own, number = now - self.started - self.waited, 0
+        own = now - self.started - self.waited
         values: tuple[Any, ...] = ()
         for attempt in self.history:
             own -= attempt.seconds
-            number += 1
-            values += (number, attempt.outcome.cls, attempt.seconds * 1000)
-        own = own if own > 0 else 0.0
-        # At once: written one by one, each number takes 1,000 instructions more.
-        return own, (_ATTEMPT_TIME * number + _OWN_TIME) % (*values, own * 1000)
+            values += (attempt.outcome.cls, attempt.seconds * 1000)
+        own = own if own > 0.0 else 0.0
+        return own, _timing_of(len(self.history)) % (*values, own * 1000)
 
     def record(
         self,
@@ -203,7 +202,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             self.at,
             call.client.name,
             call.lane.policy.slug,
-            call.worker_path[:200].decode("ascii", "replace"),
+            _shown(call.worker_path),
             code,
             status,
             held.offer.orchestrator if held else "",
@@ -229,6 +228,18 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         return pack(ranked, [*self.call.lane.refused, *refused], draws)
 
 
+@lru_cache(maxsize=256)
+def _shown(path: bytes) -> str:
+    return path[:200].decode("ascii", "replace")
+
+
+@lru_cache
+def _timing_of(attempts: int) -> str:
+    """All of it is written at once: one by one, numbers take twice as long."""
+    told = [f'attempt{number};desc="%s";dur=%.1f' for number in range(1, attempts + 1)]
+    return ", ".join([*told, "gateway;dur=%.2f"])
+
+
 def _attempts(history: Sequence[Attempt], blameless: Collection[int]) -> tuple[AttemptRecord, ...]:
     records: tuple[AttemptRecord, ...] = ()
     for each in history:
@@ -242,7 +253,7 @@ def _attempts(history: Sequence[Attempt], blameless: Collection[int]) -> tuple[A
                 floor(each.seconds * 1000 + 0.5),
                 outcome.cold,
                 held_against,
-                outcome.detail[:500],
+                outcome.detail and outcome.detail[:500],
             ),
         )
     return records

@@ -14,20 +14,20 @@ LONGEST_QUEUE = 100
 
 class SeatQueue:
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self.waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by capability, where anybody does
 
     def __repr__(self) -> str:
         return f"<SeatQueue {self.lengths()}>"
 
     def lengths(self) -> dict[str, int]:
         """How many wait, by capability; those for which nobody does are left out."""
-        return {slug: len(queue) for slug, queue in self._waiting.items()}
+        return {slug: len(queue) for slug, queue in self.waiting.items()}
 
     async def wait(self, capability: str, timeout: float) -> bool:
         """True when a seat may be free within `timeout` seconds; False at once when the queue is full."""
         if timeout <= 0:
             return False
-        queue = self._waiting.setdefault(capability, deque())
+        queue = self.waiting.setdefault(capability, deque())
         if len(queue) >= LONGEST_QUEUE:
             return False
         ticket = asyncio.get_running_loop().create_future()
@@ -45,13 +45,13 @@ class SeatQueue:
             if ticket in queue:
                 queue.remove(ticket)
             # by now the capability may have another queue, of those who came after this one ran empty
-            if not queue and self._waiting.get(capability) is queue:
-                del self._waiting[capability]
+            if not queue and self.waiting.get(capability) is queue:
+                del self.waiting[capability]
         return came_free
 
     def wake(self, capability: str) -> None:
         """A seat came free: wake the first in the queue."""
-        queue = self._waiting.get(capability)
+        queue = self.waiting.get(capability)
         while queue:
             ticket = queue.popleft()
             if not ticket.done():

@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
         """Comes with the head of the answer. UpstreamError, or the body's own error. To be awaited at once, and
         given to `abandon` by whoever no longer waits."""
         answered = self._answered = self.loop.create_future()
-        self._phrase = self._barren = self._written = 0
+        self._phrase = self._barren = 0
         self._complete = False
         self._clock.start(timeout, total)
         if isinstance(body, bytes):
@@ -103,6 +103,7 @@ class Connection(asyncio.Protocol):
             self._outbox.add(self._transport, head + body)
             return answered
         self._uploaded = self._in_one_piece = False
+        self._written = 0
         self._write(head)
         return self._while_uploading(answered, body, timeout)
 
@@ -180,9 +181,7 @@ class Connection(asyncio.Protocol):
         reusable = (
             self._keep_alive
             and self._uploaded
-            and not self._until_close
             and not self._gone
-            and not self._transport.is_closing()
             and self._transport.get_write_buffer_size() == 0
             and not self._outbox.holds(self._transport)
         )

@@ -1,8 +1,9 @@
-"""The answer that nearly every answer is, read without the parser: at half of its 32,000 machine instructions.
+"""The answer that nearly every answer is, read without the parser: 9,000 machine instructions of its 32,000.
 
 It is a 200 of HTTP/1.1 that leaves the connection open, announces the length of its body, and came whole in one
-read. Servers repeat themselves, so what a line says is remembered. Only what leaves no doubt is read here; of
-anything else the parser has to judge.
+read. Servers repeat themselves: the heads of one second mostly differ in that length alone, so what stands
+around it is remembered, and so is what each line says. Only what leaves no doubt is read here; of anything else
+the parser has to judge.
 """
 
 from __future__ import annotations
@@ -19,19 +20,35 @@ _ACTED_UPON = frozenset({"connection", "proxy-connection", "transfer-encoding", 
 def read(data: bytes) -> tuple[dict[str, str], bytes] | None:
     """Header fields with lower-case names, and body. None: it is not such an answer."""
     head, _, body = data.partition(b"\r\n\r\n")
-    if len(head) > LONGEST or not head.isascii():
+    before, _, rest = head.partition(b"ength: ")  # of `Content-Length` in either case; `_around` sees to that
+    length, _, after = rest.partition(b"\r\n")
+    said = str(len(body))
+    if length != said.encode() or len(head) > LONGEST:
         return None
-    lines = head.decode().split("\r\n")
-    if lines.pop(0) != "HTTP/1.1 200 OK":
+    around = _around(before, after)
+    if around is None:
         return None
+    headers = around.copy()
+    headers["content-length"] = said
+    return headers, body
+
+
+@lru_cache(maxsize=256)
+def _around(before: bytes, after: bytes) -> dict[str, str] | None:
+    """The header fields, as if the length were 0."""
+    head = before + b"ength: 0" + (after and b"\r\n" + after)
+    if not head.isascii():
+        return None
+    status, *lines = head.decode().split("\r\n")
     headers = dict(map(_field, lines))
     if (
-        headers.get("content-length") != str(len(body))
+        status != "HTTP/1.1 200 OK"
+        or headers.get("content-length") != "0"
         or len(headers) < len(lines)  # a name came twice
         or "" in headers
     ):
         return None
-    return headers, body
+    return headers
 
 
 @lru_cache(maxsize=1024)

@@ -56,7 +56,12 @@ def test_it_reads_the_commonest_answer():
         "livepeer-balance": "7",
         "connection": "Keep-Alive",
     }
-    assert plain.read(data) == (headers, JSON)
+    for _ in range(2):
+        found = plain.read(data)
+        assert found == (headers, JSON)
+        found[0].clear()  # nobody else's
+    longer = data.replace(b"Length: 10", b"Length: 11") + b" "
+    assert plain.read(longer) == (headers | {"content-length": "11"}, JSON + b" ")
     assert Read(data).told() == (1, True, 200, headers, JSON)
 
 
@@ -72,6 +77,10 @@ def test_it_reads_the_commonest_answer():
         OFTEN + b"content-length: +10\r\n\r\n" + JSON,
         OFTEN + b"content-length: 10\r\ncontent-length: 10\r\n\r\n" + JSON,
         OFTEN + b"content-length: 10\r\nContent-Length: 2\r\n\r\n" + JSON,
+        OFTEN + b"x-length: 10\r\ncontent-length: 11\r\n\r\n" + JSON,
+        OFTEN + b"content-length: 11\r\nx-length: 10\r\n\r\n" + JSON,
+        OFTEN + b"x: content-length: 10\r\n\r\n" + JSON,
+        b"HTTP/1.1 103 Early\r\ncontent-length: %d\r\n\r\n" % len(OK) + OK,
         OFTEN + b"content-length: 10\r\nconnection: close\r\n\r\n" + JSON,
         OFTEN + b"content-length: 10\r\nproxy-connection: close\r\n\r\n" + JSON,
         OFTEN + b"content-length: 10\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n" + JSON,

@@ -41,7 +41,7 @@ SERVED_PATHS = 64
 ROLL_UP_AT = 3
 ROLL_UP_WITHIN = 10.0
 _WARM = (OutcomeClass.OK, OutcomeClass.SLOW)
-_UNREACHABLE = OutcomeClass.UNREACHABLE  # see there
+_OK, _UNREACHABLE = OutcomeClass.OK, OutcomeClass.UNREACHABLE  # see there
 
 
 @dataclass(slots=True)
@@ -182,9 +182,7 @@ class Scoreboard:
         live.health = healths.step(before, outcome, source, now, self._draw())
         if served is not None and len(live.served) < SERVED_PATHS:
             live.served.add(served)
-        if EFFECTS[outcome.cls].reprobe_siblings or (
-            outcome.cls is _UNREACHABLE and self._rolls_up(offer_id, now)
-        ):
+        if outcome.cls is not _OK and self._starves(offer_id, outcome.cls, now):
             self._starved.add(offer_id)
         if healths.is_news(before, live.health):
             earlier = self._transitions.get(offer_id)
@@ -198,6 +196,10 @@ class Scoreboard:
                 now,
             )
             live.unpublished = True
+
+    def _starves(self, offer_id: int, cls: OutcomeClass, now: float) -> bool:
+        """Whether its orchestrator's other capabilities want a probe."""
+        return EFFECTS[cls].reprobe_siblings or (cls is _UNREACHABLE and self._rolls_up(offer_id, now))
 
     def _rolls_up(self, offer_id: int, now: float) -> bool:
         """Three capabilities of one orchestrator out of reach within 10 s: have a look at all the others.

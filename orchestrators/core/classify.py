@@ -30,7 +30,7 @@ _LONGEST_DETAIL = 300
 _BUSY_FOR = 1.0  # seconds, where a busy side does not say how long
 _LONGEST_BUSY = 300.0  # as long as the longest down: who asks for more is not obeyed
 
-_OK, _BUSY = OutcomeClass.OK, OutcomeClass.BUSY  # see there
+_OK, _BUSY, _CONTAINER = OutcomeClass.OK, OutcomeClass.BUSY, Speaker.CONTAINER  # see there
 
 _FAULTS: Mapping[Fault, OutcomeClass] = {
     Fault.SATURATED: OutcomeClass.BUSY,
@@ -170,7 +170,7 @@ def _by_contract(answered: Answered, setting: Setting) -> Outcome:
         return _outcome(answered, OutcomeClass.API_MISMATCH, breach)
     if answered.latency > setting.cold_over:
         return msgspec.structs.replace(_outcome(answered, OutcomeClass.COLD_START), cold=True, began=True)
-    return Outcome(_OK, status=answered.status, latency=answered.latency)
+    return Outcome(_OK, _CONTAINER, answered.status, answered.latency)
 
 
 def _outcome(answered: Answered, cls: OutcomeClass, detail: str = "") -> Outcome:

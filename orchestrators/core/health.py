@@ -68,7 +68,7 @@ class Source(StrEnum):
 
 # see OutcomeClass
 _HEALTHY, _DOWN, _PROBATION = State.HEALTHY, State.DOWN, State.PROBATION
-_SLOW, _LOOK, _PROOF = OutcomeClass.SLOW, Source.LOOK, OnHealth.PROOF
+_OK, _SLOW, _LOOK = OutcomeClass.OK, OutcomeClass.SLOW, Source.LOOK
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -106,11 +106,15 @@ class _Contact(msgspec.Struct, frozen=True):
 
 def step(health: Health, outcome: Outcome, source: Source, now: float, draw: float) -> Health:
     """The health after `outcome`. `draw`, in [0, 1), places the end of a down within its jitter."""
-    health, on_health = at(health, now), EFFECTS[outcome.cls].on_health
-    if on_health is _PROOF and source is not _LOOK:  # as nearly always
-        return _success(health, outcome, source, now)
-    effect = _look if source is _LOOK else _STEPS[on_health]
-    return effect(health, _Contact(outcome, source, now, draw))
+    if (
+        health.state is _HEALTHY
+        and outcome.cls is _OK
+        and source is not _LOOK
+        and not (outcome.cold or health.reason or health.cause)
+    ):  # as nearly always
+        return replace(health, recent=_noted(health.recent, now), last_success_at=now, streak=0)
+    effect = _look if source is _LOOK else _STEPS[EFFECTS[outcome.cls].on_health]
+    return effect(at(health, now), _Contact(outcome, source, now, draw))
 
 
 def at(health: Health, now: float) -> Health:
@@ -167,13 +171,11 @@ def failure_probability(health: Health, now: float) -> float:
     return (faults + 0.5) / (total + 5)
 
 
-def _success(health: Health, outcome: Outcome, source: Source, now: float) -> Health:
+def _success(health: Health, contact: _Contact) -> Health:
     """A contract-clean answer. Straight after the way back (down, probation), the old window is closed."""
-    recent, reason = _noted(health.recent, now), _shortcoming(outcome)
+    now, recent, reason = contact.now, _noted(health.recent, contact.now), _shortcoming(contact.outcome)
     noted = replace(health, recent=recent, last_success_at=now, streak=0)
-    if health.state is _HEALTHY and not (reason or health.reason or health.cause):
-        return noted  # as nearly always
-    by_sample = source is Source.PROBE
+    by_sample = contact.source is Source.PROBE
     if health.state is _DOWN and not by_sample:
         return noted
     if health.state is _PROBATION and not by_sample and health.trial_successes + 1 < _TRAFFIC_SUCCESSES:
@@ -186,8 +188,7 @@ def _success(health: Health, outcome: Outcome, source: Source, now: float) -> He
 
 def _cold_start(health: Health, contact: _Contact) -> Health:
     """A slow first success is a success. An answer that it is still loading is not even a contact."""
-    outcome = contact.outcome
-    return _success(health, outcome, contact.source, contact.now) if outcome.is_success else health
+    return _success(health, contact) if contact.outcome.is_success else health
 
 
 def _fault(health: Health, contact: _Contact) -> Health:
@@ -242,8 +243,9 @@ def _reached(health: Health, now: float) -> Health:
     return _enter(cured, State.PROBATION, f"on probation; it was down for {health.cause}", now)
 
 
-# Of traffic and of sample requests, but for what proves it well.
+# Of traffic and of sample requests.
 _STEPS: Mapping[OnHealth, Callable[[Health, _Contact], Health]] = {
+    OnHealth.PROOF: _success,
     OnHealth.START: _cold_start,
     OnHealth.WAIT: _busy,
     OnHealth.NONE: _nothing,

@@ -68,9 +68,15 @@ def observe(latency: Latency, outcome: Outcome, now: float) -> Latency:
     # Welford's mean and deviation, then exponentially weighted ones
     weight = 1 / (samples + 1) if samples < _MEMORY else _LEAST_WEIGHT
     apart, deviation = counted - mean, latency.deviation
+    peak, passed = latency.ewma, now - latency.stamp
+    if peak is None or seconds > peak:
+        peak = seconds
+    elif passed > 0:
+        kept = exp(-passed / _TAU)
+        peak = peak * kept + seconds * (1 - kept)
     # By place, as each answer makes one.
     return Latency(
-        _peak(latency, seconds, now),
+        peak,
         mean + weight * apart,
         sqrt((1 - weight) * (deviation * deviation + weight * apart * apart)),
         latency.cold,
@@ -154,13 +160,6 @@ def is_warm(latency: Latency, *, target: float, now: float, idle: float) -> bool
     if at is None or (latency.last_cold and _was_cold(latency, target)):
         return False
     return now - at <= idle
-
-
-def _peak(latency: Latency, seconds: float, now: float) -> float:
-    if latency.ewma is None or seconds > latency.ewma:
-        return seconds
-    kept = exp((latency.stamp - now) / _TAU) if now > latency.stamp else 1.0
-    return latency.ewma * kept + seconds * (1 - kept)
 
 
 def _is_spike(latency: Latency, seconds: float, usual: float) -> bool:

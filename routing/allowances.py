@@ -60,12 +60,14 @@ class Allowances:
         if limit is not None and account.in_flight >= limit:
             detail = f"The client has {limit} calls in flight, which is its limit."
             return Refusal(Code.RATE_LIMITED, detail, retry_after=SOON)
-        reserved = self._money(client, account, most, wall) if client.has_budget else account
-        if not isinstance(reserved, Refusal):
-            account.in_flight += 1
-        return reserved
+        if client.has_budget:
+            return self._with_money(client, account, most, wall)
+        account.in_flight += 1
+        return account
 
-    def _money(self, client: ClientEntry, account: Account, most: int, wall: float) -> Reservation | Refusal:
+    def _with_money(
+        self, client: ClientEntry, account: Account, most: int, wall: float
+    ) -> Reservation | Refusal:
         moment = datetime.fromtimestamp(wall, UTC)
         budgets = _budgets(client, moment)
         refusal = self._uncovered(client, budgets, most, moment)
@@ -74,6 +76,7 @@ class Allowances:
         periods = tuple(budgets)
         for period in periods:
             self.purses.purse(client.id, period).reserve(most)
+        account.in_flight += 1
         return Reservation(account, self.purses, client.id, most, periods)
 
     def _uncovered(

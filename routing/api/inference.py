@@ -47,7 +47,7 @@ NO_WISHES: Mapping[str, Any] = MappingProxyType({})
 HANDLED = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 # Client headers that may reach a container; never Authorization, Cookie or anything about the client.
-PASSED_UPSTREAM = ("accept", "accept-language")
+PASSED_UPSTREAM = (b"accept", b"accept-language")
 
 # A container may answer with a page, and a form or a link can lead a browser to it, beside the admin's.
 AS_DATA = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
@@ -225,16 +225,17 @@ class Inferring(DataPlaneView):
         if b"traceparent" in fields:
             trace = trace_of(self.field(b"traceparent"), self.field(b"tracestate"), self.request_id)
         headers = {}
-        for name, key in _PASSED:
-            if key in fields:
-                headers[name] = self.field(key)
+        for name in PASSED_UPSTREAM:
+            if name in fields:
+                headers[name.decode()] = self.field(name)
+        content_type = fields.get(b"content-type")
         call = InferenceCall(
             self.request_id,
             self.client,
             self.table,
             lane,
             path,
-            self.field(b"content-type") or "application/octet-stream",
+            content_type.decode("latin-1") if content_type else "application/octet-stream",
             incoming,
             trace,
             timeout,
@@ -372,7 +373,6 @@ class ProcessStreamView(DataPlaneView):
 
 
 SEARCH_KEYS = (b"livepeer-orch-search-timeout", b"livepeer-orch-search-resp-timeout")
-_PASSED = [(name, name.encode()) for name in PASSED_UPSTREAM]
 
 
 def new_request_id() -> str:

@@ -48,7 +48,8 @@ def candidate(
     """A new one, which `view` uses again."""
     before: Candidate = live.seen if live.seen_of is offer else _unseen(offer, policy)
     health, latency, heard_at = healths.at(live.health, now), live.latency, live.heard_at
-    flags = latencies.flags(latency, policy.latency_target)
+    target, fresh_for = policy.latency_target, policy.fresh_for
+    flags = latencies.flags(latency, target)
     made = Candidate(  # by place: by name it takes five times as long
         before.offer_id,
         before.orchestrator,
@@ -63,10 +64,10 @@ def candidate(
         before.reputation,
         before.value_of_second,
         _DEGRADED if flags and health.state is _HEALTHY and flags & WORSE else health.state,
-        latencies.is_warm(latency, target=policy.latency_target, now=now, idle=policy.fresh_for),
-        heard_at is not None and now - heard_at > policy.fresh_for,
+        latencies.is_warm(latency, target, now, fresh_for),
+        heard_at is not None and now - heard_at > fresh_for,
         "cold_over_10s" in flags,
-        latencies.expected(latency, live.in_flight, offer.seats, policy.latency_target),
+        latencies.expected(latency, live.in_flight, offer.seats, target),
         1.0 - (1.0 - healths.failure_probability(health, now)) * offer.trust,
         live.in_flight,
         offer.claimed and policy_number >= live.revoked_before,
@@ -76,7 +77,7 @@ def candidate(
         _is_doubted(live),
         flags,
     )
-    live.seen, live.seen_of, live.until = made, offer, _until(live, policy, now)
+    live.seen, live.seen_of, live.until = made, offer, _until(live, fresh_for, now)
     return made
 
 
@@ -138,12 +139,11 @@ def evidence(offer: OfferEntry, policy: CapabilityPolicy, live: Live, now: float
     return told
 
 
-def _until(live: Live, policy: CapabilityPolicy, now: float) -> float:
+def _until(live: Live, fresh_for: float, now: float) -> float:
     """When the clock alone changes it next: a down ends, a contact leaves the window, warmth or news age."""
-    until, fresh_for = healths.next_change(live.health, now), policy.fresh_for
-    heard_at, warm_at = live.heard_at, live.latency.last_warm_at
+    until, heard_at, warm_at = healths.next_change(live.health, now), live.heard_at, live.latency.last_warm_at
     if heard_at is not None and now <= heard_at + fresh_for < until:
         until = heard_at + fresh_for
-    if warm_at is not None and now <= warm_at + fresh_for < until:
+    if warm_at is not None and warm_at != heard_at and now <= warm_at + fresh_for < until:
         until = warm_at + fresh_for
     return until

@@ -86,7 +86,7 @@ def pack(ranked: Iterable[Candidate], refused: Iterable[Refused], draws: Sequenc
     """The small form, in plain JSON values. `draws`: what chose among them, each in [0, 1)."""
     ranked = list(ranked)
     return {
-        "d": [int(draw * 10_000 + 0.5) / 10_000 for draw in draws],
+        "d": [(draw * 10_000.0 + 0.5) // 1.0 / 10_000.0 for draw in draws],
         "s": ranked[0].value_of_second if ranked else 0,
         "c": [_ranking(each) for each in ranked],
         "r": [[each.orchestrator, *_said(each.why, each.detail)] for each in refused],
@@ -118,8 +118,8 @@ def _ranking(candidate: Candidate) -> tuple[Any, ...]:
         _STATE[candidate.state],
         price.wei,
         candidate.units,
-        int(candidate.latency * 10_000 + 0.5) / 10,
-        int(candidate.failure * 10_000 + 0.5) / 10_000,
+        (candidate.latency * 10_000.0 + 0.5) // 1.0 / 10.0,
+        (candidate.failure * 10_000.0 + 0.5) // 1.0 / 10_000.0,
         round(adjusted),
         1 if candidate.warm else 0,
         candidate.in_flight,

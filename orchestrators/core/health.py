@@ -167,6 +167,9 @@ def failure_probability(health: Health, now: float) -> float:
 
     The prior and the window's bound keep it between 0.007 and 0.94: nobody is ever sure.
     """
+    recent = health.recent
+    if recent and recent[0] > now - _WINDOW and not health.faults:  # as nearly always
+        return 0.5 / (len(recent) + 5)
     faults, total = contacts(health, now)
     return (faults + 0.5) / (total + 5)
 

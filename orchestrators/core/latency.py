@@ -154,7 +154,7 @@ def cold_threshold(latency: Latency, target: float) -> float:
     return start if start > target else target
 
 
-def is_warm(latency: Latency, *, target: float, now: float, idle: float) -> bool:
+def is_warm(latency: Latency, target: float, now: float, idle: float) -> bool:
     """True if the model is known to be loaded: the latest success was warm, at most `idle` seconds ago."""
     at = latency.last_warm_at
     if at is None or (latency.last_cold and _was_cold(latency, target)):

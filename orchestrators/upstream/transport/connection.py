@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
             if self._paused:
                 self._paused = False
                 self._transport.resume_reading()
-        if answer is not None:
+        if answer is not None and not answer.ended:
             answer.end()
         self._owner.ended(self, reusable)
 
@@ -283,9 +283,9 @@ class Connection(asyncio.Protocol):
             if whole is not None:
                 headers, body = whole
                 size = len(body)
-                self._keep_alive, self._until_close = True, False
-                answer = Answer(self, self.fingerprint, 200, headers, size, [body] if body else [], size)
-                self._begin(answer)
+                pieces = [body] if body else []
+                self._begin(Answer(self, self.fingerprint, 200, headers, size, pieces, size, 0, True))
+                self._keep_alive = True
                 return self._finish()
         self._barren += len(data)
         try:

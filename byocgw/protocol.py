@@ -21,6 +21,8 @@ some body, a complete message). It is 0 after nearly every read, and then nothin
 Draining: uvicorn closes idle connections at once, which breaks the request that is already on its way.
 Here they get LINGER seconds, and every answer from then on says `Connection: close`.
 
+What repeats the last request of its connection but for its body is not parsed again (`repeated`).
+
 Where the request or its answer is one piece, ASGI's messages need not be made (`EXCHANGE`): uvicorn's `send`
 looks at each field by two regular expressions, twice 6 us of a request. What is the same for all requests of a
 connection is made once, what follows from a target or from the names of an answer's fields is remembered, and
@@ -46,12 +48,14 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from byocgw.repeated import Asked, Field, Head, head_of
 from orchestrators.upstream.transport.outbox import Outbox, outbox_of
 from orchestrators.upstream.transport.request import SHORT, VALUE
 from routing.api.extensions import EXCHANGE, fields_of
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
 OF_REQUEST = ("method", "http_version", "path", "raw_path", "query_string", "headers", EXCHANGE)
+DIFFERENT = 5  # requests in a row
 VERSIONS = frozenset({"1.1", "1.0"})
 
 
@@ -67,7 +71,18 @@ class BoundedProtocol(HttpToolsProtocol):
     # What each request looks at. In the dict, beside all of uvicorn's, each look takes longer.
     __slots__ = (
         *("asked", "clock", "constant", "cycle", "dated", "draining", "fields", "headers"),
-        *("idle_since", "in_head", "lines", "outbox", "pending", "unproxied", "url"),
+        *(
+            "idle_since",
+            "in_head",
+            "known",
+            "lines",
+            "outbox",
+            "pending",
+            "short",
+            "unlike",
+            "unproxied",
+            "url",
+        ),
     )
 
     cycle: Cycle
@@ -75,7 +90,10 @@ class BoundedProtocol(HttpToolsProtocol):
     fields: dict[bytes, bytes]
     unproxied: Any
     constant: dict[str, Any]  # of the scope, in all requests of this connection that ask for what `asked` tells
-    asked: tuple[bytes, bytes, str] | None
+    asked: Asked | None
+    known: Head | None
+    unlike: int  # so many requests in a row did not repeat what is known
+    short: int  # bytes of a request that no bound can touch
     lines: bytes  # of what uvicorn adds to every answer, as it was `dated`
     dated: list[tuple[bytes, bytes]]
     refusal = (400, "Invalid HTTP request received.")
@@ -91,13 +109,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.headers, self.fields, self.url = [], {}, b""
         self.pending, self.in_head, self.draining, self.clock = 0, True, False, None
+        self.short = min(self.HEAD, HIGH_WATER_LIMIT)
         self.outbox = outbox_of(self.loop)
         self.bound_stall(transport.get_extra_info("socket"))
         self.start_clock()
         # Of its middleware for what a proxy says we ask only where one said so: 4 us.
         app: Any = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
         self.unproxied = app.__call__
-        self.asked, self.dated, self.lines = None, [], b""
+        self.asked, self.known, self.unlike, self.dated, self.lines = None, None, 0, [], b""
         self.constant = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -126,6 +145,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self.outbox.send(self.transport)  # which closes after this
 
     def data_received(self, data: bytes) -> None:
+        is_new = self.in_head and not self.pending and len(data) <= self.short
+        if is_new and self.known is not None:
+            repeated = self.known.read(data)
+            if repeated is not None:
+                self.repeat(self.known, repeated)
+                return
         self.pending += len(data)
         try:
             self.parser.feed_data(data)
@@ -135,8 +160,36 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         except HttpParserUpgrade:
             self._unsupported_upgrade_warning()
-        if self.pending and not self.transport.is_closing():
-            self.bound_pending()
+            is_new = False
+            self.known = None
+        if self.pending:
+            if not self.transport.is_closing():
+                self.bound_pending()
+        elif is_new and self.in_head:
+            self.know(data)
+
+    def know(self, data: bytes) -> None:
+        """A request came whole: the next one may repeat it, unless those of this connection all differ.
+        The first one may have no next."""
+        self.unlike += 1
+        cycle, asked = self.cycle, self.asked
+        if 1 < self.unlike < DIFFERENT and asked is not None and cycle.keep_alive:
+            self.known = head_of(data, cycle.size, asked, cycle.scope["headers"], cycle.fields)
+
+    def repeat(self, head: Head, told: tuple[bytes, bytes]) -> None:
+        """What the parser's callbacks would do."""
+        self.unlike = 0
+        digits, body = told
+        headers, fields = head.headers.copy(), head.fields.copy()
+        headers[head.place] = (b"content-length", digits)
+        fields[b"content-length"] = digits
+        if self.clock is not None:
+            self.stop_clock()
+        self.begin(head.asked, headers, fields, True)
+        cycle = self.cycle
+        cycle.pieces.append(body)
+        cycle.size = len(body)
+        cycle.more_body, cycle.has_news = False, True
 
     def bound_pending(self) -> None:
         """Some of what came is neither content nor a complete head: empty lines count too."""
@@ -181,7 +234,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.in_head = False
         if self.clock is not None:
             self.stop_clock()
-        self.begin(fields, version, keeps)
+        headers = self.headers
+        self.headers, self.fields = [], {}  # of the next one, or of trailers
+        self.begin((self.parser.get_method(), self.url, version), headers, fields, keeps)
 
     def judge_repeated(self) -> dict[bytes, bytes]:
         if [name for name, _ in self.headers].count(b"host") > 1:
@@ -192,17 +247,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if version == "1.0" or coding.strip().lower() != b"chunked":
             self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
 
-    def begin(self, fields: dict[bytes, bytes], version: str, keeps: bool) -> None:
+    def begin(self, asked: Asked, headers: list[Field], fields: dict[bytes, bytes], keeps: bool) -> None:
         """What uvicorn does once a head is complete, without what is switched off here: WebSockets, a root
         path, its own bound of requests."""
         before = self.cycle
-        asked = (self.parser.get_method(), self.url, version)
         if asked != self.asked:
-            self.turn_to(*asked)
+            self.turn_to(asked)
         scope = self.constant.copy()
-        scope["headers"] = self.headers
-        self.headers, self.fields = [], {}  # of the next one, or of trailers
-        keep_alive = keeps and version == "1.1" and not self.draining
+        scope["headers"] = headers
+        keep_alive = keeps and asked[2] == "1.1" and not self.draining
         cycle = scope[EXCHANGE] = self.cycle = opened(self, scope, fields, keep_alive)
         is_forwarded = b"x-forwarded-for" in fields or b"x-forwarded-proto" in fields
         app = self.app if is_forwarded else self.unproxied
@@ -212,12 +265,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, app))
 
-    def turn_to(self, method: bytes, url: bytes, version: str) -> None:
+    def turn_to(self, asked: Asked) -> None:
         """A client mostly asks for the same once more: what follows from that is kept till it asks for else."""
-        scope = self.constant
+        scope, (method, url, version) = self.constant, asked
         scope["method"], scope["http_version"] = method.decode("ascii"), version
         scope["path"], scope["raw_path"], scope["query_string"] = target_of(url)
-        self.asked = method, url, version
+        self.asked = asked
 
     def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]
         # As `create_task` does, which has a name written for each: 1,700 instructions.

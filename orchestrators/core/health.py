@@ -26,7 +26,7 @@ into probation, and changes nothing else.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from math import inf
@@ -36,11 +36,10 @@ from msgspec.structs import replace
 
 from orchestrators.core.effects import EFFECTS, OnHealth
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
+from orchestrators.core.window import SECONDS, Window
 
 _FAULTS_IN_A_ROW = 2
-_WINDOW = 30.0
 _WINDOW_LEAST = 5
-_WINDOW_MOST = 64
 _DOWN_FIRST = 5.0
 _DOWN_LONGEST = 300.0
 _MOST_EJECTIONS = 7  # 5 s doubled six times is beyond the longest
@@ -71,6 +70,9 @@ _HEALTHY, _DOWN, _PROBATION = State.HEALTHY, State.DOWN, State.PROBATION
 _OK, _SLOW, _LOOK = OutcomeClass.OK, OutcomeClass.SLOW, Source.LOOK
 
 
+_NONE = Window.of()
+
+
 class Health(msgspec.Struct, frozen=True):
     """`since`: when the state began. `until`: the end of a down, None where no clock ends it.
     `cause`: what it is, or was before its probation, down for; UNREACHABLE also after one look that failed.
@@ -86,8 +88,8 @@ class Health(msgspec.Struct, frozen=True):
     cause: OutcomeClass | None = None
     reason: str = ""
     streak: int = 0
-    recent: tuple[float, ...] = ()
-    faults: tuple[float, ...] = ()
+    recent: Window = _NONE
+    faults: Window = _NONE
     trial_successes: int = 0
     ejections: int = 0
     busy_until: float = 0.0
@@ -112,7 +114,7 @@ def step(health: Health, outcome: Outcome, source: Source, now: float, draw: flo
         and source is not _LOOK
         and not (outcome.cold or health.reason or health.cause)
     ):  # as nearly always
-        return replace(health, recent=_noted(health.recent, now), last_success_at=now, streak=0)
+        return replace(health, recent=health.recent.noted(now), last_success_at=now, streak=0)
     effect = _look if source is _LOOK else _STEPS[EFFECTS[outcome.cls].on_health]
     return effect(at(health, now), _Contact(outcome, source, now, draw))
 
@@ -135,8 +137,8 @@ def next_change(health: Health, now: float) -> float:
     Contacts leave the window one by one; `failure_probability` may lag behind that by up to a second.
     """
     recent, change = health.recent, inf
-    if recent:
-        change, soon = recent[0] + _WINDOW, now + _LAG
+    if recent.start != recent.end:
+        change, soon = recent.log[recent.start] + SECONDS, now + _LAG
         if change < soon:
             change = soon
     if health.until is not None and now < health.until < change:
@@ -148,18 +150,12 @@ def next_change(health: Health, now: float) -> float:
 
 def contacts(health: Health, now: float) -> tuple[int, int]:
     """(faults, contacts) within the last 30 s."""
-    recent = health.recent
-    left = _left(recent, now)
-    if not health.faults:  # as nearly always
-        return 0, len(recent) - left
-    faults = bisect_left(health.faults, recent[left]) if left < len(recent) else len(health.faults)
-    return len(health.faults) - faults, len(recent) - left
-
-
-def _left(times: tuple[float, ...], now: float) -> int:
-    """How many of them have left the window."""
-    start = now - _WINDOW
-    return bisect_right(times, start) if times and times[0] <= start else 0  # seldom any: a search costs more
+    recent, faults = health.recent, health.faults
+    first = recent.first(now)
+    if faults.start == faults.end or first == recent.end:  # as nearly always
+        return 0, recent.end - first
+    failed = faults.end - bisect_left(faults.log, recent.log[first], faults.start, faults.end)
+    return failed, recent.end - first
 
 
 def failure_probability(health: Health, now: float) -> float:
@@ -168,16 +164,16 @@ def failure_probability(health: Health, now: float) -> float:
     The prior and the window's bound keep it between 0.007 and 0.94: nobody is ever sure.
     """
     recent = health.recent
-    if recent and recent[0] > now - _WINDOW and not health.faults:  # as nearly always
-        return 0.5 / (len(recent) + 5)
+    if health.faults.start == health.faults.end:  # as nearly always
+        return 0.5 / (recent.end - recent.first(now) + 5)
     faults, total = contacts(health, now)
     return (faults + 0.5) / (total + 5)
 
 
 def _success(health: Health, contact: _Contact) -> Health:
     """A contract-clean answer. Straight after the way back (down, probation), the old window is closed."""
-    now, recent, reason = contact.now, _noted(health.recent, contact.now), _shortcoming(contact.outcome)
-    noted = replace(health, recent=recent, last_success_at=now, streak=0)
+    now, reason = contact.now, _shortcoming(contact.outcome)
+    noted = replace(health, recent=health.recent.noted(now), last_success_at=now, streak=0)
     by_sample = contact.source is Source.PROBE
     if health.state is _DOWN and not by_sample:
         return noted
@@ -185,7 +181,7 @@ def _success(health: Health, contact: _Contact) -> Health:
         return replace(noted, trial_successes=health.trial_successes + 1)
     entered = _enter(noted, State.DEGRADED if reason else _HEALTHY, reason, now)
     if health.state in (_DOWN, _PROBATION):
-        return replace(entered, ejections=health.ejections // 2, recent=recent[-1:], faults=())
+        return replace(entered, ejections=health.ejections // 2, recent=Window.of([now]), faults=_NONE)
     return entered
 
 
@@ -292,7 +288,7 @@ def _verdict(health: Health, now: float) -> str:
         return f"{health.streak} faults in a row"
     faults, total = contacts(health, now)
     if total >= _WINDOW_LEAST and 2 * faults >= total:
-        return f"{faults} of {total} contacts failed within {_WINDOW:.0f} s, the last"
+        return f"{faults} of {total} contacts failed within {SECONDS:.0f} s, the last"
     return ""
 
 
@@ -313,22 +309,14 @@ def _stands(health: Health) -> bool:
 def _blamed(health: Health, contact: _Contact) -> Health:
     noted = replace(
         health,
-        recent=_noted(health.recent, contact.now),
-        faults=_noted(health.faults, contact.now),
+        recent=health.recent.noted(contact.now),
+        faults=health.faults.noted(contact.now),
         streak=health.streak + 1,
         trial_successes=0,
     )
     # Remembered so that the next look, if it succeeds, can take its own kind of fault off the streak.
     by_look = contact.source is Source.LOOK and not _stands(health)
     return replace(noted, cause=contact.outcome.cls) if by_look else noted
-
-
-def _noted(times: tuple[float, ...], now: float) -> tuple[float, ...]:
-    """Those within the window, in their order, with this one."""
-    left = _left(times, now)
-    if not left and len(times) == _WINDOW_MOST:
-        left = 1
-    return times[left:] + (now,)  # a tuple made of a list would be copied once more
 
 
 def _sentence(outcome: Outcome) -> str:

@@ -143,7 +143,7 @@ def test_one_fault_on_probation_undoes_its_successes() -> None:
 def test_a_return_to_healthy_closes_the_old_window_and_halves_the_times() -> None:
     back = run(replace(ON_PROBATION, ejections=5), OK, now=106.0, source=Source.PROBE)
     assert back.ejections == 2
-    assert (back.recent, back.faults) == ((106.0,), ())
+    assert (back.recent.times(), back.faults.times()) == ([106.0], [])
     assert run(back, TIMEOUT, now=107.0).state is State.HEALTHY
 
 

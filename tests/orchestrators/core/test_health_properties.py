@@ -58,10 +58,10 @@ def test_its_numbers_stay_within_their_bounds(history: History) -> None:
         assert 0 <= health.ejections <= 7
         assert health.trial_successes == 0 or health.state is State.PROBATION
         assert health.trial_successes < 3
-        for times in (health.recent, health.faults):
+        for times in (health.recent.times(), health.faults.times()):
             assert len(times) <= 64
             assert all(when <= now for when in times)
-            assert list(times) == sorted(times)
+            assert times == sorted(times)
         faults, total = contacts(health, now)
         assert 0 <= faults <= total <= 64
         assert 0 < failure_probability(health, now) < 1

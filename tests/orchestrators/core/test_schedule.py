@@ -7,6 +7,7 @@ import pytest
 from orchestrators.core.health import FRESH, Health, State
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.core.schedule import next_probe
+from orchestrators.core.window import Window
 
 NOW = 1000.0
 
@@ -39,7 +40,7 @@ def test_a_down_without_a_time_waits_for_the_ordinary_probe() -> None:
 
 
 def failed(at: float) -> Health:
-    return Health(streak=1, recent=(at,), faults=(at,))
+    return Health(streak=1, recent=Window.of([at]), faults=Window.of([at]))
 
 
 def test_fresh_trouble_is_looked_at_soon() -> None:

@@ -104,12 +104,12 @@ class Connection(asyncio.Protocol):
             return answered
         self._uploaded = self._in_one_piece = False
         self._written = 0
-        self._write(head)
-        return self._while_uploading(answered, body, timeout)
+        return self._while_uploading(answered, head, body, timeout)
 
-    async def _while_uploading(self, answered: Answered, body: Body, timeout: float) -> Answer:
-        upload = self.loop.create_task(self._upload(answered, body, timeout))
+    async def _while_uploading(self, answered: Answered, head: bytes, body: Body, timeout: float) -> Answer:
         try:
+            self._write(head)
+            upload = self.loop.create_task(self._upload(answered, body, timeout))
             try:
                 return await answered
             finally:

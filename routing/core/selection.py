@@ -110,7 +110,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
     Derived, once for all the requests that meet it: `order`, by which candidates are sorted: class, adjusted
     price in wei (a float, because it only orders; the price itself stays exact), the lighter model before the
-    heavier, offer id. `fit`: nothing but the request may be against it.
+    heavier, offer id. `usual`: nothing but the request may be against it, and it takes part in every drawing.
     """
 
     offer_id: int
@@ -141,7 +141,7 @@ class Candidate(msgspec.Struct, frozen=True):
     flags: frozenset[str] = frozenset()
     last_resort: bool = False
     order: tuple[Rank, float, bool, int] = (Rank.READY, 0.0, False, 0)
-    fit: bool = False
+    usual: bool = False
 
     def __post_init__(self) -> None:
         price, success = self.price, 1.0 - self.failure
@@ -149,7 +149,8 @@ class Candidate(msgspec.Struct, frozen=True):
         adjusted = cost / (success if success > _LEAST_SUCCESS else _LEAST_SUCCESS)
         force_setattr(self, "order", (_class_of(self), adjusted, self.heavy, self.offer_id))
         has_seat = self.claimed and self.in_flight < self.seats
-        force_setattr(self, "fit", has_seat and self.state is not _DOWN and not self.busy_until)
+        is_fit = has_seat and self.state is not _DOWN and not self.busy_until
+        force_setattr(self, "usual", is_fit and self.share >= 1.0)
 
     @property
     def rank(self) -> Rank:
@@ -189,6 +190,12 @@ def choose(
     The one choice of live traffic, of its explanation and of the simulation; arguments as of those three.
     The last resort is for a request that nobody was asked for yet, not a fourth chance.
     """
+    if not (tried or include or exclude):
+        for each in candidates:
+            if not each.usual:
+                break
+        else:  # as nearly always
+            return rank(candidates, draws, not stateful, True), []
     kept, refused = sift(candidates, tried, include, exclude, now)
     if kept or tried:
         return rank(kept, draws, not stateful), refused
@@ -208,15 +215,9 @@ def sift(
     `include` and `exclude` hold service URIs as exact strings; an empty `include` means all.
     """
     has_wishes = tried or include or exclude
-    if not has_wishes:
-        for candidate in candidates:
-            if not candidate.fit:
-                break
-        else:
-            return [*candidates], []  # as nearly always
     kept, refused = [], []
     for candidate in candidates:
-        if candidate.fit and not has_wishes:
+        if candidate.usual and not has_wishes:
             kept.append(candidate)
             continue
         unwanted = has_wishes and _unwanted(candidate, tried, include, exclude)
@@ -299,11 +300,17 @@ def soonest(refused: Iterable[Refused], now: float) -> float | None:
     return max(0.0, min(times) - now) if times else None
 
 
-def rank(kept: Iterable[Candidate], draws: tuple[float, float, float], explore: bool = True) -> list[Candidate]:
+def rank(
+    kept: Iterable[Candidate],
+    draws: tuple[float, float, float],
+    explore: bool = True,
+    usual: bool = False,
+) -> list[Candidate]:
     """Order the candidates, best first; every one of them is in the answer.
 
     `draws`, each in [0, 1): two choose the pair, the third decides who takes part in the drawing.
     `explore`: the unproven may go first now and then; not where a call gets one attempt only.
+    `usual`: all of them are known to be.
     """
     ordered = sorted(kept, key=_ORDER)
     number = len(ordered)
@@ -314,7 +321,7 @@ def rank(kept: Iterable[Candidate], draws: tuple[float, float, float], explore: 
         ordered.remove(explored)
         return [explored, *ordered]
     reach: list[float] = []
-    for each in ordered:
+    for each in () if usual else ordered:
         if each.share < 1.0:  # else all take part, as nearly always
             ordered, reach = _taking_part(ordered, draws[2])
             number = len(reach)

@@ -434,6 +434,11 @@ class TestChoosing:
     def test_it_keeps_who_may_be_asked_and_ranks_them(self) -> None:
         assert self.chosen(CEDAR, BIRCH, ALDER) == [ALDER, BIRCH]
 
+    def test_it_minds_the_share_of_one_whom_nothing_else_is_against(self) -> None:
+        held = replace(BIRCH, warm=True, share=0.1)
+        assert self.chosen(held, ALDER) == [ALDER, held]
+        assert self.chosen(replace(held, share=1.0), ALDER)[-1] == ALDER
+
     def test_it_takes_the_last_resort_when_nobody_may(self) -> None:
         [only] = self.chosen(CEDAR)
         assert (only, only.rank) == (replace(CEDAR, last_resort=True), Rank.LAST_RESORT)

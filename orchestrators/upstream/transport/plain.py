@@ -19,11 +19,11 @@ _ACTED_UPON = frozenset({"connection", "proxy-connection", "transfer-encoding", 
 
 def read(data: bytes) -> tuple[dict[str, str], bytes] | None:
     """Header fields with lower-case names, and body. None: it is not such an answer."""
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, end, body = data.partition(b"\r\n\r\n")
     before, _, rest = head.partition(b"ength: ")  # of `Content-Length` in either case; `_around` sees to that
     length, _, after = rest.partition(b"\r\n")
     said = str(len(body))
-    if length != said.encode() or len(head) > LONGEST:
+    if not end or length != said.encode() or len(head) > LONGEST:
         return None
     around = _around(before, after)
     if around is None:

@@ -70,6 +70,8 @@ def test_it_reads_the_commonest_answer():
     [
         b"",
         LINE,
+        LINE + b"content-length: 0",
+        OFTEN + b"content-length: 0\r\nx: y",
         LINE + b"\r\n" + JSON,
         OFTEN + b"content-length: 10\r\n\r\n" + JSON[:-1],
         OFTEN + b"content-length: 10\r\n\r\n" + JSON + b"\n",

@@ -71,14 +71,14 @@ def observe(latency: Latency, outcome: Outcome, now: float) -> Latency:
     peak, passed = latency.ewma, now - latency.stamp
     if peak is None or seconds > peak:
         peak = seconds
-    elif passed > 0:
+    elif passed > 0.0:  # not 0, nor 1 below: an integer beside a float costs a conversion
         kept = exp(-passed / _TAU)
-        peak = peak * kept + seconds * (1 - kept)
+        peak = peak * kept + seconds * (1.0 - kept)
     # By place, as each answer makes one.
     return Latency(
         peak,
         mean + weight * apart,
-        sqrt((1 - weight) * (deviation * deviation + weight * apart * apart)),
+        sqrt((1.0 - weight) * (deviation * deviation + weight * apart * apart)),
         latency.cold,
         now,
         samples + 1,

@@ -27,7 +27,7 @@ class Histogram:
         return f"<Histogram of {sum(self._counts):.0f} values>"
 
     def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
+        self._counts[bisect_left(self._bounds, value)] += 1.0
         self._sum += value
 
     def value(self) -> list[float]:

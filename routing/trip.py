@@ -202,7 +202,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             self.at,
             call.client.name,
             call.lane.policy.slug,
-            _shown(call.worker_path),
+            _shown(call.worker_path[:200]),
             code,
             status,
             held.offer.orchestrator if held else "",
@@ -230,7 +230,7 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
 
 @lru_cache(maxsize=256)
 def _shown(path: bytes) -> str:
-    return path[:200].decode("ascii", "replace")
+    return path.decode("ascii", "replace")
 
 
 @lru_cache

@@ -36,21 +36,20 @@ parser, `shutdown`); each behaviour has its test over a socket.
 from __future__ import annotations
 
 import socket
-from asyncio import Future, Task, TimerHandle, Transport, get_running_loop
-from collections.abc import Mapping
+from asyncio import Task, TimerHandle, Transport
 from functools import lru_cache
-from logging import getLogger
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade, parse_url
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from byocgw.cycle import Cycle, lines_of, opened
 from byocgw.repeated import Asked, Field, Head, head_of
-from orchestrators.upstream.transport.outbox import Outbox, outbox_of
-from orchestrators.upstream.transport.request import SHORT, VALUE
+from orchestrators.upstream.transport.outbox import outbox_of
+from orchestrators.upstream.transport.request import SHORT
 from routing.api.extensions import EXCHANGE, fields_of
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
@@ -70,19 +69,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # What each request looks at. In the dict, beside all of uvicorn's, each look takes longer.
     __slots__ = (
-        *("asked", "clock", "constant", "cycle", "dated", "draining", "fields", "headers"),
-        *(
-            "idle_since",
-            "in_head",
-            "known",
-            "lines",
-            "outbox",
-            "pending",
-            "short",
-            "unlike",
-            "unproxied",
-            "url",
-        ),
+        *("asked", "clock", "constant", "cycle", "dated", "draining", "fields", "headers", "idle_since"),
+        *("in_head", "known", "lines", "outbox", "pending", "short", "unlike", "unproxied", "url"),
     )
 
     cycle: Cycle
@@ -407,164 +395,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-class Unheard:
-    """In the place of an Event of uvicorn's: who waits for one of our cycles is woken by `wake`."""
-
-    def set(self) -> None: ...
-
-
-class Cycle(RequestResponseCycle):
-    """One request and its answer, with what `routing.api.extensions.Exchange` promises.
-
-    `pieces`, `size`: of the body, what nobody has received yet.
-    """
-
-    logger = getLogger("uvicorn.error")
-    waiting_for_100_continue = access_log = False
-    chunked_encoding = None
-    expected_content_length = 0
-    message_event = Unheard()  # type: ignore[assignment]
-    task: Task[None]
-    protocol: BoundedProtocol | None  # until the application has returned
-    fields: dict[bytes, bytes]
-    outbox: Outbox
-    tasks: set[Task[None]]
-    lines: bytes
-    pieces: list[bytes]
-    size: int
-    has_news: bool
-    watched: bool
-    waiter: Future[None] | None
-
-    __init__ = object.__init__  # see `opened`
-
-    def on_response(self) -> None:
-        if self.protocol is not None:
-            self.protocol.on_response_complete()
-
-    async def run_asgi(self, app: Any) -> None:
-        """As uvicorn's, which has itself taken off the list of tasks by one more turn of the loop."""
-        try:
-            await app(self.scope, self.receive, self.send)
-        except BaseException as exc:
-            self.logger.error("Exception in ASGI application\n", exc_info=exc)
-            await self.give_up()
-        else:
-            if not (self.response_complete or self.disconnected):
-                self.logger.error("The application returned without having answered.")
-                await self.give_up()
-        finally:
-            self.tasks.discard(self.task)
-            # What each request leaves is to be freed without the collector.
-            self.protocol = None
-            self.scope[EXCHANGE] = None  # type: ignore[literal-required]
-
-    async def give_up(self) -> None:
-        if self.response_started:
-            self.transport.close()
-        else:
-            await self.send_500_response()
-
-    # --- ASGI ---------------------------------------------------------------------------------------
-
-    async def receive(self) -> Any:
-        if self.waiting_for_100_continue and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.waiting_for_100_continue = False
-        while not (self.pieces or self.has_news or self.disconnected or self.response_complete):
-            self.flow.resume_reading()
-            self.waiter = get_running_loop().create_future()
-            await self.waiter
-        if self.disconnected or self.response_complete:
-            return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": self.taken(), "more_body": self.more_body}
-
-    async def send(self, message: Any) -> None:
-        await super().send(message)
-        if self.response_complete:
-            self.wake()
-
-    def wake(self) -> None:
-        """Whoever waits for more of the body, or for its end, should look again."""
-        self.has_news = True
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def taken(self) -> bytes:
-        pieces = self.pieces
-        self.pieces, self.size, self.has_news = [], 0, False
-        return b"".join(pieces)  # which of one piece makes no copy
-
-    # --- at once ------------------------------------------------------------------------------------
-
-    def whole_body(self, limit: int) -> bytes | None:
-        if self.more_body or self.disconnected or not self.has_news or self.size > limit:
-            return None
-        if self.flow.read_paused:
-            self.flow.resume_reading()
-        return self.taken()
-
-    def answer_piece(self, piece: bytes) -> bool:
-        if self.disconnected or self.flow.write_paused:
-            return False
-        self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-        return True
-
-    def answer_whole(self, status: int, fields: Mapping[str, str], body: bytes) -> bool:
-        """False for HEAD, for a client that takes nothing now, and for a field that no head may hold."""
-        values = list(fields.values())
-        told = "".join(values).encode("latin-1")
-        form = form_of(*fields) if told.translate(VALUE) is told else None  # it is, if nothing is replaced
-        if form is None or self.flow.write_paused or self.scope["method"] == "HEAD":
-            return False
-        if not self.disconnected:
-            values.append(str(len(body)))
-            parts = form.copy()
-            parts[1::2] = values
-            head = "".join(parts).encode("latin-1")
-            end = b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n"
-            answer = (STATUS_LINE[status], self.lines, head, end, body)
-            self.outbox.add(self.transport, b"".join(answer))
-            self.response_started = self.response_complete = True
-            if not self.keep_alive:
-                self.outbox.send(self.transport)
-                self.transport.close()
-            self.on_response()
-            if self.waiter is not None:
-                self.wake()
-        return True
-
-
-def opened(
-    protocol: BoundedProtocol, scope: dict[str, Any], fields: dict[bytes, bytes], keep_alive: bool
-) -> Cycle:
-    """Without uvicorn's own part: what of it is seldom looked at is the class's. A class's call of `__init__`
-    takes 1,000 instructions."""
-    cycle: Cycle = Cycle()
-    cycle.protocol = protocol
-    cycle.scope = scope  # type: ignore[assignment]
-    cycle.fields = fields
-    cycle.transport = protocol.transport
-    cycle.flow = protocol.flow
-    cycle.outbox = protocol.outbox
-    cycle.tasks = protocol.tasks
-    default_headers = cycle.default_headers = protocol.server_state.default_headers
-    if default_headers is not protocol.dated:  # made anew once a second
-        protocol.dated, protocol.lines = default_headers, lines_of(*default_headers)
-    cycle.lines = protocol.lines
-    cycle.keep_alive = keep_alive
-    cycle.disconnected = cycle.response_started = cycle.response_complete = False
-    cycle.more_body = True
-    cycle.pieces = []
-    cycle.size = 0
-    cycle.has_news = cycle.watched = False
-    cycle.waiter = None
-    if b"expect" in fields:
-        cycle.waiting_for_100_continue = fields[b"expect"].lower() == b"100-continue"
-    return cycle
-
-
 def _target(url: bytes) -> tuple[str, bytes, bytes]:
     parsed = parse_url(url)
     path = parsed.path.decode("ascii")
@@ -577,21 +407,3 @@ def target_of(url: bytes) -> tuple[str, bytes, bytes]:
 
 
 _remembered = lru_cache(maxsize=1024)(_target)
-
-
-@lru_cache(maxsize=64)
-def form_of(*names: str) -> list[str] | None:
-    """Of the head of an answer with these fields and the length of its body: every second part is a value's
-    place. Few sets of names are in use. None if a head may not hold one."""
-    told = "".join(names).encode("latin-1")
-    if told.translate(VALUE) != told:
-        return None
-    parts = [part for name in (*names, "content-length") for part in (f"\r\n{name}: ", "")]
-    parts[0] = parts[0].removeprefix("\r\n")
-    return parts
-
-
-@lru_cache(maxsize=4)
-def lines_of(*fields: tuple[bytes, bytes]) -> bytes:
-    """Of a head. What uvicorn adds to every answer, the date, changes once a second."""
-    return b"".join([b"%b: %b\r\n" % field for field in fields])

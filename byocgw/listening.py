@@ -20,6 +20,8 @@ from typing import Any
 from uvicorn import Config
 from uvicorn.server import Server
 
+from byocgw import huge_pages
+
 PLACES = 256  # workers of one server, those that go and come included
 ABSENT = 2**31 - 1
 REST = 0.001  # seconds; others are woken within some 0.1 ms, if they are not at work
@@ -117,6 +119,7 @@ class FairServer(Server):
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets=[])
+        huge_pages.gather()
         state = self.server_state
         made: Any = self.config.http_protocol_class
         protocol = partial(made, config=self.config, server_state=state, app_state=self.lifespan.state)

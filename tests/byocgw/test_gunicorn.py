@@ -16,6 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from byocgw import huge_pages
+from tests.byocgw.test_huge_pages import on_huge_pages
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0  # seconds: on a busy machine a worker takes its time to start
 COMMAND = [sys.executable, "-m", "gunicorn", "-c", "python:byocgw.gunicorn"]
@@ -85,7 +88,7 @@ def test_it_reads_the_environment(home: Path) -> None:
 
 def test_it_reads_the_env_file_where_the_environment_says_nothing(home: Path) -> None:
     (home / "byocgw").mkdir()
-    for name in ("__init__.py", "gunicorn.py", "listening.py", "logs.py", "protocol.py"):
+    for name in ("__init__.py", "gunicorn.py", "huge_pages.py", "listening.py", "logs.py", "protocol.py"):
         shutil.copy(ROOT / "byocgw" / name, home / "byocgw")
     (home / "routing").symlink_to(ROOT / "routing")
     (home / ".env").write_text("BIND=127.0.0.1:8111\nWEB_CONCURRENCY=5\n")
@@ -176,7 +179,9 @@ async def test_it_serves_within_its_bounds_and_finishes_what_it_began(home: Path
         answer = await client.get("/", headers={"Livepeer": "x" * 2**20})
         assert answer.text == str(2**20)
         assert "server" not in answer.headers
-        assert os.sched_getscheduler(int(answer.headers["x-worker"])) == os.SCHED_BATCH
+        worker = int(answer.headers["x-worker"])
+        assert os.sched_getscheduler(worker) == os.SCHED_BATCH
+        assert on_huge_pages(worker) > 0 or not huge_pages.gather()
         with contextlib.suppress(httpx.TransportError):
             assert (await client.get("/", headers={"Livepeer": "x" * 2**23})).status_code == 431
         slow = asyncio.create_task(client.get("/slow"))

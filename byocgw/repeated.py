@@ -1,9 +1,9 @@
 """A request that says what the last one of its connection said, but for its body and length: not parsed again.
 
 Clients keep asking for the same, with the same fields. What the parser has accepted it would accept once more,
-whatever number its Content-Length is; so where all other bytes of a head are those of a head
-that it has read, and nothing but the whole body follows, there is nothing left for it to tell: 15,000 of a
-request's machine instructions. Whatever differs in more is the parser's.
+whatever number its Content-Length is; so where all other bytes of a head are those of a head that it has read,
+and nothing but the whole body follows, there is nothing left for it to tell: 15,000 of a request's machine
+instructions. Whatever differs in more is the parser's.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ def _attempts(history: Sequence[Attempt], blameless: Collection[int]) -> tuple[A
                 each.orchestrator,
                 outcome.cls,
                 outcome.status,
-                floor(each.seconds * 1000 + 0.5),
+                each.ms,
                 outcome.cold,
                 held_against,
                 outcome.detail and outcome.detail[:500],

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import floor
 
 import msgspec
 
@@ -45,7 +46,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     @property
     def ms(self) -> int:
-        return round(self.seconds * 1000)
+        return floor(self.seconds * 1000 + 0.5)
 
     @property
     def answer(self) -> Answer | None:

@@ -45,8 +45,9 @@ class Clock:
         self._due = inf
 
     def close(self) -> None:
-        """For good."""
+        """For good. It lets go of whom it would have told, who knows it: a cycle."""
         self.stop()
+        self._expired = _nobody
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -63,3 +64,7 @@ class Clock:
             self._expired()
         elif self._due < inf:
             self._set(self._due)
+
+
+def _nobody() -> None:
+    """Told when the time of a closed connection runs out."""

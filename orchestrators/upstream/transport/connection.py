@@ -232,6 +232,7 @@ class Connection(asyncio.Protocol):
             else:
                 text = f"connection lost: {exc}" if exc else "connection closed"
                 self._fail(self._broken(Fault.BROKEN, Fault.CUT_OFF, text))
+        del self._parser  # it knows our methods: a cycle, which has grown too old to be collected soon
         self.closed.set_result(None)
         self._owner.lost(self)
 

@@ -1,4 +1,4 @@
-"""A closed connection is freed, however long it lived: a worker asks its collector of cycles for what is young."""
+"""A closed connection is freed, however long it lived: the collector is asked for what is young alone."""
 
 from __future__ import annotations
 

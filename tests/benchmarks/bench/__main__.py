@@ -3,7 +3,9 @@
     python -m tests.benchmarks.bench [--quick] [--peers nginx,litellm,portkey] [--rounds 5] [--seconds 4]
 
 Everybody is started once, and measured in turn, round after round: ratios are of one round, the figures shown
-are medians. Exit status 1 if byocgw answered wrongly, or if --strict is given and a must is missed.
+are medians. On a virtual machine lateness is its host's as well, so the open loop's rounds are repeated while
+others are at work there, and the calmest are told of; if none is calm, that. Exit status 1 if byocgw answered
+wrongly, or if --strict is given and a must is missed.
 """
 
 from __future__ import annotations
@@ -13,18 +15,20 @@ import os
 import statistics
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byocgw.settings")
 os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 
-from tests.benchmarks.bench import measures, peers, report  # noqa: E402  the stage reads Django's settings
+from tests.benchmarks.bench import measures, peers, report, usage  # noqa: E402  the stage reads Django's settings
 from tests.benchmarks.bench.stage import WORKERS, Peer, Stage  # noqa: E402
 from tests.benchmarks.bench.targets import Seen, judged  # noqa: E402
 
-Rounds = dict[str, list[dict[str, dict[str, float]]]]
+Round = dict[str, dict[str, float]]  # by peer
+STOLEN = "stolen %"  # of the CPU, by others on the host
+CALM, NOISY = 0.5, 2.0  # %
+PATIENCE = 5  # times as many rounds until enough are calm
 
 
 class Bench:
@@ -34,7 +38,7 @@ class Bench:
         self.figures: dict[str, Seen] = {}
         self.tables: dict[str, list[list[str]]] = {}
         self.skipped: dict[str, str] = {}
-        self.rounds: Rounds = defaultdict(list)
+        self.rounds: dict[str, list[Round]] = {}
         self.bad = 0
 
     def run(self) -> None:
@@ -69,15 +73,32 @@ class Bench:
                 print(f"skipped: {name}: {exc}", flush=True)
         return found
 
-    def in_turn(self, title: str, everybody: list[Peer], measure: Callable[[Peer], dict[str, float]]) -> None:
-        """So many rounds; in each, everybody once."""
-        for number in range(self.options.rounds):
-            self.rounds[title].append({peer.name: measure(peer) for peer in everybody})
-            print(f"{title}: round {number + 1} of {self.options.rounds}", flush=True)
-        keys = list(self.rounds[title][0][everybody[0].name])
+    def in_turn(
+        self,
+        title: str,
+        everybody: list[Peer],
+        measure: Callable[[Peer], dict[str, float]],
+        *,
+        patience: int = 1,
+    ) -> None:
+        """So many rounds; in each, everybody once. With `patience`: the calmest of so many times as many."""
+
+        def round_of() -> Round:
+            seen = {}
+            for peer in everybody:
+                stolen = usage.Stolen()
+                seen[peer.name] = {**measure(peer), STOLEN: 100 * stolen.share()}
+            return seen
+
+        wanted, seen = self.options.rounds, list[Round]()
+        while len(seen) < wanted or (calm(seen) < wanted and len(seen) < wanted * patience):
+            seen.append(round_of())
+            print(f"{title}: round {len(seen)}, {stolen_in(seen[-1]):.1f} % stolen by the host", flush=True)
+        kept = self.rounds[title] = sorted(seen, key=stolen_in)[:wanted]
+        keys = list(kept[0][everybody[0].name])
         rows = [["", *keys]]
         for peer in everybody:
-            medians = [statistics.median(one[peer.name][key] for one in self.rounds[title]) for key in keys]
+            medians = [statistics.median(one[peer.name][key] for one in kept) for key in keys]
             rows.append([peer.name, *(report.number(each) for each in medians)])
         self.tables[title] = rows
 
@@ -110,9 +131,15 @@ class Bench:
             return {"p50 us": load.p50 * 1e6, "p99 us": load.p99 * 1e6}
 
         title = "2,000 requests/s, open loop"
-        self.in_turn(title, [self.stage.direct(self.stage.fast_ports), gateway], measure)
+        patience = 1 if self.options.quick else PATIENCE
+        self.in_turn(title, [self.stage.direct(self.stage.fast_ports), gateway], measure, patience=patience)
+        rounds = self.rounds[title]
+        stolen = statistics.median(map(stolen_in, rounds))
         for key, field in (("added_p50", "p50 us"), ("added_p99", "p99 us")):
-            self.note(key, [one["byocgw"][field] - one["direct"][field] for one in self.rounds[title]])
+            if stolen > NOISY:
+                self.figures[key] = Seen(None, why=f"the host took {stolen:.1f} % of the CPU")
+            else:
+                self.note(key, [one["byocgw"][field] - one["direct"][field] for one in rounds])
 
     def uploads(self, gateway: Peer, others: list[Peer]) -> None:
         def measure(peer: Peer) -> dict[str, float]:
@@ -171,6 +198,14 @@ class Bench:
             self.note(
                 f"decide_{number}", [decision.timed(number)[0] for _ in range(1 if self.options.quick else 3)]
             )
+
+
+def stolen_in(one: Round) -> float:
+    return max(seen[STOLEN] for seen in one.values())
+
+
+def calm(rounds: list[Round]) -> int:
+    return sum(stolen_in(one) <= CALM for one in rounds)
 
 
 def options() -> argparse.Namespace:

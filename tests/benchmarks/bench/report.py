@@ -46,7 +46,7 @@ def table(rows: Iterable[list[str]]) -> str:
 
 
 def number(value: float) -> str:
-    if value >= 100:
+    if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

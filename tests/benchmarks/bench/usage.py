@@ -1,4 +1,4 @@
-"""What processes cost, as Linux counts it: CPU seconds, resident and proportional memory, threads."""
+"""What processes cost, as Linux counts it: CPU seconds, resident and proportional memory. What a host took."""
 
 from __future__ import annotations
 
@@ -22,6 +22,24 @@ def cpu_seconds(pids: Iterable[int]) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / TICK
+
+
+class Stolen:
+    """Made where a measurement begins. `share`, at its end: the part of this machine's CPU time that its host
+    gave to others though there was work for it. 0 on a machine that is nobody's guest."""
+
+    def __init__(self) -> None:
+        self._stolen, self._all = self._so_far()
+
+    def share(self) -> float:
+        stolen, total = self._so_far()
+        return (stolen - self._stolen) / max(1, total - self._all)
+
+    @staticmethod
+    def _so_far() -> tuple[int, int]:
+        """Of all cores: user, nice, system, idle, iowait, irq, softirq, steal (proc_stat(5)), in ticks."""
+        fields = [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return fields[7], sum(fields)
 
 
 def memory(pid: int, field: str = "Pss") -> float:

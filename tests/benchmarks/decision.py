@@ -143,8 +143,8 @@ def blocks_after() -> list[int]:
             seat = board.seat(step.candidate.offer_id, step.candidate.seats)
             failed = dice.random() < 0.05
             outcome = Outcome(OutcomeClass.GPU_OOM if failed else OutcomeClass.OK, latency=dice.random() / 30)
-            board.observe(step.candidate.offer_id, outcome, now=now)
-            board.served(step.candidate.offer_id, b"path/%d" % (request % 1000))
+            path = b"path/%d" % (request % 1000)
+            board.observe(step.candidate.offer_id, outcome, now=now, served=path)
             if seat is not None:
                 seat.release()
         if request % 100 == 0 and (news := board.collect()) is not None:

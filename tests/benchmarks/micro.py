@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def test_journal_line(benchmark: BenchmarkFixture, tmp_path: Path, db: None) -> 
     journal.close()
 
 
-def repeated(once: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[None]]:
+def repeated(once: Callable[[], Awaitable[Any]]) -> Callable[[], Coroutine[Any, Any, None]]:
     async def times() -> None:
         for _ in range(CALLS):
             await once()

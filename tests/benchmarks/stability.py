@@ -19,9 +19,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import django
 
@@ -91,7 +92,7 @@ async def slow_database(fleet: SimulatorProcess, folder: Path) -> bool:
             gateway = Served(folder, document(fleet), DATABASE_URL=url, WEB_CONCURRENCY="2")
             await asyncio.to_thread(gateway.__enter__)
             try:
-                fast, slow = [], []
+                fast, slow = list[float](), list[float]()
                 for _ in range(PAIRS):
                     for delay, into in ((0.0, fast), (DELAY, slow)):
                         set_delay(delay)
@@ -147,7 +148,7 @@ def change_policy(gateway: Served) -> None:
     connection.close()
 
 
-MEASURES: dict[str, Callable[[SimulatorProcess, Path], Awaitable[bool]]] = {
+MEASURES: dict[str, Callable[[SimulatorProcess, Path], Coroutine[Any, Any, bool]]] = {
     "database": slow_database,
     "rebuild": rebuilds,
 }

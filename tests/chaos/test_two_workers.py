@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -22,7 +23,7 @@ from tests.support.served import Served
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CLIENTS = 200
-LIMITS = {
+LIMITS: dict[str, dict[str, Any]] = {
     "paced": {"requests_per_minute": 50, "burst": 50},
     "seated": {"max_in_flight": 5},
     "spender": {"daily_budget": "3000 wei"},

@@ -125,7 +125,7 @@ def lists(middle: datetime) -> list[str]:
 
 def name_everybody() -> None:
     """The rows that the admin's filters take their names from, and offers to look at."""
-    profile = RoutingProfile.objects.first()
+    profile = RoutingProfile.objects.all()[0]
     for number in [*range(CAPABILITIES), "rare"]:
         Capability.objects.create(slug=f"capability-{number}", profile=profile)
     for number in [*range(CLIENTS), "rare"]:

@@ -22,6 +22,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byocgw.settings")
 os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 
 from tests.benchmarks.bench import measures, peers, report, usage  # noqa: E402  the stage reads Django's settings
+from tests.benchmarks.bench.load import REQUEST  # noqa: E402
 from tests.benchmarks.bench.stage import WORKERS, Peer, Stage  # noqa: E402
 from tests.benchmarks.bench.targets import Seen, judged  # noqa: E402
 
@@ -108,7 +109,7 @@ class Bench:
 
     def throughput(self, gateway: Peer, everybody: list[Peer]) -> None:
         def measure(peer: Peer) -> dict[str, float]:
-            body = peers.ASKING if peer.name in ("litellm", "portkey") else measures.REQUEST
+            body = peers.ASKING if peer.name in ("litellm", "portkey") else REQUEST
             load, cpu = measures.throughput(peer, self.stage.folder, self.options.seconds, body)
             self.bad += load.bad if peer is gateway else 0
             return {"rps": load.rate, "p50 us": load.p50 * 1e6, "p99 us": load.p99 * 1e6, "CPU us": cpu}

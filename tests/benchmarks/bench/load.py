@@ -106,7 +106,7 @@ class Asking(asyncio.Protocol):
 
 async def connect(url: str) -> Asking:
     parts = urlsplit(url)
-    assert parts.hostname is not None
+    assert parts.hostname and parts.port
     _, asking = await asyncio.get_running_loop().create_connection(Asking, parts.hostname, parts.port)
     return asking
 

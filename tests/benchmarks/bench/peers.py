@@ -56,7 +56,7 @@ def litellm(stage: Stage, upstream: int) -> Peer:
         LITELLM_LOCAL_MODEL_COST_MAP="True",
     )
     peer = Peer("litellm", f"http://127.0.0.1:{port}", CHAT, {"authorization": "Bearer sk-bench"}, process)
-    process.wait_for(peer.url(), seconds=120, data=ASKING, **peer.headers)
+    process.wait_for(peer.url(), seconds=120, data=ASKING, headers=peer.headers)
     return peer
 
 
@@ -75,7 +75,7 @@ def portkey(stage: Stage, upstream: int) -> Peer:
         "authorization": "Bearer none",
     }
     peer = Peer("portkey", f"http://127.0.0.1:{port}", CHAT, headers, process)
-    process.wait_for(peer.url(), data=ASKING, **peer.headers)
+    process.wait_for(peer.url(), data=ASKING, headers=peer.headers)
     return peer
 
 

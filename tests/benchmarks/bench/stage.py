@@ -54,12 +54,18 @@ class Process:
     def pids(self) -> list[int]:
         return [self._child.pid, *usage.children(self._child.pid)]
 
-    def wait_for(self, url: str, seconds: float = 20.0, data: bytes | None = None, **headers: str) -> None:
+    def wait_for(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        seconds: float = 20.0,
+    ) -> None:
         """RuntimeError with the end of the log if nothing answers 200 in time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and self._child.poll() is None:
             try:
-                with urlopen(Request(url, data, headers), timeout=5) as answer:
+                with urlopen(Request(url, data, dict(headers or {})), timeout=5) as answer:
                     if answer.status == 200:
                         return
             except OSError:

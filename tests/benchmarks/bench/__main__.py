@@ -54,8 +54,12 @@ class Bench:
         self.note("in_flight", [at_once / WORKERS])
         fast_peers = self.peers(fast, self.stage.fast_ports)
         self.throughput(fast, fast_peers)
+        nginx = [each for each in fast_peers if each.name == "nginx"]
+        for each in fast_peers:
+            if each.process and each not in (fast, *nginx):
+                each.process.stop()  # idle, it still wakes up now and then, beside what is measured next
         self.latency(fast)
-        self.uploads(fast, [each for each in fast_peers if each.name == "nginx"])
+        self.uploads(fast, nginx)
         self.waiting(slow)
         self.streams(slow)
         self.gone(slow)
@@ -97,7 +101,7 @@ class Bench:
             print(f"{title}: round {len(seen)}, {stolen_in(seen[-1]):.1f} % stolen by the host", flush=True)
         kept = self.rounds[title] = sorted(seen, key=stolen_in)[:wanted]
         keys = list(kept[0][everybody[0].name])
-        rows = [["", *keys]]
+        rows = [[f"{wanted} of {len(seen)} rounds", *keys]]
         for peer in everybody:
             medians = [statistics.median(one[peer.name][key] for one in kept) for key in keys]
             rows.append([peer.name, *(report.number(each) for each in medians)])

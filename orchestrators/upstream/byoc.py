@@ -7,10 +7,10 @@ capability stands in the header; the query is dropped there, so it is dropped he
 from __future__ import annotations
 
 import json
-import math
 from binascii import b2a_base64
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache, partial
+from math import ceil
 
 import msgspec
 
@@ -19,7 +19,7 @@ from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Sink, Targ
 from orchestrators.upstream.signing import Signer
 from orchestrators.upstream.sse import Events
 from orchestrators.upstream.transport import Answer, Pool
-from orchestrators.upstream.transport.request import SHORT, checked, content_type, target_of
+from orchestrators.upstream.transport.request import SHORT, checked, head, target_of
 
 DETAIL = 500  # characters of a refusal kept for the operator
 _TRACE = tuple((name, f"{name}: ".encode("ascii")) for name in TRACE)
@@ -41,30 +41,31 @@ class Job(msgspec.Struct):
     response_time: int = msgspec.field(default=500_000_000, name="OrchSearchRespTimeout")
 
 
-def job_header(call: Call, capability: str, signer: Signer) -> bytes:
-    """The `Livepeer` header: base64 of compact JSON, the two texts unchanged.
+def _around(
+    host: bytes,
+    path: str,
+    worker_path: bytes,
+    content_type: str,
+    begun: bytes,
+    request: str,
+    parameters: str,
+    capability: str,
+    sender: str,
+    sig: str,
+    seconds: int,
+) -> tuple[bytes, bytes]:
+    """What stands in a head before and behind that part of the `Livepeer` header which each request has anew.
 
-    Only the id changes with every request, and it comes first. Base64 makes four characters of each three
-    bytes: behind the last three that are whole, what follows is remembered.
+    The header is base64 of compact JSON, the two texts unchanged. `begun`: of the JSON, what that part leaves.
+    ValueError: a path or content type that cannot go into a request.
     """
-    seconds = math.ceil(call.timeout) if call.timeout > 0 else 1
-    number, request, parameters = call.request_id, call.request, call.parameters
-    sig = signer.sign_job(request, parameters, job_id=number, capability=capability, timeout_seconds=seconds)
-    start = b'{"id":%b,' % _json(number)
-    whole = len(start) // 3 * 3
-    make = _remembered if len(request) + len(parameters) <= SHORT else _rest
-    rest = make(start[whole:], request, parameters, capability, signer.sender, sig, seconds)
-    return b2a_base64(start[:whole], newline=False) + rest
+    said = begun + b"," + _json(Job(request, parameters, capability, "", sender, sig, seconds))[1:]
+    kind = b"content-type: %b\r\n" % checked(content_type.encode("latin-1")) if content_type else b""
+    start = head(b"POST", target_of(b"/process/request/", path, worker_path), host, ())
+    return start + b"livepeer: ", b2a_base64(said, newline=False) + b"\r\n" + kind
 
 
-def _rest(
-    start: bytes, request: str, parameters: str, capability: str, sender: str, sig: str, seconds: int
-) -> bytes:
-    job = Job(request, parameters, capability, "", sender, sig, seconds)
-    return b2a_base64(start + _json(job)[1:], newline=False)
-
-
-_remembered = lru_cache(maxsize=256)(_rest)
+_remembered = lru_cache(maxsize=256)(_around)
 
 
 def address_header(signer: Signer) -> bytes:
@@ -161,16 +162,41 @@ class Byoc:
         self._address = address_header(signer)
 
     async def send(self, target: Target, call: Call) -> Reply:
-        """UpstreamError; ValueError: a path or content type that cannot go into a request."""
-        job = job_header(call, target.wire_name, self._signer)
-        made = [b"livepeer: ", job, b"\r\n", content_type(call.content_type)]
-        headers = call.headers
+        """UpstreamError; ValueError: a path or content type that cannot go into a request.
+
+        Of the job only the id changes with every request, and it comes first. Base64 makes four characters of
+        each three bytes: what is around the threes that are whole is remembered, if it is short.
+        """
+        origin, signer = self._pool.origin(target), self._signer
+        number, request, parameters, headers = call.request_id, call.request, call.parameters, call.headers
+        capability, path, content_type = target.wire_name, call.worker_path, call.content_type
+        seconds = ceil(call.timeout) if call.timeout > 0 else 1
+        sig = signer.sign_job(
+            request, parameters, job_id=number, capability=capability, timeout_seconds=seconds
+        )
+        job = b'{"id":' + _json(number)
+        whole = len(job) // 3 * 3
+        make = (
+            _remembered if len(request) + len(parameters) + len(path) + len(content_type) <= SHORT else _around
+        )
+        before, behind = make(
+            origin.field,
+            target.path,
+            path,
+            content_type,
+            job[whole:],
+            request,
+            parameters,
+            capability,
+            signer.sender,
+            sig,
+            seconds,
+        )
+        lines = [before, b2a_base64(job[:whole], newline=False), behind]
         for name, begin in _TRACE:
             if name in headers:
-                made += begin, checked(headers[name].encode("latin-1")), b"\r\n"
-        path = target_of(b"/process/request/", target.path, call.worker_path)
-        origin = self._pool.origin(target)
-        answer = await origin.send(b"POST", path, (), call.body, call.timeout, None, made)
+                lines += begin, checked(headers[name].encode("latin-1")), b"\r\n"
+        answer = await origin.exchange(lines, call.body, call.timeout)
         streams = "text/event-stream" in answer.headers.get("content-type", "").lower()
         return EventReply(answer) if streams else answer
 

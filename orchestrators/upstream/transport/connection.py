@@ -18,7 +18,7 @@ import fcntl
 import ssl
 import struct
 import termios
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from typing import Protocol, cast
 
 import httptools
@@ -30,6 +30,7 @@ from orchestrators.upstream.transport.answer import Answer
 from orchestrators.upstream.transport.clock import Clock
 from orchestrators.upstream.transport.limits import Limits
 from orchestrators.upstream.transport.outbox import outbox_of
+from orchestrators.upstream.transport.request import end
 from orchestrators.upstream.transport.tls import fingerprint_of
 
 HIGH_WATER = 256 * 1024  # bytes of an answer kept for a slow reader before the socket is left unread
@@ -90,21 +91,24 @@ class Connection(asyncio.Protocol):
 
     # -- the exchange ---------------------------------------------------------------------------
 
-    def exchange(self, head: bytes, body: bytes | Body, timeout: float, total: float) -> Awaitable[Answer]:
+    def exchange(
+        self, lines: Iterable[bytes], body: bytes | Body, timeout: float, total: float
+    ) -> Awaitable[Answer]:
         """Comes with the head of the answer. UpstreamError, or the body's own error. To be awaited at once, and
-        given to `abandon` by whoever no longer waits."""
+        given to `abandon` by whoever no longer waits. `lines`: see `Origin.exchange`."""
         answered = self._answered = self.loop.create_future()
         self._phrase = self._barren = 0
         self._complete = False
         self._clock.start(timeout, total)
         if isinstance(body, bytes):
+            message = b"".join((*lines, end(len(body)), body))
             self._uploaded = self._in_one_piece = True
-            self._written = len(head) + len(body)
-            self._outbox.add(self._transport, head + body)
+            self._written = len(message)
+            self._outbox.add(self._transport, message)
             return answered
         self._uploaded = self._in_one_piece = False
         self._written = 0
-        return self._while_uploading(answered, head, body, timeout)
+        return self._while_uploading(answered, b"".join((*lines, end(body.length))), body, timeout)
 
     async def _while_uploading(self, answered: Answered, head: bytes, body: Body, timeout: float) -> Answer:
         try:

@@ -12,9 +12,10 @@ import errno
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrators.core.addresses import Network, refusal
@@ -52,12 +53,13 @@ class Address:
 
 
 class Origin:
-    """`send` is the only way in; `aclose` aborts whatever is under way."""
+    """`send` and `exchange` are the ways in; `aclose` aborts whatever is under way. `field`: see `Address`."""
 
     def __init__(
         self, address: Address, ways: tuple[Way, ...], limits: Limits, allowed: tuple[Network, ...]
     ) -> None:
         self._address = address
+        self.field = address.field
         self._allowed = allowed
         self._ways = ways
         self._limits = limits
@@ -72,7 +74,7 @@ class Origin:
         where = f"{self._address.host}:{self._address.port}"
         return f"<Origin {where} open {len(self._connections)} idle {len(self._idle)}>"
 
-    async def send(
+    def send(
         self,
         method: bytes,
         target: bytes,
@@ -80,18 +82,21 @@ class Origin:
         body: bytes | Body,
         timeout: float,
         total: float | None = None,
-        made: Iterable[bytes] = (),
+    ) -> Coroutine[Any, Any, Answer]:
+        """As `exchange`. ValueError: something that cannot be put into a request."""
+        return self.exchange((request.head(method, target, self.field, fields),), body, timeout, total)
+
+    async def exchange(
+        self, lines: Iterable[bytes], body: bytes | Body, timeout: float, total: float | None = None
     ) -> Answer:
         """Returns at the head of the answer; the holder closes it.
 
-        `timeout`: seconds to the head, after the last byte of the request. `total`: seconds for all.
-        `made`: see `request.head`. UpstreamError; ValueError: something that cannot be put into a request.
+        `lines`: in pieces, what `request.head` makes; nothing is sought in them. `timeout`: seconds to the
+        answer, after the last byte of the request. `total`: seconds for all. UpstreamError.
 
         A kept connection may have been closed while the request was on its way. Where it is proved that
         nobody has read a byte of it, it is sent once more, on a new connection; otherwise it was sent.
         """
-        length = len(body) if isinstance(body, bytes) else body.length
-        head = request.head(method, target, self._address.field, fields, length, made)
         total = self._limits.total if total is None else total
         # Where both are to be had at once, as nearly always.
         connection = self._reuse() if self._seats else None
@@ -100,7 +105,7 @@ class Origin:
         else:
             self._seats -= 1
         while True:
-            exchange = connection.exchange(head, body, timeout, total)
+            exchange = connection.exchange(lines, body, timeout, total)
             try:
                 return await exchange
             except NotConnected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -24,38 +24,24 @@ _END = re.compile(rb"[?#]")
 _DOTS = re.compile(rb"(?:/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)
 
 
-def head(
-    method: bytes,
-    target: bytes,
-    host: bytes,
-    fields: Sequence[Field],
-    length: int | None,
-    made: Iterable[bytes] = (),
-) -> bytes:
-    """Request line and header fields. `length`: of the body in bytes; None sends it chunked.
-    `made`: the pieces of whole lines, in which nothing needs to be looked for any more (see `checked`).
+def head(method: bytes, target: bytes, host: bytes, fields: Sequence[Field]) -> bytes:
+    """Request line and header fields, but for the length of the body (see `end`).
 
     ValueError: a control character, a space in the target, or a name that is no token.
     """
-    parts = [(_remembered_start if len(target) <= SHORT else _start)(method, target, host), *made]
+    if target[:1] != b"/" or target.translate(_TARGET) != target:
+        raise ValueError(f"{target!r} cannot be the target of a request")
+    parts = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, host)]
     for name, value in fields:
         if not _is_token(name):
             raise ValueError(f"{name!r} cannot be the name of a header field")
         parts += name, b": ", checked(value), b"\r\n"
-    if length is None:
-        parts.append(b"transfer-encoding: chunked\r\n\r\n")
-    else:
-        parts.append(b"content-length: %d\r\n\r\n" % length)
     return b"".join(parts)
 
 
-def _start(method: bytes, target: bytes, host: bytes) -> bytes:
-    if target[:1] != b"/" or target.translate(_TARGET) != target:
-        raise ValueError(f"{target!r} cannot be the target of a request")
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, host)
-
-
-_remembered_start = lru_cache(maxsize=1024)(_start)
+def end(length: int | None) -> bytes:
+    """Of a head. `length`: of the body in bytes; None sends it chunked."""
+    return b"transfer-encoding: chunked\r\n\r\n" if length is None else b"content-length: %d\r\n\r\n" % length
 
 
 def checked(value: bytes) -> bytes:
@@ -63,19 +49,6 @@ def checked(value: bytes) -> bytes:
     if value.translate(VALUE) != value:
         raise ValueError(f"{value!r} cannot be in a header field")
     return value
-
-
-def content_type(value: str) -> bytes:
-    """The line of a content type, none for "". Few are in use, so short ones are remembered. ValueError as
-    `checked`."""
-    return (_remembered_type if len(value) <= SHORT else _type_line)(value)
-
-
-def _type_line(value: str) -> bytes:
-    return b"content-type: %b\r\n" % checked(value.encode("latin-1")) if value else b""
-
-
-_remembered_type = lru_cache(maxsize=64)(_type_line)
 
 
 @lru_cache(maxsize=256)  # few are in use

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from orchestrators.upstream.byoc import Byoc, address_header, job_header
+from orchestrators.upstream.byoc import Byoc, address_header
 from orchestrators.upstream.signing import SCHEMES, Offline, v0_message, v1_message
 
-from .conftest import Conversation, MakePool, Serve, call
+from .conftest import OK, Conversation, MakePool, Serve, call, saying
 
 KEY_A = "0x9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F"
 KEY_B = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"
@@ -122,10 +122,12 @@ def test_the_address_header_is_equal(address: str, proof: str, header: str):
     assert address_header(Signed(address, proof=proof)).decode() == header
 
 
-def test_the_job_header_is_equal():
+async def test_the_job_header_is_equal(serve: Serve, make_pool: MakePool):
     request, parameters, capability, timeout, job_id = JOBS[0]
     job = call(request_id=job_id, request=request, parameters=parameters, timeout=float(timeout))
-    assert job_header(job, capability, Signed(KEY_A, sig=JOB_0_SIG)).decode() == JOB_0_HEADER
+    peer, byoc = await serve(saying(OK)), Byoc(make_pool(), Signed(KEY_A, sig=JOB_0_SIG))
+    await byoc.send(peer.target("byoc", wire_name=capability), job)
+    assert peer.received[0].headers[b"livepeer"].decode() == JOB_0_HEADER
 
 
 def test_the_v1_message_is_equal():

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrators.upstream.transport.request import head, join, quoted
+from orchestrators.upstream.transport.request import end, head, join, quoted
 
 
 def test_it_writes_a_head():
-    assert head(b"POST", b"/a", b"h:1", [(b"x", b"y\tz\xff"), (b"e", b"")], length=3) == (
-        b"POST /a HTTP/1.1\r\nhost: h:1\r\nx: y\tz\xff\r\ne: \r\ncontent-length: 3\r\n\r\n"
+    assert head(b"POST", b"/a", b"h:1", [(b"x", b"y\tz\xff"), (b"e", b"")]) == (
+        b"POST /a HTTP/1.1\r\nhost: h:1\r\nx: y\tz\xff\r\ne: \r\n"
     )
-    assert head(b"POST", b"/", b"h", [], length=None).endswith(b"\r\ntransfer-encoding: chunked\r\n\r\n")
+    assert (end(3), end(None)) == (b"content-length: 3\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n")
 
 
 @pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\nb", b"a\rb", b"a\0b", b"a\x7fb", b"\x1b", b"a\r\n"])
 def test_it_refuses_control_characters_in_a_value(value: bytes):
     with pytest.raises(ValueError, match="header field"):
-        head(b"POST", b"/", b"h", [(b"x", value)], length=0)
+        head(b"POST", b"/", b"h", [(b"x", value)])
 
 
 @pytest.mark.parametrize("name", [b"", b"a b", b"a\r\nb", b"a:b", b"\xff"])
 def test_it_refuses_names_that_are_no_token(name: bytes):
     with pytest.raises(ValueError, match="header field"):
-        head(b"POST", b"/", b"h", [(name, b"v")], length=0)
+        head(b"POST", b"/", b"h", [(name, b"v")])
 
 
 @pytest.mark.parametrize("target", [b"", b"a", b"/a b", b"/a\r\n", b"/\x00", b"/a HTTP/1.1\r\nx: y"])
 def test_it_refuses_targets_with_more_than_a_target(target: bytes):
     with pytest.raises(ValueError, match="target"):
-        head(b"POST", target, b"h", [], length=0)
+        head(b"POST", target, b"h", [])
 
 
 @pytest.mark.parametrize(

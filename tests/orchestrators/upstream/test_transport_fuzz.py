@@ -135,7 +135,7 @@ class Seen:
 
 async def exchange(connection: Connection, *, events: bool) -> Seen | UpstreamError:
     try:
-        answer = await connection.exchange(b"POST / HTTP/1.1\r\n\r\n", b"{}", timeout=60, total=60)
+        answer = await connection.exchange([b"POST / HTTP/1.1\r\n"], b"{}", timeout=60, total=60)
         reply = EventReply(answer) if events else answer
         body = b"".join([chunk async for chunk in reply.chunks()])
         return Seen(answer.status, dict(answer.headers), None if events else answer.length, body)

@@ -74,7 +74,7 @@ class TwinOrigin:
         total: float | None = None,
     ) -> TwinAnswer:
         length = len(body) if isinstance(body, bytes) else body.length
-        head(method, target, b"x", fields, length=length)  # refuses what cannot be sent
+        head(method, target, b"x", fields)  # refuses what cannot be sent
         headers = [(name.decode(), value.decode("latin-1")) for name, value in fields]
         if not isinstance(body, bytes) and length is not None:
             headers.append(("content-length", str(length)))

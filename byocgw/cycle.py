@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future, Task, get_running_loop
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
 from logging import getLogger
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from orchestrators.upstream.transport.outbox import Outbox
 from orchestrators.upstream.transport.request import VALUE
-from routing.api.extensions import EXCHANGE
+from routing.api.extensions import EXCHANGE, AtOnce
 
 if TYPE_CHECKING:
     from byocgw.protocol import BoundedProtocol
+    from byocgw.repeated import Field
 
 
 class Unheard:
@@ -27,6 +28,7 @@ class Unheard:
 class Cycle(RequestResponseCycle):
     """One request and its answer, with what `routing.api.extensions.Exchange` promises.
 
+    `headers`: as ASGI has them, but that Content-Length may be another's: it is `length`.
     `pieces`, `size`: of the body, what nobody has received yet.
     """
 
@@ -37,14 +39,19 @@ class Cycle(RequestResponseCycle):
     message_event = Unheard()  # type: ignore[assignment]
     task: Task[None]
     protocol: BoundedProtocol | None  # until the application has returned
+    scope: MutableMapping[str, Any]  # type: ignore[assignment]
+    headers: list[Field]
     fields: dict[bytes, bytes]
+    length: int | None
+    at_once: AtOnce
+    route: Any | None  # by it
     outbox: Outbox
     tasks: set[Task[None]]
     lines: bytes
     pieces: list[bytes]
     size: int
     has_news: bool
-    watched: bool
+    watched: bool | None
     waiter: Future[None] | None
 
     __init__ = object.__init__  # see `opened`
@@ -55,8 +62,12 @@ class Cycle(RequestResponseCycle):
 
     async def run_asgi(self, app: Any) -> None:
         """As uvicorn's, which has itself taken off the list of tasks by one more turn of the loop."""
+        fields = self.fields
         try:
-            await app(self.scope, self.receive, self.send)
+            if self.route is None or b"x-forwarded-for" in fields or b"x-forwarded-proto" in fields:
+                await self.by_asgi(app)
+            else:
+                await self.at_once.answer(self, self.route)
         except BaseException as exc:
             self.logger.error("Exception in ASGI application\n", exc_info=exc)
             await self.give_up()
@@ -66,9 +77,7 @@ class Cycle(RequestResponseCycle):
                 await self.give_up()
         finally:
             self.tasks.discard(self.task)
-            # What each request leaves is to be freed without the collector.
-            self.protocol = None
-            self.scope[EXCHANGE] = None  # type: ignore[literal-required]
+            self.protocol = None  # what each request leaves is to be freed without the collector
 
     async def give_up(self) -> None:
         if self.response_started:
@@ -77,6 +86,15 @@ class Cycle(RequestResponseCycle):
             await self.send_500_response()
 
     # --- ASGI ---------------------------------------------------------------------------------------
+
+    async def by_asgi(self, app: Any) -> None:
+        length = (b"content-length", b"%d" % (self.length or 0))
+        headers = [length if field[0] == b"content-length" else field for field in self.headers]
+        scope = {**self.scope, "headers": headers, EXCHANGE: self}
+        try:
+            await app(scope, self.receive, self.send)
+        finally:
+            scope[EXCHANGE] = None
 
     async def receive(self) -> Any:
         if self.waiting_for_100_continue and not self.transport.is_closing():
@@ -109,12 +127,14 @@ class Cycle(RequestResponseCycle):
 
     # --- at once ------------------------------------------------------------------------------------
 
-    def whole_body(self, limit: int) -> bytes | None:
+    def whole_body(self, limit: int) -> list[bytes] | None:
         if self.more_body or self.disconnected or not self.has_news or self.size > limit:
             return None
         if self.flow.read_paused:
             self.flow.resume_reading()
-        return self.taken()
+        pieces = self.pieces or [b""]
+        self.pieces, self.size, self.has_news = [], 0, False
+        return pieces
 
     def answer_piece(self, piece: bytes) -> bool:
         if self.disconnected or self.flow.write_paused:
@@ -148,14 +168,22 @@ class Cycle(RequestResponseCycle):
 
 
 def opened(
-    protocol: BoundedProtocol, scope: dict[str, Any], fields: dict[bytes, bytes], keep_alive: bool
+    protocol: BoundedProtocol,
+    headers: list[Field],
+    fields: dict[bytes, bytes],
+    length: int | None,
+    keep_alive: bool,
 ) -> Cycle:
     """Without uvicorn's own part: what of it is seldom looked at is the class's. A class's call of `__init__`
     takes 1,000 instructions."""
     cycle: Cycle = Cycle()
     cycle.protocol = protocol
-    cycle.scope = scope  # type: ignore[assignment]
+    cycle.scope = protocol.scope
+    cycle.route = protocol.route
+    cycle.at_once = protocol.at_once  # type: ignore[assignment]  # without one there is no route
+    cycle.headers = headers
     cycle.fields = fields
+    cycle.length = length
     cycle.transport = protocol.transport
     cycle.flow = protocol.flow
     cycle.outbox = protocol.outbox

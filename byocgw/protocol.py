@@ -23,9 +23,10 @@ Here they get LINGER seconds, and every answer from then on says `Connection: cl
 
 What repeats the last request of its connection but for its body is not parsed again (`repeated`).
 
-Where the request or its answer is one piece, ASGI's messages need not be made (`EXCHANGE`): uvicorn's `send`
-looks at each field by two regular expressions, twice 6 us of a request. What is the same for all requests of a
-connection is made once, what follows from a target or from the names of an answer's fields is remembered, and
+Who answers `AtOnce` is given no scope of its own, and where the request or its answer is one piece ASGI's
+messages need not be made: uvicorn's `send` looks at each field by two regular expressions, twice 6 us of a
+request. What is the same for all requests of a connection is made once, and so is what follows from a target
+till another is asked for; what follows from the names of an answer's fields is remembered, and
 its timer for idle time runs on while it is used. An answer in one piece is left in the loop's outbox: what
 could write or close before it is sent sends it first.
 
@@ -50,10 +51,9 @@ from byocgw.cycle import Cycle, lines_of, opened
 from byocgw.repeated import Asked, Field, Head, head_of
 from orchestrators.upstream.transport.outbox import outbox_of
 from orchestrators.upstream.transport.request import SHORT
-from routing.api.extensions import EXCHANGE, fields_of
+from routing.api.extensions import AtOnce, fields_of
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
-OF_REQUEST = ("method", "http_version", "path", "raw_path", "query_string", "headers", EXCHANGE)
 DIFFERENT = 5  # requests in a row
 VERSIONS = frozenset({"1.1", "1.0"})
 
@@ -69,16 +69,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # What each request looks at. In the dict, beside all of uvicorn's, each look takes longer.
     __slots__ = (
-        *("asked", "clock", "constant", "cycle", "dated", "draining", "fields", "headers", "idle_since"),
-        *("in_head", "known", "lines", "outbox", "pending", "short", "unlike", "unproxied", "url"),
+        *("asked", "at_once", "clock", "cycle", "dated", "draining", "fields", "headers", "idle_since"),
+        *("in_head", "known", "lines", "outbox", "pending", "route", "scope", "short", "unlike", "url"),
     )
 
     cycle: Cycle
     clock: TimerHandle | None
     fields: dict[bytes, bytes]
-    unproxied: Any
-    constant: dict[str, Any]  # of the scope, in all requests of this connection that ask for what `asked` tells
+    at_once: AtOnce | None  # what the application offers
     asked: Asked | None
+    # Of all requests of this connection that ask for what `asked` tells: see `Exchange`, `AtOnce`.
+    scope: dict[str, Any]  # type: ignore[assignment]
+    route: Any
     known: Head | None
     unlike: int  # so many requests in a row did not repeat what is known
     short: int  # bytes of a request that no bound can touch
@@ -103,17 +105,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.start_clock()
         # Of its middleware for what a proxy says we ask only where one said so: 4 us.
         app: Any = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
-        self.unproxied = app.__call__
+        self.at_once = app if isinstance(app, AtOnce) else None
         self.asked, self.known, self.unlike, self.dated, self.lines = None, None, 0, [], b""
-        self.constant = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "root_path": self.root_path,
-            **dict.fromkeys(OF_REQUEST),  # their places: a copy that grows is laid out twice
-        }
 
     def bound_stall(self, sock: socket.socket) -> None:
         if sock.family != socket.AF_UNIX:
@@ -135,9 +128,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         is_new = self.in_head and not self.pending and len(data) <= self.short
         if is_new and self.known is not None:
-            repeated = self.known.read(data)
-            if repeated is not None:
-                self.repeat(self.known, repeated)
+            body = self.known.read(data)
+            if body is not None:
+                self.repeat(self.known, body)
                 return
         self.pending += len(data)
         try:
@@ -162,18 +155,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self.unlike += 1
         cycle, asked = self.cycle, self.asked
         if 1 < self.unlike < DIFFERENT and asked is not None and cycle.keep_alive:
-            self.known = head_of(data, cycle.size, asked, cycle.scope["headers"], cycle.fields)
+            self.known = head_of(data, cycle.size, asked, cycle.headers, cycle.fields)
 
-    def repeat(self, head: Head, told: tuple[bytes, bytes]) -> None:
+    def repeat(self, head: Head, body: bytes) -> None:
         """What the parser's callbacks would do."""
         self.unlike = 0
-        digits, body = told
-        headers, fields = head.headers.copy(), head.fields.copy()
-        headers[head.place] = (b"content-length", digits)
-        fields[b"content-length"] = digits
         if self.clock is not None:
             self.stop_clock()
-        self.begin(head.asked, headers, fields, True)
+        self.begin(head.asked, head.headers, head.fields, len(body), True)
         cycle = self.cycle
         cycle.pieces.append(body)
         cycle.size = len(body)
@@ -224,7 +213,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.stop_clock()
         headers = self.headers
         self.headers, self.fields = [], {}  # of the next one, or of trailers
-        self.begin((self.parser.get_method(), self.url, version), headers, fields, keeps)
+        digits = fields.pop(b"content-length", None)  # and no others: the parser sees to that
+        length = None if digits is None else int(digits)
+        self.begin((self.parser.get_method(), self.url, version), headers, fields, length, keeps)
 
     def judge_repeated(self) -> dict[bytes, bytes]:
         if [name for name, _ in self.headers].count(b"host") > 1:
@@ -235,29 +226,40 @@ class BoundedProtocol(HttpToolsProtocol):
         if version == "1.0" or coding.strip().lower() != b"chunked":
             self.reject(400, "The only transfer coding here is chunked, in HTTP/1.1.")
 
-    def begin(self, asked: Asked, headers: list[Field], fields: dict[bytes, bytes], keeps: bool) -> None:
+    def begin(
+        self, asked: Asked, headers: list[Field], fields: dict[bytes, bytes], length: int | None, keeps: bool
+    ) -> None:
         """What uvicorn does once a head is complete, without what is switched off here: WebSockets, a root
         path, its own bound of requests."""
         before = self.cycle
         if asked != self.asked:
             self.turn_to(asked)
-        scope = self.constant.copy()
-        scope["headers"] = headers
         keep_alive = keeps and asked[2] == "1.1" and not self.draining
-        cycle = scope[EXCHANGE] = self.cycle = opened(self, scope, fields, keep_alive)
-        is_forwarded = b"x-forwarded-for" in fields or b"x-forwarded-proto" in fields
-        app = self.app if is_forwarded else self.unproxied
+        cycle = self.cycle = opened(self, headers, fields, length, keep_alive)
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, app)
+            self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, app))
+            self.pipeline.appendleft((cycle, self.app))
 
     def turn_to(self, asked: Asked) -> None:
         """A client mostly asks for the same once more: what follows from that is kept till it asks for else."""
-        scope, (method, url, version) = self.constant, asked
-        scope["method"], scope["http_version"] = method.decode("ascii"), version
-        scope["path"], scope["raw_path"], scope["query_string"] = target_of(url)
+        method, url, version = asked
+        path, raw_path, query = target_of(url)
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "method": method.decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+        }
+        self.route = None if self.at_once is None else self.at_once.route(self.scope)
         self.asked = asked
 
     def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]

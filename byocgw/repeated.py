@@ -9,7 +9,6 @@ instructions. Whatever differs in more is the parser's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import msgspec
 
@@ -20,36 +19,39 @@ _LENGTH = re.compile(rb"\r\n(?i:content-length): (0|[1-9][0-9]*)\r\n")
 
 
 class Head(msgspec.Struct, eq=False):
-    """`before`, `after`: its bytes but for the digits of its length. `place`: of that among the fields."""
+    """`before`, `after`: its bytes but for the digits of its length, which start at `place`. `headers`,
+    `fields`: as in `Cycle`, of each request that repeats it."""
 
     before: bytes
+    place: int
     after: bytes
     asked: Asked
     headers: list[Field]
     fields: dict[bytes, bytes]
-    place: int
 
-    def read(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """Digits and body of a request with this head. None: it is another, or not all of it, or more."""
+    def read(self, data: bytes) -> bytes | None:
+        """The body of a request with this head. None: it is another, or not all of it, or more."""
         if not data.startswith(self.before):
             return None
-        digits, found, body = data[len(self.before) :].partition(self.after)
-        return (digits, body) if found and digits == b"%d" % len(body) else None
+        end = data.find(b"\r", self.place)
+        if not data.startswith(self.after, end):
+            return None
+        body = data[end + len(self.after) :]
+        return body if data[self.place : end] == b"%d" % len(body) else None
 
 
 def head_of(
-    data: bytes, size: int, asked: Asked, headers: Iterable[Field], fields: dict[bytes, bytes]
+    data: bytes, size: int, asked: Asked, headers: list[Field], fields: dict[bytes, bytes]
 ) -> Head | None:
     """Of a request that the parser has read from `data`, with a body of `size` bytes at its end; None if that
     is not all of it, or if what it says of its length is not said once and plainly."""
-    headers, end = [*headers], len(data) - size
+    end = len(data) - size
     if end > LONGEST or data.find(b"\r\n\r\n") + 4 != end or data.count(b"\r\n", 0, end) != len(headers) + 2:
         return None
     found = _LENGTH.search(data, 0, end)
-    if found is None or len(fields) < len(headers) or b"transfer-encoding" in fields:
+    if found is None or len(fields) < len(headers) - 1 or b"transfer-encoding" in fields:
         return None
-    length = (b"content-length", found[1])
-    if length not in headers or int(found[1]) != size:
+    if (b"content-length", found[1]) not in headers or int(found[1]) != size:
         return None
     start, stop = found.span(1)
-    return Head(data[:start], data[stop:end], asked, headers, fields.copy(), headers.index(length))
+    return Head(data[:start], start, data[stop:end], asked, headers, fields)

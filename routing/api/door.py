@@ -11,17 +11,17 @@ import asyncio
 import gc
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
 
-from routing.api.extensions import Exchange, exchange_of, fields_of
+from routing.api.extensions import Exchange, Receive, Send, exchange_of
 from routing.api.inference import DataPlaneView, StreamedAnswer, WholeAnswer
 from routing.api.problems import response as problem_response
 from routing.api.request import Scope
-from routing.api.routes import is_data_plane, resolve
+from routing.api.routes import Route, is_data_plane, resolve
 from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal
 from routing.delivery import BrokenOff
@@ -30,21 +30,17 @@ from routing.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
 OVERLOADED = Refusal(Code.OVERLOADED, "This gateway carries as many calls as it can.", retry_after=1.0)
 
 
 SOON = 0.02  # seconds
 
 
-class Incoming(ReplayBody):
+class Incoming(ReplayBody, kw_only=True):
     """The request's body, which also notices that the client hangs up once nobody reads on: the task of
-    `exchange`, or without one `task`, is then cancelled."""
+    `exchange` is then cancelled."""
 
-    exchange: Exchange | None = None
-    task: asyncio.Task[Any] | None = None
+    exchange: Exchange
     gone: bool = False
     later: asyncio.TimerHandle | None = None
     watcher: asyncio.Task[None] | None = None
@@ -57,7 +53,7 @@ class Incoming(ReplayBody):
     def watch(self) -> None:
         """From here on, what still comes of the body is dropped. Where nothing does our server looks for the
         client's end; else, or with another server, somebody has to receive, if it takes longer than SOON."""
-        if self.complete and self.exchange is not None:
+        if self.complete and self.exchange.watched is not None:
             self.exchange.watched = True
         elif self.later is None:
             self.later = asyncio.get_running_loop().call_later(SOON, self._begin)
@@ -69,13 +65,10 @@ class Incoming(ReplayBody):
         while (await self.receive())["type"] != "http.disconnect":
             pass
         self.gone = True
-        task = self.task if self.exchange is None else self.exchange.task
-        if task is not None:
-            task.cancel("the client hung up")
+        self.exchange.task.cancel("the client hung up")
 
     def stop_watching(self) -> None:
-        if self.exchange is not None:
-            self.exchange.watched = False
+        self.exchange.watched = False
         if self.later is not None:
             self.later.cancel()
         if self.watcher is not None:
@@ -83,31 +76,20 @@ class Incoming(ReplayBody):
             self.watcher = None  # its CancelledError knows its frame, which knows this body
 
 
-def incoming_of(receive: Receive, runtime: Runtime, length: int | None) -> Incoming:
-    """To be called by the task that answers."""
-    return Incoming(receive, length, runtime.max_body, runtime.replay_memory, task=asyncio.current_task())
-
-
-def incoming_by(exchange: Exchange, receive: Receive, runtime: Runtime, digits: bytes | None) -> Incoming:
-    """`digits`: of its Content-Length."""
+def incoming_by(exchange: Exchange, runtime: Runtime) -> Incoming:
+    receive, length = exchange.receive, exchange.length
     limit, memory = runtime.max_body, runtime.replay_memory
-    whole = None if digits is None else exchange.whole_body(limit)
-    if whole is None:
-        return Incoming(receive, length_of(digits), limit, memory, exchange=exchange)
+    if length is None or (pieces := exchange.whole_body(limit)) is None:
+        return Incoming(receive, length, limit, memory, exchange=exchange)
     exchange.watched = True
-    length = len(whole)
     # By position, as in ReplayBody: repeatable and complete, not yet wanted.
-    return Incoming(receive, length, limit, memory, True, True, False, length, [whole], 0, 0, exchange)
-
-
-def length_of(digits: bytes | None) -> int | None:
-    """The parser has let nothing else pass."""
-    return None if digits is None else int(digits)
+    return Incoming(receive, length, limit, memory, True, True, False, length, pieces, exchange=exchange)
 
 
 class Door:
-    """ASGI 3. `runtime`: what the views need from this process; started and stopped by ASGI's lifespan.
-    `elsewhere`: the application for what is not the data plane's; without one everything is."""
+    """ASGI 3, and `AtOnce` for the data plane. `runtime`: what the views need from this process; started and
+    stopped by ASGI's lifespan. `elsewhere`: the application for what is not the data plane's; without one
+    everything is."""
 
     def __init__(self, runtime: Runtime, elsewhere: Any = None) -> None:
         self.runtime = runtime
@@ -138,58 +120,61 @@ class Door:
         await self.runtime.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _besides(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
-        """What answers in the place of a view. Where the worker is full that costs the same few microseconds
-        whatever was sent: neither key nor body is looked at, so that those inside are served in time."""
-        if scope["type"] != "http":
-            return self.lifespan(scope, receive, send)
-        path, runtime = scope["path"], self.runtime
-        if self.elsewhere is not None and not is_data_plane(path):
-            other: Awaitable[None] = self.elsewhere(scope, receive, send)
-            return other
-        if path in PATHS:
-            return self.status.answer(scope, send)
-        if runtime.in_flight >= runtime.max_in_flight:
-            runtime.turned_away += 1
-            return send_response(problem_response(OVERLOADED, secrets.token_hex(16)), send)
-        return None
+    def route(self, scope: Mapping[str, Any]) -> Route | None:
+        """None: no view of the data plane answers."""
+        path = scope["path"]
+        if path in PATHS or not (self.elsewhere is None or is_data_plane(path)):
+            return None
+        return resolve(scope["raw_path"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        besides = self._besides(scope, receive, send)
-        if besides is not None:
-            await besides
+        if scope["type"] != "http":
+            await self.lifespan(scope, receive, send)
             return
-        runtime, exchange = self.runtime, exchange_of(scope)
-        fields = fields_of(scope["headers"]) if exchange is None else exchange.fields
-        digits = fields.get(b"content-length")
-        if exchange is None:
-            incoming = incoming_of(receive, runtime, length_of(digits))
+        route = self.route(scope)
+        if route is not None:
+            await self.answer(exchange_of(scope, receive, send), route)
+        elif scope["path"] in PATHS:
+            await self.status.answer(scope, send)
         else:
-            incoming = incoming_by(exchange, receive, runtime, digits)
-        view_class, kwargs = resolve(scope["raw_path"])
+            await self.elsewhere(scope, receive, send)
+
+    def answer(self, exchange: Exchange, route: Route) -> Awaitable[None]:
+        """Where the worker is full that costs the same few microseconds whatever was sent: neither key nor body
+        is looked at, so that those inside are served in time."""
+        runtime = self.runtime
+        if runtime.in_flight < runtime.max_in_flight:
+            return self._by_view(exchange, route)
+        runtime.turned_away += 1
+        return send_response(problem_response(OVERLOADED, secrets.token_hex(16)), exchange.send)
+
+    async def _by_view(self, exchange: Exchange, route: Route) -> None:
+        runtime = self.runtime
+        incoming = incoming_by(exchange, runtime)
+        view_class, kwargs = route
         view = view_class()
         view.kwargs = kwargs
         response: HttpResponseBase | None = None
         runtime.in_flight += 1
         try:
             try:
-                response = await view.dispatch(scope, runtime, incoming, fields)
+                response = await view.dispatch(exchange.scope, runtime, incoming, exchange.fields)
             except ClientGone:
                 raise
             except Exception:
                 response = self._failed(view)
-            if isinstance(response, WholeAnswer) and exchange is not None:
+            if isinstance(response, WholeAnswer):
                 if exchange.answer_whole(response.status_code, response.headers, response.content):
                     return
             elif isinstance(response, StreamedAnswer):
                 incoming.watch()  # it may have begun before all of the request was here
-                if exchange is not None and response.delivery.length is None:
+                if response.delivery.length is None:
                     response.delivery.sink = exchange.answer_piece
-            await send_response(response, send)
+            await send_response(response, exchange.send)
         except (ClientGone, BrokenOff):
             pass  # nobody is there to be told, or cutting the connection is all that tells it
         except asyncio.CancelledError:
-            if not (incoming.gone or (exchange is not None and exchange.disconnected)):
+            if not (incoming.gone or exchange.disconnected):
                 raise
         finally:
             runtime.in_flight -= 1

@@ -15,8 +15,8 @@ from typing import Any
 from django.http import HttpResponse, HttpResponseBase
 
 from routing.api.authentication import KeyAuthentication
-from routing.api.door import OVERLOADED, incoming_of
-from routing.api.extensions import fields_of
+from routing.api.door import OVERLOADED, incoming_by
+from routing.api.extensions import ByAsgi
 from routing.api.inference import Answering, CapabilityView, StreamedAnswer
 from routing.api.problems import refuse
 from routing.api.problems import response as problem_response
@@ -73,12 +73,12 @@ async def send(runtime: Runtime, sent: Sent) -> Answer:
     if runtime.in_flight >= runtime.max_in_flight:
         return _whole(problem_response(OVERLOADED, ""))
     runtime.in_flight += 1
-    incoming = incoming_of(_receiver(sent.body), runtime, len(sent.body))
+    exchange = ByAsgi(_scope(sent), _receiver(sent.body), _nothing_to_send)
+    incoming = incoming_by(exchange, runtime)
     view = InsideView()
     view.kwargs = {"slug": sent.slug, "path": sent.path.encode("ascii")}
-    scope = _scope(sent)
     try:
-        response = await view.dispatch(scope, runtime, incoming, fields_of(scope["headers"]))
+        response = await view.dispatch(exchange.scope, runtime, incoming, exchange.fields)
         return await _streamed(response) if isinstance(response, StreamedAnswer) else _whole(response)
     finally:
         runtime.in_flight -= 1
@@ -98,6 +98,9 @@ def _scope(sent: Sent) -> dict[str, Any]:
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
         DIGEST: sent.digest,
     }
+
+
+async def _nothing_to_send(message: dict[str, Any]) -> None: ...
 
 
 def _receiver(body: bytes) -> Any:

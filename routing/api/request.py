@@ -47,7 +47,7 @@ class DataPlaneRequest(Request):
     @cached_property
     def _request(self) -> ASGIRequest:  # type: ignore[override]
         """Django's, for whoever asks DRF for what it alone has: spelling its names takes 12 us."""
-        return ASGIRequest(self.scope, io.BytesIO())
+        return ASGIRequest({**self.scope, "headers": [*self.fields.items()]}, io.BytesIO())
 
     @property
     def query_params(self) -> QueryDict:  # type: ignore[override]

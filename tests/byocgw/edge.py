@@ -14,7 +14,7 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 
 from byocgw.protocol import BoundedProtocol
-from routing.api.extensions import exchange_of
+from routing.api.extensions import EXCHANGE
 
 ODD = {
     "/at-once/odd": ("x-odd", "a\r\nb: c"),
@@ -47,8 +47,7 @@ class App:
         answer = json.dumps({"path": scope["path"], "fields": fields, "body": len(body)}).encode()
         if scope["path"].startswith("/at-once"):
             name, value = ODD.get(scope["path"], ("x-even", "a\t1"))
-            exchange = exchange_of(scope)
-            assert exchange is not None
+            exchange = scope[EXCHANGE]
             self.meanwhile()
             self.at_once.append(exchange.answer_whole(200, {name: value}, answer))
             if self.at_once[-1]:

@@ -78,7 +78,8 @@ class Reading:
 
 def known(data: bytes) -> Head | None:
     read = Reading(data)
-    return head_of(data, len(read.body), read.asked, read.headers, dict(read.headers))
+    fields = {name: value for name, value in read.headers if name != b"content-length"}
+    return head_of(data, len(read.body), read.asked, read.headers, fields)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +89,7 @@ def known(data: bytes) -> Head | None:
 def test_the_same_with_another_body_is_read(fields: bytes, size: int) -> None:
     head = known(request(b"hi", fields))
     assert head is not None
-    assert head.headers[head.place] == (b"content-length", b"2")
-    assert head.read(request(b"x" * size, fields)) == (b"%d" % size, b"x" * size)
+    assert head.read(request(b"x" * size, fields)) == b"x" * size
 
 
 def test_what_is_not_all_here_or_more_is_left_to_the_parser() -> None:
@@ -133,19 +133,19 @@ def test_the_parser_agrees_whatever_comes() -> None:
         if found is not None:
             alike += 1
             read = Reading(bytes(text))
-            headers = head.headers.copy()
-            headers[head.place] = (b"content-length", found[0])
+            length = (b"content-length", b"%d" % len(found))
+            headers = [length if name == b"content-length" else (name, value) for name, value in head.headers]
             assert (read.requests, read.kept, read.asked) == (1, True, head.asked), text
-            assert (read.headers, read.body) == (headers, found[1]), text
+            assert (read.headers, read.body) == (headers, found), text
     assert alike > 2_000
 
 
 class Counting(BoundedProtocol):
     repeats = 0
 
-    def repeat(self, head: Head, told: tuple[bytes, bytes]) -> None:
+    def repeat(self, head: Head, body: bytes) -> None:
         type(self).repeats += 1
-        super().repeat(head, told)
+        super().repeat(head, body)
 
 
 async def answer_to(edge: Edge, *requests: bytes) -> list[tuple[int, int]]:

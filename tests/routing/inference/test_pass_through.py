@@ -64,6 +64,15 @@ async def test_every_kind_of_body_passes_both_ways(gateway: Gateway, protocol: s
             assert (job.body, job.headers["content-type"], job.path) == (body, content_type, b"a/b")
 
 
+async def test_an_empty_body_is_a_body(gateway: Gateway) -> None:
+    """R3: it is all here with the head, and nobody waits for more of it."""
+    async with alder() as simulator:
+        await echoed_by(gateway, simulator)
+        await gateway.post("/v1/capabilities/echo", content=b"")
+
+    assert simulator.jobs[-1].body == b""
+
+
 @pytest.mark.parametrize("route", ["/v1/capabilities/echo", "/v1/capabilities/echo/"])
 async def test_an_empty_worker_path_keeps_the_orchestrators_slash(gateway: Gateway, route: str) -> None:
     async with alder() as simulator:

@@ -16,7 +16,7 @@ from orchestrators.core.discovery import LARGEST, Format
 from orchestrators.models import DiscoverySource
 from orchestrators.models.secret import NoKey
 from orchestrators.upstream.base import Target, UpstreamError
-from orchestrators.upstream.transport import Answer, Limits, Pool
+from orchestrators.upstream.transport import Answer, Limits, Pool, Whole
 
 HEAD_WITHIN = 10.0  # seconds
 LIMITS = Limits(connect=5.0, idle=5.0, total=20.0, connections=8, body=LARGEST)
@@ -72,7 +72,7 @@ async def _ask(pool: Pool, source: DiscoverySource, limits: Limits) -> bytes:
         await answer.aclose()
 
 
-async def _read(answer: Answer) -> bytes:
+async def _read(answer: Answer | Whole) -> bytes:
     if 300 <= answer.status < 400:
         where = answer.headers.get("location", "nowhere")[:BEGINNING]
         raise Refused(f"It answered {answer.status}, a redirect to {where}; give that URL if it is right.")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from binascii import b2a_base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from functools import lru_cache, partial
 from math import ceil
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Sink, Targ
 from orchestrators.upstream.signing import Signer
 from orchestrators.upstream.sse import Events
 from orchestrators.upstream.transport import Answer, Pool
+from orchestrators.upstream.transport.answer import EVENT_STREAM
 from orchestrators.upstream.transport.request import SHORT, checked, head, target_of
 
 DETAIL = 500  # characters of a refusal kept for the operator
@@ -153,6 +155,10 @@ class EventReply:
         return passed
 
 
+def _told(answer: Answer) -> Answer | EventReply:
+    return EventReply(answer) if EVENT_STREAM in answer.headers.get("content-type", "").lower() else answer
+
+
 class Byoc:
     """`base.Upstream` over a pool; `signer` says who asks."""
 
@@ -161,7 +167,7 @@ class Byoc:
         self._signer = signer
         self._address = address_header(signer)
 
-    async def send(self, target: Target, call: Call) -> Reply:
+    def send(self, target: Target, call: Call) -> Coroutine[Any, Any, Reply]:
         """UpstreamError; ValueError: a path or content type that cannot go into a request.
 
         Of the job only the id changes with every request, and it comes first. Base64 makes four characters of
@@ -196,9 +202,7 @@ class Byoc:
         for name, begin in _TRACE:
             if name in headers:
                 lines += begin, checked(headers[name].encode("latin-1")), b"\r\n"
-        answer = await origin.exchange(lines, call.body, call.timeout)
-        streams = "text/event-stream" in answer.headers.get("content-type", "").lower()
-        return EventReply(answer) if streams else answer
+        return origin.exchange(lines, call.body, call.timeout, origin.longest, _told)
 
     async def look(self, target: Target, timeout: float) -> Sighting:
         """A token: price and free slots, never a slot taken. UpstreamError as `send`."""

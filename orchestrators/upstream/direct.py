@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 
 from orchestrators.core.hardware import Hardware, parse
-from orchestrators.upstream.base import TRACE, Call, Sighting, Target, UpstreamError
-from orchestrators.upstream.transport import Answer, Pool
+from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Target, UpstreamError
+from orchestrators.upstream.transport import Pool
 from orchestrators.upstream.transport.request import Field, target_of
 
 FORWARDED = frozenset({"accept", "accept-language", *TRACE})  # of the client's header fields
@@ -24,7 +24,7 @@ class Direct:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def send(self, target: Target, call: Call) -> Answer:
+    async def send(self, target: Target, call: Call) -> Reply:
         """UpstreamError; ValueError: a path or header field that cannot go into a request."""
         fields: list[Field] = []
         if call.content_type:

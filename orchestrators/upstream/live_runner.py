@@ -9,14 +9,14 @@ challenge, which a `Payer` may answer; without one the 402 stays the answer.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrators.core.discovery import Entry, Format, Kind, Named, NotTheFormat, read
-from orchestrators.upstream.base import Call, Reply, Sighting, Sink, Target
+from orchestrators.upstream.base import Call, Reply, Sighting, Target
 from orchestrators.upstream.direct import DETAIL, FORWARDED
-from orchestrators.upstream.transport import Answer, Pool
+from orchestrators.upstream.transport import Answer, Pool, Whole
 from orchestrators.upstream.transport.request import Field, target_of
 
 LONGEST_CHALLENGE = 64 * 1024  # bytes
@@ -62,7 +62,7 @@ class LiveRunner:
         fields = await self._payer.pay(challenge) if challenge is not None else ()
         return await self._send(target, call, (payer, *fields)) if fields else said
 
-    async def _send(self, target: Target, call: Call, more: Sequence[Field]) -> Answer:
+    async def _send(self, target: Target, call: Call, more: Sequence[Field]) -> Answer | Whole:
         fields = list(more)
         if call.content_type:
             fields.append((b"content-type", call.content_type.encode("latin-1")))
@@ -103,50 +103,7 @@ def _listed(entries: Iterable[Entry], target: Target) -> Named | None:
     return next((each for each in runners if each.name == target.wire_name and each.path == path), None)
 
 
-class Said:
-    """`base.Reply` of a body that was read already."""
-
-    def __init__(self, answer: Answer, body: bytes) -> None:
-        self._answer = answer
-        self._told = False
-        self.body = body
-
-    @property
-    def status(self) -> int:
-        return self._answer.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._answer.headers
-
-    @property
-    def length(self) -> int | None:
-        return len(self.body)
-
-    @property
-    def complete(self) -> bool:
-        return self._told
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        if not self._told:
-            self._told = True
-            yield self.body
-
-    def divert(self, sink: Sink) -> None:
-        """Nothing more comes."""
-
-    def at_hand(self) -> bytes:
-        self._told = True
-        return self.body
-
-    async def read(self) -> bytes:
-        return self.at_hand()
-
-    async def aclose(self) -> None:
-        await self._answer.aclose()
-
-
-async def _whole(answer: Answer) -> Said:
+async def _whole(answer: Answer | Whole) -> Whole:
     """As much of it as a challenge may have."""
     body = b""
     try:
@@ -156,7 +113,8 @@ async def _whole(answer: Answer) -> Said:
                 break
     finally:
         await answer.aclose()
-    return Said(answer, body[:LONGEST_CHALLENGE])
+    body = body[:LONGEST_CHALLENGE]
+    return Whole(answer.fingerprint, answer.status, answer.headers, len(body), body)
 
 
 def _challenge(body: bytes, app: str) -> Challenge | None:

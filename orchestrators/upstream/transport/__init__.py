@@ -4,7 +4,7 @@
     origin      Origin: seats, idle connections, connecting, trust
     connection  Connection: one exchange at a time, strict framing, deadlines
     plain       the commonest answer, read without the parser
-    answer      Answer: a response between its connection and its reader
+    answer      Answer, Whole: a response between its connection and its reader
     outbox      Outbox: the writes of one turn of the event loop, together
     face        OriginTransport: the same for httpx
 
@@ -13,8 +13,8 @@ No redirects, no cookies, no compression, no retries, no HTTP/2.
 
 from __future__ import annotations
 
-from orchestrators.upstream.transport.answer import Answer
+from orchestrators.upstream.transport.answer import Answer, Whole
 from orchestrators.upstream.transport.limits import Limits
 from orchestrators.upstream.transport.pool import Pool
 
-__all__ = ["Answer", "Limits", "Pool"]
+__all__ = ["Answer", "Limits", "Pool", "Whole"]

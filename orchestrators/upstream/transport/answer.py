@@ -1,6 +1,7 @@
 """One response between the connection that receives it and the one who reads it.
 
-Made with its head. The connection fills in what comes of the body, then calls `wake`, `end` or `fail`; the
+A `Whole` is here with its last byte, as nearly every one is, and no stream of events. Any other is an `Answer`,
+made with its head. The connection fills in what comes of the body, then calls `wake`, `end` or `fail`; the
 reader `chunks` or `read`, and `aclose`. What has arrived is always handed over before the error that cut it
 short.
 
@@ -18,6 +19,42 @@ from typing import Protocol
 import msgspec
 
 from orchestrators.upstream.base import Sink
+
+EVENT_STREAM = "text/event-stream"  # a media type
+
+
+class Whole(msgspec.Struct, eq=False):
+    """`base.Reply`. `length`: bytes. `body`: what was not read yet. `fingerprint`: see `Answer`."""
+
+    fingerprint: str
+    status: int
+    headers: dict[str, str]
+    length: int
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"<Whole {self.status} buffered {len(self.body)}>"
+
+    @property
+    def complete(self) -> bool:
+        return not self.body
+
+    def divert(self, sink: Sink) -> None:
+        """Nothing more comes."""
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        if self.body:
+            yield self.at_hand()
+
+    def at_hand(self) -> bytes:
+        body, self.body = self.body, b""
+        return body
+
+    async def read(self) -> bytes:
+        return self.at_hand()
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
 
 
 class Source(Protocol):

@@ -26,7 +26,7 @@ import httptools
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import Body, NotAnswered, NotConnected, PartlyAnswered, UpstreamError
 from orchestrators.upstream.transport import plain
-from orchestrators.upstream.transport.answer import Answer
+from orchestrators.upstream.transport.answer import Answer, Whole
 from orchestrators.upstream.transport.clock import Clock
 from orchestrators.upstream.transport.limits import Limits
 from orchestrators.upstream.transport.outbox import outbox_of
@@ -37,7 +37,7 @@ HIGH_WATER = 256 * 1024  # bytes of an answer kept for a slow reader before the 
 _BODILESS = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _VERSIONS = frozenset({"1.1", "1.0"})
-Answered = asyncio.Future[Answer]
+Answered = asyncio.Future[Answer | Whole]
 
 
 class Owner(Protocol):
@@ -93,12 +93,10 @@ class Connection(asyncio.Protocol):
 
     def exchange(
         self, lines: Iterable[bytes], body: bytes | Body, timeout: float, total: float
-    ) -> Awaitable[Answer]:
+    ) -> Awaitable[Answer | Whole]:
         """Comes with the head of the answer. UpstreamError, or the body's own error. To be awaited at once, and
         given to `abandon` by whoever no longer waits. `lines`: see `Origin.exchange`."""
         answered = self._answered = self.loop.create_future()
-        self._phrase = self._barren = 0
-        self._complete = False
         self._clock.start(timeout, total)
         if isinstance(body, bytes):
             message = b"".join((*lines, end(len(body)), body))
@@ -110,7 +108,9 @@ class Connection(asyncio.Protocol):
         self._written = 0
         return self._while_uploading(answered, b"".join((*lines, end(body.length))), body, timeout)
 
-    async def _while_uploading(self, answered: Answered, head: bytes, body: Body, timeout: float) -> Answer:
+    async def _while_uploading(
+        self, answered: Answered, head: bytes, body: Body, timeout: float
+    ) -> Answer | Whole:
         try:
             self._write(head)
             upload = self.loop.create_task(self._upload(answered, body, timeout))
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
             self._clock.allow(self._limits.idle)
 
-    def abandon(self, what: Answer | Awaitable[Answer]) -> None:
+    def abandon(self, what: Answer | Awaitable[Answer | Whole]) -> None:
         if what is self._answer or what is self._answered:
             self._fail(self._broken(Fault.BROKEN, Fault.CUT_OFF, "given up by us"))
 
@@ -197,7 +197,9 @@ class Connection(asyncio.Protocol):
             if self._paused:
                 self._paused = False
                 self._transport.resume_reading()
-        if answer is not None and not answer.ended:
+        if answer is not None:  # the parser's
+            self._phrase = self._barren = 0
+            self._complete = False
             answer.end()
         self._owner.ended(self, reusable)
 
@@ -280,16 +282,16 @@ class Connection(asyncio.Protocol):
             room.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        if self._answered is None:
+        answered = self._answered
+        if answered is None:
             self.abort()  # bytes nobody asked for: this peer has lost count
             return
         if self._answer is None and not self._barren and len(data) <= self._short:  # all of it, perhaps
             whole = plain.read(data)
             if whole is not None:
                 headers, body = whole
-                size = len(body)
-                pieces = [body] if body else []
-                self._begin(Answer(self, self.fingerprint, 200, headers, size, pieces, size, 0, True))
+                if not answered.done():
+                    answered.set_result(Whole(self.fingerprint, 200, headers, len(body), body))
                 self._keep_alive = True
                 return self._finish()
         self._barren += len(data)
@@ -311,11 +313,6 @@ class Connection(asyncio.Protocol):
             if not self._paused:
                 self._clock.allow(self._limits.idle)
             self._answer.wake()
-
-    def _begin(self, answer: Answer) -> None:
-        self._answer = answer
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_result(answer)
 
     def _receive(self, answer: Answer) -> None:
         """PartlyAnswered: it is too large."""
@@ -385,7 +382,9 @@ class Connection(asyncio.Protocol):
         self._keep_alive = parser.should_keep_alive()
         self._until_close = said is None and coding is None and status not in _BODILESS
         self._barren = 0
-        self._begin(Answer(self, self.fingerprint, status, headers, length))
+        answer = self._answer = Answer(self, self.fingerprint, status, headers, length)
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(answer)
 
     def on_message_complete(self) -> None:
         if self._fields:  # trailers: never told

@@ -12,7 +12,7 @@ import httpx
 
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import PartlyAnswered
-from orchestrators.upstream.transport.answer import Answer
+from orchestrators.upstream.transport.answer import Answer, Whole
 from orchestrators.upstream.transport.origin import Origin
 
 ANSWER_CAP = 1024**2  # bytes
@@ -54,7 +54,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
 
 
 class _Stream(httpx.AsyncByteStream):
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer | Whole) -> None:
         self._answer = answer
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

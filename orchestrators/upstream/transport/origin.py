@@ -12,21 +12,22 @@ import errno
 import socket
 import ssl
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from orchestrators.core.addresses import Network, refusal
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import Body, NotConnected
 from orchestrators.upstream.transport import request
-from orchestrators.upstream.transport.answer import Answer
+from orchestrators.upstream.transport.answer import Answer, Whole
 from orchestrators.upstream.transport.connection import Connection
 from orchestrators.upstream.transport.limits import Limits
 from orchestrators.upstream.transport.tls import Way
 
+Told = TypeVar("Told")
 _REFUSED = f"[Errno {errno.ECONNREFUSED}]"
 
 
@@ -53,7 +54,8 @@ class Address:
 
 
 class Origin:
-    """`send` and `exchange` are the ways in; `aclose` aborts whatever is under way. `field`: see `Address`."""
+    """`send` and `exchange` are the ways in; `aclose` aborts whatever is under way. `field`: see `Address`.
+    `longest`: seconds, of an exchange that has no time of its own."""
 
     def __init__(
         self, address: Address, ways: tuple[Way, ...], limits: Limits, allowed: tuple[Network, ...]
@@ -63,6 +65,7 @@ class Origin:
         self._allowed = allowed
         self._ways = ways
         self._limits = limits
+        self.longest = limits.total
         self._loop = asyncio.get_running_loop()
         self._seats = limits.connections  # that nobody has
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -82,22 +85,28 @@ class Origin:
         body: bytes | Body,
         timeout: float,
         total: float | None = None,
-    ) -> Coroutine[Any, Any, Answer]:
+    ) -> Coroutine[Any, Any, Answer | Whole]:
         """As `exchange`. ValueError: something that cannot be put into a request."""
-        return self.exchange((request.head(method, target, self.field, fields),), body, timeout, total)
+        head = request.head(method, target, self.field, fields)
+        return self.exchange((head,), body, timeout, self.longest if total is None else total, _as_it_is)
 
     async def exchange(
-        self, lines: Iterable[bytes], body: bytes | Body, timeout: float, total: float | None = None
-    ) -> Answer:
+        self,
+        lines: Iterable[bytes],
+        body: bytes | Body,
+        timeout: float,
+        total: float,
+        told: Callable[[Answer], Told],
+    ) -> Told | Whole:
         """Returns at the head of the answer; the holder closes it.
 
         `lines`: in pieces, what `request.head` makes; nothing is sought in them. `timeout`: seconds to the
-        answer, after the last byte of the request. `total`: seconds for all. UpstreamError.
+        answer, after the last byte of the request. `total`: seconds for all. `told`: makes what is returned of
+        an answer that is not whole. UpstreamError.
 
         A kept connection may have been closed while the request was on its way. Where it is proved that
         nobody has read a byte of it, it is sent once more, on a new connection; otherwise it was sent.
         """
-        total = self._limits.total if total is None else total
         # Where both are to be had at once, as nearly always.
         connection = self._reuse() if self._seats else None
         if connection is None:
@@ -107,7 +116,8 @@ class Origin:
         while True:
             exchange = connection.exchange(lines, body, timeout, total)
             try:
-                return await exchange
+                answer = await exchange
+                return answer if isinstance(answer, Whole) else told(answer)
             except NotConnected:
                 if not connection.kept or not (isinstance(body, bytes) or body.repeatable):
                     raise
@@ -261,6 +271,10 @@ class Origin:
         if self._idle:
             due = self._idle[0].idle_since + self._limits.keep
             self._sweeper = self._loop.call_at(due, self._sweep)
+
+
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -39,7 +39,7 @@ async def test_it_sends_a_job(serve: Serve, byoc: Byoc):
     changes = {"request": '{"run":"<é>"}', "worker_path": b"a%2Fb", "timeout": 29.01}
     reply = await byoc.send(target, call(b'{"x": 1}', **changes))
     assert (reply.status, reply.length, await read(reply)) == (200, 2, b"hi")
-    assert repr(reply) == "<Answer 200 ended buffered 0>"
+    assert repr(reply) == "<Whole 200 buffered 0>"
     received = peer.received[0]
     assert (received.line, received.body) == (b"POST /process/request/v1/a%2Fb HTTP/1.1", b'{"x": 1}')
     assert set(received.headers) == {b"host", b"livepeer", b"content-type", b"content-length"}

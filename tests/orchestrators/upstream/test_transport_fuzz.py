@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from orchestrators.upstream.base import UpstreamError
 from orchestrators.upstream.byoc import EventReply
+from orchestrators.upstream.transport.answer import Answer
 from orchestrators.upstream.transport.connection import Connection
 from orchestrators.upstream.transport.limits import Limits
 
@@ -136,7 +137,7 @@ class Seen:
 async def exchange(connection: Connection, *, events: bool) -> Seen | UpstreamError:
     try:
         answer = await connection.exchange([b"POST / HTTP/1.1\r\n"], b"{}", timeout=60, total=60)
-        reply = EventReply(answer) if events else answer
+        reply = EventReply(answer) if events and isinstance(answer, Answer) else answer
         body = b"".join([chunk async for chunk in reply.chunks()])
         return Seen(answer.status, dict(answer.headers), None if events else answer.length, body)
     except UpstreamError as error:

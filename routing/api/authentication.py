@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from rest_framework.authentication import BaseAuthentication
@@ -10,7 +9,6 @@ from rest_framework.permissions import BasePermission
 
 from orchestrators.core.addresses import Address, caller, is_within
 from routing.api.problems import refuse
-from routing.api.request import DataPlaneRequest
 from routing.core.refusal import Code
 from routing.models import ApiKey
 from routing.table import ClientEntry, KeyEntry, RoutingTable
@@ -28,29 +26,27 @@ class KeyAuthentication(BaseAuthentication):
     Without the header, a client may be known by the network that it calls from: stock clients send no key.
     """
 
-    def authenticate(self, request: DataPlaneRequest) -> tuple[ClientEntry, KeyEntry | None]:  # type: ignore[override]
+    def authenticate(self, request: DataPlaneView) -> tuple[ClientEntry, KeyEntry | None]:  # type: ignore[override]
         header = request.fields.get(b"authorization")
         if not header:
             return _by_network(request), None
         digest, key = request.table.shown.get(header) or _shown(request.table, header)
-        now = time.time()
-        if key.expires_at is not None and key.expires_at <= now:
+        if key.expires_at is not None and key.expires_at <= request.at:
             raise refuse(Code.UNAUTHENTICATED, "This API key has expired.")
         if key.networks is not None and not is_within(_address(request), key.networks):
             raise refuse(Code.KEY_NOT_ALLOWED, "This API key may not be used from this network.")
-        request.runtime.keys_used[digest] = now
+        request.runtime.keys_used[digest] = request.at
         return key.client, key
 
-    def authenticate_header(self, request: DataPlaneRequest) -> str:  # type: ignore[override]
+    def authenticate_header(self, request: DataPlaneView) -> str:  # type: ignore[override]
         return 'Bearer realm="byocgw"'
 
 
 class IsClient(BasePermission):
-    """Authenticated, by a key whose scope the view is in. Which capabilities it may call is asked later."""
+    """Known by its network, or by a key whose scope the view is in. Which capabilities it may call is asked
+    later."""
 
-    def has_permission(self, request: DataPlaneRequest, view: DataPlaneView) -> bool:  # type: ignore[override]
-        if not isinstance(request.user, ClientEntry):
-            return False
+    def has_permission(self, request: DataPlaneView, view: DataPlaneView) -> bool:  # type: ignore[override]
         key, scope = view.key, view.key_scope
         if key is not None and scope is not None and key.scope not in ("all", scope):
             raise refuse(Code.KEY_NOT_ALLOWED, f"This API key is for {key.scope} alone.")
@@ -71,7 +67,7 @@ def _shown(table: RoutingTable, header: bytes) -> tuple[str, KeyEntry]:
     raise refuse(Code.UNAUTHENTICATED, "This API key is unknown, or it was revoked.")
 
 
-def _by_network(request: DataPlaneRequest) -> ClientEntry:
+def _by_network(request: DataPlaneView) -> ClientEntry:
     address = _address(request) if request.table.networks else None
     client = None if address is None else request.table.client_at(address)
     if client is None:
@@ -79,6 +75,6 @@ def _by_network(request: DataPlaneRequest) -> ClientEntry:
     return client
 
 
-def _address(request: DataPlaneRequest) -> Address | None:
+def _address(request: DataPlaneView) -> Address | None:
     """Of the client, or of the proxy in front that is not in FORWARDED_ALLOW_IPS. None on a Unix socket."""
     return caller((request.scope.get("client") or [""])[0])

@@ -17,10 +17,9 @@ from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
 
-from routing.api.extensions import Exchange, Receive, Send, exchange_of
+from routing.api.extensions import Exchange, Receive, Scope, Send, exchange_of
 from routing.api.inference import DataPlaneView, StreamedAnswer, WholeAnswer
 from routing.api.problems import response as problem_response
-from routing.api.request import Scope
 from routing.api.routes import Route, is_data_plane, resolve
 from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+Scope = MutableMapping[str, Any]  # ASGI's
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -22,7 +23,7 @@ class Exchange(Protocol):
     as whoever has all of the body may wish.
     """
 
-    scope: MutableMapping[str, Any]
+    scope: Scope
     fields: dict[bytes, bytes]
     length: int | None
     task: asyncio.Task[Any]
@@ -52,8 +53,8 @@ class ByAsgi:
     disconnected = False
     watched: bool | None = None
 
-    def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        self.scope: MutableMapping[str, Any] = scope
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope: Scope = scope
         self.receive, self.send = receive, send
         self.fields = fields_of(scope["headers"])
         digits = self.fields.pop(b"content-length", None)
@@ -82,7 +83,7 @@ class AtOnce(Protocol):
     def answer(self, exchange: Exchange, route: Any) -> Awaitable[None]: ...
 
 
-def exchange_of(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Exchange:
+def exchange_of(scope: Scope, receive: Receive, send: Send) -> Exchange:
     """For who is asked by ASGI. What is between us and the server may have changed the scope."""
     exchange: Exchange = scope.get(EXCHANGE) or ByAsgi(scope, receive, send)
     exchange.scope = scope

@@ -10,27 +10,25 @@ POST /text-to-image and its like               aliases, in pipelines.py
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from random import getrandbits
 from types import CoroutineType, MappingProxyType
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from msgspec import structs
-from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import MethodNotAllowed
-from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from orchestrators.upstream.registry import KEEPS_METHOD
 from routing.api.authentication import IsClient, KeyAuthentication
 from routing.api.contracts import contract, tagged
+from routing.api.extensions import Scope
 from routing.api.keeping import infer_kept, wish_of
 from routing.api.problems import document, refusal_for, refuse
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest, Scope
 from routing.api.throttling import TierThrottle
 from routing.core.job_header import JobHeaderError, parse_go_duration, parse_job_header
 from routing.core.refusal import Code, Refusal
@@ -58,8 +56,10 @@ class DataPlaneView(APIView):
 
     What DRF does per request is kept to what a request needs: no content negotiation (the answer is the
     orchestrator's), no parsing (the body streams), no versions, and no reference cycle left behind for the
-    collector. `kwargs`, what its path says, is set before `dispatch`, as Django does; handlers find it there.
-    What they return may be what the routing service says: `finalize_response` makes a response of it.
+    collector. There is no request of DRF's beside it, which would hold the same once more: the policies are
+    handed the view as their request, handlers find all on it. `kwargs`, what its path says, is set before
+    `dispatch`, as Django does. What handlers return may be what the routing service says:
+    `finalize_response` makes a response of it.
     """
 
     __init__ = object.__init__  # a view's own looks for keywords, 1,600 instructions
@@ -74,56 +74,36 @@ class DataPlaneView(APIView):
     runtime: Runtime
     table: RoutingTable  # one for the whole request, whatever happens meanwhile
     scope: Scope  # ASGI's
-    fields: dict[bytes, bytes]  # see DataPlaneRequest
+    fields: dict[bytes, bytes]  # the header fields, names in lower case, of a repeated one the values joined
     incoming: ReplayBody  # the body, unread
     key_scope: str | None = None  # of keys that may use the view; None: any key
-    request: DataPlaneRequest
-    client: ClientEntry  # once it is known, as `request.user` is
+    request = None  # type: ignore[assignment]  # see above
+    client: ClientEntry  # once it is known
     key: KeyEntry | None = None  # by which
     request_id: str
+    at: float  # wall seconds when it arrived, as `arrived` is by the monotonic clock
     slug: str  # "" until it is known, for the books
 
     # One of each for all requests: they hold nothing of a request, and making them anew takes 4 us.
-    _policies: tuple[list[BaseAuthentication], list[Any], list[BaseThrottle]]
+    _policies: tuple[Any, Any, Any]
     _handlers: dict[str, Callable[..., Any]]  # by method
 
     def __init_subclass__(cls) -> None:
         known = ((name.upper(), getattr(cls, name, None)) for name in cls.http_method_names)
         cls._handlers = {method: handler for method, handler in known if method in HANDLED and handler}
-        cls._policies = (
-            [each() for each in cls.authentication_classes],
-            [each() for each in cls.permission_classes],
-            [each() for each in cls.throttle_classes],
-        )
+        (authentication,) = cls.authentication_classes
+        (permission,) = cls.permission_classes
+        (throttle,) = cls.throttle_classes
+        cls._policies = authentication(), permission(), throttle()
 
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        return self._policies[0]
+    def initial(self) -> None:  # type: ignore[override]
+        """What DRF asks of its policies, in its order. Each raises the refusal."""
+        authentication, permission, throttle = self._policies
+        self.client, self.key = authentication.authenticate(self)
+        permission.has_permission(self, self)
+        throttle.allow_request(self, self)
 
-    def initialize_request(self) -> DataPlaneRequest:  # type: ignore[override]
-        request: DataPlaneRequest = DataPlaneRequest()
-        request.scope, request.fields = self.scope, self.fields
-        request.runtime, request.table = self.runtime, self.table
-        request.user = request.auth = None
-        return request
-
-    def initial(self, request: DataPlaneRequest) -> None:  # type: ignore[override]
-        """What DRF asks of its policies, in its order; of who it is now, and not at the first look at
-        `request.user`: that saves its looking for what is not there, 8 us."""
-        authenticators, permissions, throttles = self._policies
-        for authenticator in authenticators:
-            known = authenticator.authenticate(request)
-            if known is not None:
-                request._authenticator = authenticator  # type: ignore[attr-defined]
-                self.client, self.key = request.user, request.auth = known
-                break
-        for permission in permissions:
-            if not permission.has_permission(request, self):
-                self.permission_denied(request)
-        for throttle in throttles:
-            if not throttle.allow_request(request, self):
-                self.throttled(request, throttle.wait() or 0.0)
-
-    def finalize_response(self, request: DataPlaneRequest, response: Answer) -> HttpResponseBase:  # type: ignore[override]
+    def finalize_response(self, response: Answer) -> HttpResponseBase:  # type: ignore[override]
         if isinstance(response, Delivery):
             return self.render(response)
         if isinstance(response, Refusal):
@@ -135,23 +115,23 @@ class DataPlaneView(APIView):
     async def dispatch(  # type: ignore[override]
         self, scope: Scope, runtime: Runtime, incoming: ReplayBody, fields: dict[bytes, bytes]
     ) -> HttpResponseBase:
-        self.request_id, self.arrived, self.slug = new_request_id(), time.monotonic(), ""
+        self.at, self.arrived, self.slug = time.time(), time.monotonic(), ""
+        self.request_id = new_request_id(self.at)
         self.runtime, self.table = runtime, runtime.table
         self.scope, self.incoming, self.fields = scope, incoming, fields
         self.headers: dict[str, str] = {}
-        self.request = request = self.initialize_request()
         try:
-            self.initial(request)
+            self.initial()
             handler = self._handlers.get(scope["method"])
             if handler is None:
                 raise MethodNotAllowed(scope["method"])
-            response = handler(self, request)
+            response = handler(self)
             if isinstance(response, CoroutineType):
                 response = await response
         except Exception as exc:  # CancelledError is none: it must pass
             self._book_refusal(exc)
             response = self.handle_exception(exc)
-        return self.finalize_response(request, response)
+        return self.finalize_response(response)
 
     def refused(self, refusal: Refusal) -> HttpResponse:
         """How this route says no."""
@@ -191,17 +171,16 @@ class DataPlaneView(APIView):
         refusal = refusal_for(exc)
         if refusal is not None:
             self.runtime.service.counts.refused(self.slug, refusal.code)
-        client = self.request.user
-        if refusal is None or not isinstance(client, ClientEntry):
+        client: ClientEntry | None = getattr(self, "client", None)
+        if refusal is None or client is None:
             return
-        taken = time.monotonic() - self.arrived
         record = refused_record(
             refusal,
             request_id=self.request_id,
             client=client.name,
             capability=self.slug,
-            at=time.time() - taken,
-            ms=round(taken * 1000),
+            at=self.at,
+            ms=round((time.monotonic() - self.arrived) * 1000),
             policy=self.table.revision,
         )
         self.runtime.journal.append(record)
@@ -305,11 +284,11 @@ class CapabilityView(Inferring):
         keep = any(map(keeps_method, self.table.offers_of(self.kwargs["slug"])))
         return super().allowed_methods if keep else ["POST"]
 
-    def post(self, request: DataPlaneRequest) -> Answering:
+    def post(self) -> Answering:
         said = self.kwargs
         return self.infer(self.lane(said["slug"]), said["path"], self.timeout_wish())
 
-    def other(self, request: DataPlaneRequest) -> Answering:
+    def other(self) -> Answering:
         lane, method = self.lane(self.kwargs["slug"]), self.scope["method"]
         if method not in self.allowed_methods:
             raise MethodNotAllowed(method)
@@ -318,9 +297,9 @@ class CapabilityView(Inferring):
 
     put = patch = delete = other
 
-    def get(self, request: DataPlaneRequest) -> Answering | HttpResponseBase:
+    def get(self) -> Answering | HttpResponseBase:
         if self.kwargs["path"]:
-            return self.other(request)
+            return self.other()
         return tagged(self, contract(self, self.kwargs["slug"]))
 
 
@@ -331,7 +310,7 @@ def keeps_method(offer: OfferEntry) -> bool:
 class CapabilitiesView(DataPlaneView):
     """`/v1/capabilities`: what this client may call."""
 
-    def get(self, request: DataPlaneRequest) -> HttpResponseBase:
+    def get(self) -> HttpResponseBase:
         allowed = self.client.capabilities
         slugs = [slug for slug in sorted(self.table.policies) if allowed is None or slug in allowed]
         return tagged(self, {"capabilities": [contract(self, slug) for slug in slugs]})
@@ -340,7 +319,7 @@ class CapabilitiesView(DataPlaneView):
 class ProcessRequestView(Inferring):
     """`/process/request/<worker path>`, as stock clients call it: the capability stands in the header."""
 
-    def post(self, request: DataPlaneRequest) -> Answering:
+    def post(self) -> Answering:
         try:
             job = parse_job_header(self.field(b"livepeer"))
             search = [parse_go_duration(said) for key in SEARCH_KEYS if (said := self.field(key))]
@@ -366,7 +345,7 @@ class ProcessRequestView(Inferring):
 class ProcessStreamView(DataPlaneView):
     """`/process/stream/...`: live streams."""
 
-    def post(self, request: DataPlaneRequest) -> HttpResponseBase:
+    def post(self) -> HttpResponseBase:
         raise refuse(Code.NOT_IMPLEMENTED, "Live streams are not offered by this gateway.")
 
     get = post
@@ -375,7 +354,7 @@ class ProcessStreamView(DataPlaneView):
 SEARCH_KEYS = (b"livepeer-orch-search-timeout", b"livepeer-orch-search-resp-timeout")
 
 
-def new_request_id() -> str:
+def new_request_id(at: float) -> str:
     """32 hex digits, of which the first twelve are the time in milliseconds: so rows are added to the end of
-    their index, not all over it. The rest is chance."""
-    return (time.time_ns() // 1_000_000 << 80 | random.getrandbits(80)).to_bytes(16, "big").hex()
+    their index, not all over it. The rest is chance. `at`: wall seconds."""
+    return (int(at * 1000) << 80 | getrandbits(80)).to_bytes(16).hex()

@@ -8,7 +8,6 @@ here is the network it may be used from: the console is none.
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,9 @@ from django.http import HttpResponse, HttpResponseBase
 from routing.api.authentication import KeyAuthentication
 from routing.api.door import OVERLOADED, incoming_by
 from routing.api.extensions import ByAsgi
-from routing.api.inference import Answering, CapabilityView, StreamedAnswer
+from routing.api.inference import Answering, CapabilityView, DataPlaneView, StreamedAnswer
 from routing.api.problems import refuse
 from routing.api.problems import response as problem_response
-from routing.api.request import DataPlaneRequest
 from routing.core.refusal import Code
 from routing.runtime import Runtime
 from routing.table import ClientEntry, KeyEntry
@@ -49,13 +47,12 @@ class Answer:
 
 
 class ByDigest(KeyAuthentication):
-    def authenticate(self, request: DataPlaneRequest) -> tuple[ClientEntry, KeyEntry | None]:  # type: ignore[override]
+    def authenticate(self, request: DataPlaneView) -> tuple[ClientEntry, KeyEntry | None]:  # type: ignore[override]
         digest = request.scope[DIGEST]
         key = request.table.keys.get(digest)
-        now = time.time()
-        if key is None or (key.expires_at is not None and key.expires_at <= now):
+        if key is None or (key.expires_at is not None and key.expires_at <= request.at):
             raise refuse(Code.UNAUTHENTICATED, "This API key is unknown, was revoked, or has expired.")
-        request.runtime.keys_used[digest] = now
+        request.runtime.keys_used[digest] = request.at
         return key.client, key
 
 
@@ -64,7 +61,7 @@ class InsideView(CapabilityView):
 
     authentication_classes = [ByDigest]
 
-    def post(self, request: DataPlaneRequest) -> Answering:
+    def post(self) -> Answering:
         return self.infer(self.lane(self.kwargs["slug"]), self.kwargs["path"], None, {"keep_decision": True})
 
 

@@ -14,7 +14,6 @@ from django.http import HttpResponseBase, JsonResponse
 from routing import history, kept
 from routing.api.books import BooksView
 from routing.api.problems import RefusedError, refuse
-from routing.api.request import DataPlaneRequest
 from routing.core.kept import UNDER_WAY, State
 from routing.core.refusal import Code, Refusal
 from routing.delivery import Delivery
@@ -31,7 +30,7 @@ class JobView(BooksView):
     http_method_names = ["get", "delete"]
     key_scope = None  # whoever may call may also ask for, and withdraw, what is kept of it
 
-    async def get(self, request: DataPlaneRequest) -> HttpResponseBase:
+    async def get(self) -> HttpResponseBase:
         request_id = self.kwargs["request_id"]
         run = self._run_here(request_id)
         if run is not None:
@@ -45,7 +44,7 @@ class JobView(BooksView):
             raise refuse(Code.KEY_NOT_ALLOWED, NO_HISTORY)
         return self._told(history.for_client(record))
 
-    async def delete(self, request: DataPlaneRequest) -> HttpResponseBase:
+    async def delete(self) -> HttpResponseBase:
         """Upstream it is aborted at once here, within a second elsewhere. What is over stays as it is."""
         request_id = self.kwargs["request_id"]
         if _scope(self) == "read":
@@ -94,7 +93,7 @@ class ResultView(JobView):
 
     http_method_names = ["get"]
 
-    async def get(self, request: DataPlaneRequest) -> Delivery:  # type: ignore[override]
+    async def get(self) -> Delivery:  # type: ignore[override]
         request_id = self.kwargs["request_id"]
         found = outcome_of(await self.kept_call(request_id))
         if isinstance(found, Refusal):

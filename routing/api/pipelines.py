@@ -15,7 +15,6 @@ from django.utils.http import parse_header_parameters
 
 from routing.api.inference import Answer, Inferring, WholeAnswer
 from routing.api.problems import RefusedError, refuse, told_as_worker
-from routing.api.request import DataPlaneRequest
 from routing.core.refusal import Code, Refusal
 from routing.delivery import Delivery
 from routing.models.pipeline import PipelinePath
@@ -30,7 +29,7 @@ _PART_OF_MODEL = re.compile(rb'content-disposition:[^\r\n]*[; ]name="?model(?:_i
 class PipelineView(Inferring):
     """`model_id` is written down, and the operator may have said which offers it means: that is all."""
 
-    async def post(self, request: DataPlaneRequest) -> Answer:
+    async def post(self) -> Answer:
         path = self.kwargs["path"]
         pipeline = self.table.pipelines.get(path)
         if pipeline is None:

@@ -19,7 +19,6 @@ from routing.api.jobs import JobView, ResultView
 from routing.api.pipelines import PATHS as PIPELINE_PATHS
 from routing.api.pipelines import PipelineView
 from routing.api.problems import refuse
-from routing.api.request import DataPlaneRequest
 from routing.api.status import PATHS as STATUS_PATHS
 from routing.api.usage import UsageView
 from routing.core.refusal import Code
@@ -38,7 +37,7 @@ def is_data_plane(path: str) -> bool:
 class NothingHere(DataPlaneView):
     http_method_names = ["get", "post", "put", "patch", "delete"]
 
-    def post(self, request: DataPlaneRequest) -> HttpResponseBase:
+    def post(self) -> HttpResponseBase:
         raise refuse(Code.NOT_FOUND, "There is nothing at this path.")
 
     get = put = patch = delete = post

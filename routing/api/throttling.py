@@ -11,13 +11,12 @@ from routing.core.refusal import Code
 
 if TYPE_CHECKING:
     from routing.api.inference import DataPlaneView
-    from routing.api.request import DataPlaneRequest
 
 
 class TierThrottle(BaseThrottle):
     """Every answer to a limited client says what is left of its rate (RateLimit-*)."""
 
-    def allow_request(self, request: DataPlaneRequest, view: DataPlaneView) -> bool:  # type: ignore[override]
+    def allow_request(self, request: DataPlaneView, view: DataPlaneView) -> bool:  # type: ignore[override]
         rate = view.client.rate
         if rate is None:
             return True

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from django.http import HttpResponseBase, JsonResponse
+from django.http import HttpResponseBase, JsonResponse, QueryDict
 
 from routing import usage
 from routing.api.books import BooksView
 from routing.api.problems import refuse
-from routing.api.request import DataPlaneRequest
 from routing.core.refusal import Code
 from routing.usage import BadSpan, Span
 
@@ -18,9 +17,9 @@ from routing.usage import BadSpan, Span
 class UsageView(BooksView):
     """`?since=&until=&by=hour|day|month`, times in UTC."""
 
-    async def get(self, request: DataPlaneRequest) -> HttpResponseBase:
+    async def get(self) -> HttpResponseBase:
         try:
-            span = Span.read(request.query_params, datetime.now(UTC))
+            span = Span.read(QueryDict(self.scope["query_string"].decode("latin-1")), datetime.now(UTC))
         except BadSpan as exc:
             raise refuse(Code.BAD_REQUEST, str(exc)) from exc
         name = self.client.name

@@ -96,7 +96,7 @@ class Written(NamedTuple):
 Marks = dict[int, tuple[Any, ...]]
 
 
-class Seat(Struct, eq=False):
+class Seat(Struct, eq=False, gc=False):
     """The right to have one call in flight at an offer, counted there. `release()` gives it back, once."""
 
     offer_id: int

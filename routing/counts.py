@@ -27,20 +27,31 @@ NOBODYS_FAULT = frozenset(
         OutcomeClass.CANCELLED,
     }
 )
+AT_ONCE = 100  # answers, whose times are sorted into the histograms together
 # What existing dashboards look for: go-livepeer's own words.
 NO_ORCHESTRATORS = "no orchestrators available"
 
 
 class CapabilityCounts:
-    __slots__ = ("codes", "failovers", "outcomes", "overhead", "price", "total")
+    """`seconds`, `overheads`: what the latest answers took in all, and of the gateway; in no histogram yet."""
+
+    __slots__ = ("codes", "failovers", "outcomes", "overhead", "overheads", "price", "seconds", "total")
 
     def __init__(self) -> None:
         self.codes: defaultdict[str, int] = defaultdict(int)  # a Counter adds one in twice the time
         self.outcomes: defaultdict[str, int] = defaultdict(int)
         self.failovers = 0
+        self.seconds: list[float] = []
+        self.overheads: list[float] = []
         self.total = Histogram(TOTAL)
         self.overhead = Histogram(OVERHEAD)
         self.price: Price | None = None  # of who answered last
+
+    def sort_in(self) -> None:
+        self.total.observe(self.seconds)
+        self.overhead.observe(self.overheads)
+        self.seconds.clear()
+        self.overheads.clear()
 
 
 class Counts:
@@ -83,8 +94,10 @@ class Counts:
         if len(history) > 1:
             counts.failovers += len(history) - 1
         if overhead is not None:
-            counts.total.observe(seconds)
-            counts.overhead.observe(overhead)
+            counts.seconds.append(seconds)
+            counts.overheads.append(overhead)
+            if len(counts.seconds) >= AT_ONCE:
+                counts.sort_in()
         elif code == Code.NONE_AVAILABLE:
             self._errors[slug, "", NO_ORCHESTRATORS] += 1
         if served_by is not None:
@@ -110,6 +123,7 @@ class Counts:
             for cls, number in counts.outcomes.items():
                 yield "byocgw_attempts_total", (slug, cls), number
             yield "byocgw_failovers_total", (slug,), counts.failovers
+            counts.sort_in()
             yield "byocgw_request_seconds", (slug,), counts.total.value()
             yield "byocgw_overhead_seconds", (slug,), counts.overhead.value()
             yield "livepeer_ai_models_requested", (slug, slug), counts.codes.get("ok", 0)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 
-from orchestrators.core.classify import Answered, Setting, classify, classify_fault
+from orchestrators.core.classify import Answered, Setting, by_contract, classify, classify_fault
 from orchestrators.core.health import Source
 from orchestrators.core.latency import cold_threshold
 from orchestrators.core.outcome import Fault, Outcome, OutcomeClass, Speaker
@@ -267,15 +267,18 @@ class RoutingService:
             # A stream may end without its last empty line. Comments alone are no answer.
             ended = opening.head + b"\n\n" if opening.whole else opening.head
             body = first_event(ended) or (b"" if opening.whole else opening.head)
-        answered = Answered(reply.status, reply.headers, body, opening.whole, latency)
-        setting = Setting(
-            offer.target.protocol,
-            policy.contract,
-            call.worker_path in live.served or call.worker_path == policy.sample_path,
-            inf if step.candidate.warm else cold_threshold(live.latency, policy.latency_target),
-            call.table.signatures if reply.status >= 300 else call.table.signatures_of_success,
+        cold_over = inf if step.candidate.warm else cold_threshold(live.latency, policy.latency_target)
+        signatures = call.table.signatures if reply.status >= 300 else call.table.signatures_of_success
+        if 200 <= reply.status < 300 and not signatures:
+            content_type = reply.headers.get("content-type", "")
+            return by_contract(
+                reply.status, content_type, body, opening.whole, latency, policy.contract, cold_over
+            )
+        path_known = call.worker_path in live.served or call.worker_path == policy.sample_path
+        return classify(
+            Answered(reply.status, reply.headers, body, opening.whole, latency),
+            Setting(offer.target.protocol, policy.contract, path_known, cold_over, signatures),
         )
-        return classify(answered, setting)
 
     def _judge(self, trip: Trip, attempt: Attempt) -> None:
         """Tell the scoreboard: now, or, where the request itself may be to blame, when it ends."""
@@ -313,16 +316,23 @@ class RoutingService:
             headers["x-orchestrator-url"] = held.offer.target.service_uri
         delivery = Delivery(held.opening, reply.status, headers, None, trip.call.lane.policy.attempt_timeout)
         if held.opening.whole:  # the journal has its line before the client has the answer
-            self._settle(trip, held, own, "ended", len(held.opening.head), None)
+            self._settle(trip, held, own, "ended", len(held.opening.head), None, now)
         else:
             trip.call.body.forget()
             delivery.settle = partial(self._settle, trip, held, own)
         return delivery
 
     def _settle(
-        self, trip: Trip, held: Held, own: float, ending: Ending, sent: int, fault: Fault | None
+        self,
+        trip: Trip,
+        held: Held,
+        own: float,
+        ending: Ending,
+        sent: int,
+        fault: Fault | None,
+        now: float | None = None,
     ) -> None:
-        """`own`: the gateway's seconds until there was an answer. `sent`: bytes."""
+        """`own`: the gateway's seconds until there was an answer. `sent`: bytes. `now`: monotonic seconds."""
         outcome, offer = held.outcome, held.offer
         code: str = ending
         if ending == "ended":
@@ -336,14 +346,22 @@ class RoutingService:
             outcome = classify_fault(fault or Fault.CUT_OFF, offer.target.protocol)
             trip.broke_off(outcome)
             self.board.observe(offer.id, outcome, self._wall())
-        self._close(trip, code, held.opening.reply.status, sent, own)
+        self._close(trip, code, held.opening.reply.status, sent, own, now)
         self._leave(trip, held.seat)
 
     def _refuse(self, trip: Trip, refusal: Refusal) -> Refusal:
         self._close(trip, refusal.code.value, STATUS[refusal.code])
         return refusal
 
-    def _close(self, trip: Trip, code: str, status: int, sent: int = 0, own: float | None = None) -> None:
+    def _close(
+        self,
+        trip: Trip,
+        code: str,
+        status: int,
+        sent: int = 0,
+        own: float | None = None,
+        now: float | None = None,
+    ) -> None:
         if trip.closed:
             return
         trip.closed = True
@@ -353,7 +371,9 @@ class RoutingService:
             self.board.doubt(offer_id, -1)
             if offer_id not in blameless:
                 self.board.observe(offer_id, outcome, self._wall())
-        now, served_by = self._clock(), trip.held.offer if trip.held is not None else None
+        if now is None:
+            now = self._clock()
+        served_by = trip.held.offer if trip.held is not None else None
         self.counts.closed(trip.call.lane, code, trip.history, now - trip.started, own, served_by)
         record = trip.record(code, status, sent, now, blameless, self._decision_sample)
         if trip.reservation is not None:

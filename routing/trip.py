@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from math import ceil, floor
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from orchestrators.core.price import Price, Unit
 from orchestrators.scoreboard import Seat
 from orchestrators.upstream.base import Call
 from routing.allowances import Reservation
-from routing.core.failover import Attempt
+from routing.core.failover import Attempt, milliseconds
 from routing.core.limits import Account
 from routing.core.refusal import STATUS, AttemptSummary, Code, Refusal
 from routing.core.selection import Candidate, Refused, Why, soonest
@@ -176,12 +176,15 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         as W3C Server-Timing, which tells each attempt by its class besides, all in ms.
         """
         own = now - self.started - self.waited
-        values: tuple[Any, ...] = ()
+        classes: tuple[OutcomeClass, ...] = ()
+        values: tuple[float, ...] = ()
         for attempt in self.history:
             own -= attempt.seconds
-            values += (attempt.outcome.cls, attempt.seconds * 1000)
+            classes += (attempt.outcome.cls,)
+            values += (attempt.seconds * 1000.0,)
         own = own if own > 0.0 else 0.0
-        return own, _timing_of(len(self.history)) % (*values, own * 1000)
+        values += (own * 1000.0,)
+        return own, _timing_of(classes) % values
 
     def record(
         self,
@@ -202,11 +205,11 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
             self.at,
             call.client.name,
             call.lane.policy.slug,
-            _shown(call.worker_path[:200]),
+            call.worker_path[:200].decode("ascii", "replace"),
             code,
             status,
             held.offer.orchestrator if held else "",
-            floor((now - self.started) * 1000 + 0.5),
+            milliseconds(now - self.started),
             call.body.size,
             sent,
             cost(held.offer.price, now - held.started) if held else 0,
@@ -228,15 +231,10 @@ class Trip(msgspec.Struct, eq=False, weakref=True):
         return pack(ranked, [*self.call.lane.refused, *refused], draws)
 
 
-@lru_cache(maxsize=256)
-def _shown(path: bytes) -> str:
-    return path.decode("ascii", "replace")
-
-
 @lru_cache
-def _timing_of(attempts: int) -> str:
-    """All of it is written at once: one by one, numbers take twice as long."""
-    told = [f'attempt{number};desc="%s";dur=%.1f' for number in range(1, attempts + 1)]
+def _timing_of(attempts: tuple[OutcomeClass, ...]) -> str:
+    """With places for the numbers, which are written at once: one by one they take twice as long."""
+    told = [f'attempt{number};desc="{cls}";dur=%.1f' for number, cls in enumerate(attempts, 1)]
     return ", ".join([*told, "gateway;dur=%.2f"])
 
 
@@ -250,7 +248,7 @@ def _attempts(history: Sequence[Attempt], blameless: Collection[int]) -> tuple[A
                 each.orchestrator,
                 outcome.cls,
                 outcome.status,
-                each.ms,
+                milliseconds(each.seconds),
                 outcome.cold,
                 held_against,
                 outcome.detail and outcome.detail[:500],

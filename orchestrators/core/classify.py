@@ -30,7 +30,9 @@ _LONGEST_DETAIL = 300
 _BUSY_FOR = 1.0  # seconds, where a busy side does not say how long
 _LONGEST_BUSY = 300.0  # as long as the longest down: who asks for more is not obeyed
 
-_OK, _BUSY, _CONTAINER = OutcomeClass.OK, OutcomeClass.BUSY, Speaker.CONTAINER  # see there
+# see there
+_OK, _COLD, _BUSY = OutcomeClass.OK, OutcomeClass.COLD_START, OutcomeClass.BUSY
+_CONTAINER = Speaker.CONTAINER
 
 _FAULTS: Mapping[Fault, OutcomeClass] = {
     Fault.SATURATED: OutcomeClass.BUSY,
@@ -97,7 +99,36 @@ def classify(answered: Answered, setting: Setting) -> Outcome:
         verdict = _by_words(answered, setting)
         if verdict is not None:
             return verdict.outcome
-    return _by_contract(answered, setting) if is_success else _by_status(answered, setting)
+    if is_success:
+        content_type = answered.headers.get("content-type", "")
+        return by_contract(
+            answered.status,
+            content_type,
+            answered.body,
+            answered.whole,
+            answered.latency,
+            setting.contract,
+            setting.cold_over,
+        )
+    return _by_status(answered, setting)
+
+
+def by_contract(
+    status: int,
+    content_type: str,
+    body: bytes | None,
+    whole: bool,
+    latency: float,
+    contract: Contract,
+    cold_over: float,
+) -> Outcome:
+    """`classify` of a success where no signature is sought, as of nearly all: what it is asked, without the two
+    values that hold it, which take 2,000 instructions."""
+    breach = contract.breach(content_type, body, whole)
+    if breach:
+        return Outcome(OutcomeClass.API_MISMATCH, _CONTAINER, status, latency, detail=breach)
+    is_cold = latency > cold_over
+    return Outcome(_COLD if is_cold else _OK, _CONTAINER, status, latency, is_cold)
 
 
 def judge(answered: Answered, setting: Setting) -> Verdict:
@@ -162,15 +193,6 @@ def _by_status(answered: Answered, setting: Setting) -> Outcome:
     if 400 <= status < 500:
         return _outcome(answered, OutcomeClass.CLIENT_ERROR)
     return _outcome(answered, OutcomeClass.UPSTREAM_ERROR)
-
-
-def _by_contract(answered: Answered, setting: Setting) -> Outcome:
-    breach = setting.contract.breach(answered.headers.get("content-type", ""), answered.body, answered.whole)
-    if breach:
-        return _outcome(answered, OutcomeClass.API_MISMATCH, breach)
-    if answered.latency > setting.cold_over:
-        return msgspec.structs.replace(_outcome(answered, OutcomeClass.COLD_START), cold=True, began=True)
-    return Outcome(_OK, _CONTAINER, answered.status, answered.latency)
 
 
 def _outcome(answered: Answered, cls: OutcomeClass, detail: str = "") -> Outcome:

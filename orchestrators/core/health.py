@@ -73,7 +73,7 @@ _OK, _SLOW, _LOOK = OutcomeClass.OK, OutcomeClass.SLOW, Source.LOOK
 _NONE = Window.of()
 
 
-class Health(msgspec.Struct, frozen=True):
+class Health(msgspec.Struct, frozen=True, gc=False):
     """`since`: when the state began. `until`: the end of a down, None where no clock ends it.
     `cause`: what it is, or was before its probation, down for; UNREACHABLE also after one look that failed.
     `reason`: the same as a sentence for the operator.

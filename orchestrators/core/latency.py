@@ -36,7 +36,7 @@ _NO_FLAGS: frozenset[str] = frozenset()
 _LEAST_MEAN = 0.001  # ratios of less than a millisecond are noise
 
 
-class Latency(msgspec.Struct, frozen=True):
+class Latency(msgspec.Struct, frozen=True, gc=False):
     """`ewma`: the peak EWMA, as of `stamp`. `cold`: the latest cold start. `samples`: warm answers.
     `last_cold`: the latest success was a cold start or a spike. `last_warm_at`: the latest that was neither.
     """

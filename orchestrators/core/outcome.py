@@ -61,7 +61,7 @@ class Fault(StrEnum):
 NOTHING_SENT = frozenset({Fault.SATURATED, Fault.REFUSED, Fault.UNREACHABLE, Fault.UNTRUSTED})
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One contact, judged.
 
     `latency`: seconds from the first byte sent to the commit point (None if none was reached).

@@ -12,7 +12,7 @@ MOST = 64
 _LONGEST_LOG = 4 * MOST
 
 
-class Window(msgspec.Struct, frozen=True, eq=False):
+class Window(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A value: what `log` holds from `start` up to `end`, in order. Make one with `of`.
 
     Windows that follow each other share a list that only grows, each sees its part: to copy 64 numbers with
@@ -40,8 +40,10 @@ class Window(msgspec.Struct, frozen=True, eq=False):
 
     def noted(self, now: float) -> Window:
         """With this one, without those that have left."""
-        log, end, start = self.log, self.end, self.first(now)
-        if end - start == MOST:
+        log, start, end = self.log, self.start, self.end
+        if start != end and log[start] <= now - SECONDS:
+            start = self.first(now)
+        elif end - start == MOST:
             start += 1
         if start == end or end != len(log) or end > _LONGEST_LOG:  # empty; grown for another; mostly past
             log, start, end = log[start:end], 0, end - start

@@ -13,7 +13,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Budget(msgspec.Struct, frozen=True):
+class Budget(msgspec.Struct, frozen=True, gc=False):
     """All times in seconds: `started`, `retry_until`, `deadline` on the caller's clock, the rest lengths.
 
     `attempt_timeout`: one attempt's time to the commit point. `cold_grace`: added to it for an offer that

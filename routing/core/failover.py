@@ -35,7 +35,12 @@ _TO_START = 0.1
 Answer = tuple[OutcomeClass, int]
 
 
-class Attempt(msgspec.Struct, frozen=True):
+def milliseconds(seconds: float) -> int:
+    """Rounded, half of one up."""
+    return floor(seconds * 1000.0 + 0.5)
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One offer asked, and what came of it after so many seconds. `at`: wall seconds when it began."""
 
     offer_id: int
@@ -46,7 +51,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     @property
     def ms(self) -> int:
-        return floor(self.seconds * 1000 + 0.5)
+        return milliseconds(self.seconds)
 
     @property
     def answer(self) -> Answer | None:
@@ -57,7 +62,7 @@ class Attempt(msgspec.Struct, frozen=True):
         return outcome.cls, outcome.status
 
 
-class Try(msgspec.Struct, frozen=True):
+class Try(msgspec.Struct, frozen=True, gc=False):
     """Ask this one, and give it `timeout` seconds to reach the commit point. `budgeted`: a retry that
     draws on the capability's budget."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 
 Value = float | list[float]
 Sample = tuple[str, tuple[str, ...], Value]  # a metric's name, the values of its labels, a number or histogram
@@ -26,9 +26,15 @@ class Histogram:
     def __repr__(self) -> str:
         return f"<Histogram of {sum(self._counts):.0f} values>"
 
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1.0
-        self._sum += value
+    def observe(self, values: Iterable[float]) -> None:
+        """Best many at once: to look for each bound among them takes a third of the reverse."""
+        ascending, before = sorted(values), 0
+        for bucket, bound in enumerate(self._bounds):
+            up_to = bisect_right(ascending, bound, before)
+            self._counts[bucket] += up_to - before
+            before = up_to
+        self._counts[-1] += len(ascending) - before
+        self._sum += sum(ascending)
 
     def value(self) -> list[float]:
         """How many in each bucket, then the sum: what can be added up, element by element."""

@@ -17,7 +17,7 @@ _NOT_SAMPLED = "00"
 _ATTEMPTS = tuple(f"{number:02x}" for number in range(256))  # to write one takes 2,000 instructions
 
 
-class Trace(msgspec.Struct, frozen=True):
+class Trace(msgspec.Struct, frozen=True, gc=False):
     """`id`: 32 hex digits. `flags`: two, the client's own. `state`: its `tracestate`, or ""."""
 
     id: str

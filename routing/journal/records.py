@@ -34,7 +34,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     detail: str
 
 
-class JobRecord(msgspec.Struct, frozen=True, array_like=True):
+class JobRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One finished call. `at`: wall seconds when it came. `wei`: exact. `decision`: plain JSON values.
 
     `code`: ok, client_error, cancelled, broken, or the refusal's code. `request_id` must be unique: the

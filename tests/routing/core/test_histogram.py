@@ -5,8 +5,8 @@ from routing.core.histogram import Histogram, cumulative
 
 def test_a_value_falls_into_the_first_bucket_that_takes_it() -> None:
     histogram = Histogram((0.1, 1.0))
-    for value in (0.05, 0.1, 0.5, 3.0):
-        histogram.observe(value)
+    histogram.observe([3.0, 0.1, 0.5])
+    histogram.observe([0.05])
     assert histogram.value() == [2, 1, 1, 3.65]
     assert repr(histogram) == "<Histogram of 4 values>"
 

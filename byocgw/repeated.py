@@ -31,13 +31,11 @@ class Head(msgspec.Struct, eq=False):
 
     def read(self, data: bytes) -> bytes | None:
         """The body of a request with this head. None: it is another, or not all of it, or more."""
-        if not data.startswith(self.before):
+        place = self.place
+        if data[:place] != self.before:  # a slice and a comparison take less than `startswith`
             return None
-        end = data.find(b"\r", self.place)
-        if not data.startswith(self.after, end):
-            return None
-        body = data[end + len(self.after) :]
-        return body if data[self.place : end] == b"%d" % len(body) else None
+        digits, found, body = data[place:].partition(self.after)
+        return body if found and digits == b"%d" % len(body) else None
 
 
 def head_of(

@@ -21,7 +21,7 @@ from orchestrators.upstream.signing import Signer
 from orchestrators.upstream.sse import Events
 from orchestrators.upstream.transport import Answer, Pool
 from orchestrators.upstream.transport.answer import EVENT_STREAM
-from orchestrators.upstream.transport.request import SHORT, checked, head, target_of
+from orchestrators.upstream.transport.request import SHORT, checked, content_type, head, target_of
 
 DETAIL = 500  # characters of a refusal kept for the operator
 _TRACE = tuple((name, f"{name}: ".encode("ascii")) for name in TRACE)
@@ -47,7 +47,6 @@ def _around(
     host: bytes,
     path: str,
     worker_path: bytes,
-    content_type: str,
     begun: bytes,
     request: str,
     parameters: str,
@@ -59,12 +58,11 @@ def _around(
     """What stands in a head before and behind that part of the `Livepeer` header which each request has anew.
 
     The header is base64 of compact JSON, the two texts unchanged. `begun`: of the JSON, what that part leaves.
-    ValueError: a path or content type that cannot go into a request.
+    ValueError: a path that cannot go into a request.
     """
     said = begun + b"," + _json(Job(request, parameters, capability, "", sender, sig, seconds))[1:]
-    kind = b"content-type: %b\r\n" % checked(content_type.encode("latin-1")) if content_type else b""
     start = head(b"POST", target_of(b"/process/request/", path, worker_path), host, ())
-    return start + b"livepeer: ", b2a_base64(said, newline=False) + b"\r\n" + kind
+    return start + b"livepeer: ", b2a_base64(said, newline=False) + b"\r\n"
 
 
 _remembered = lru_cache(maxsize=256)(_around)
@@ -175,21 +173,18 @@ class Byoc:
         """
         origin, signer = self._pool.origin(target), self._signer
         number, request, parameters, headers = call.request_id, call.request, call.parameters, call.headers
-        capability, path, content_type = target.wire_name, call.worker_path, call.content_type
+        capability, path = target.wire_name, call.worker_path
         seconds = ceil(call.timeout) if call.timeout > 0 else 1
         sig = signer.sign_job(
             request, parameters, job_id=number, capability=capability, timeout_seconds=seconds
         )
         job = b'{"id":' + _json(number)
         whole = len(job) // 3 * 3
-        make = (
-            _remembered if len(request) + len(parameters) + len(path) + len(content_type) <= SHORT else _around
-        )
+        make = _remembered if len(request) + len(parameters) + len(path) <= SHORT else _around
         before, behind = make(
             origin.field,
             target.path,
             path,
-            content_type,
             job[whole:],
             request,
             parameters,
@@ -198,7 +193,7 @@ class Byoc:
             sig,
             seconds,
         )
-        lines = [before, b2a_base64(job[:whole], newline=False), behind]
+        lines = [before, b2a_base64(job[:whole], newline=False), behind, content_type(call.content_type)]
         for name, begin in _TRACE:
             if name in headers:
                 lines += begin, checked(headers[name].encode("latin-1")), b"\r\n"

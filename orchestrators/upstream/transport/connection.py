@@ -63,9 +63,8 @@ class Connection(asyncio.Protocol):
         self._clock = Clock(self._expired)
         self._room: asyncio.Future[None] | None = None
         self._gone = self._paused = False
-        self.kept = False  # it has served an exchange before
         self.fingerprint = ""
-        self.idle_since = 0.0
+        self.idle_since = 0.0  # not before it has served an exchange
         self.closed: asyncio.Future[None] = self.loop.create_future()
         # of one exchange
         self._answered: Answered | None = None  # whoever asked waits for it

@@ -119,7 +119,7 @@ class Origin:
                 answer = await exchange
                 return answer if isinstance(answer, Whole) else told(answer)
             except NotConnected:
-                if not connection.kept or not (isinstance(body, bytes) or body.repeatable):
+                if not connection.idle_since or not (isinstance(body, bytes) or body.repeatable):
                     raise
             except BaseException:
                 connection.abandon(exchange)
@@ -254,7 +254,6 @@ class Origin:
 
     def ended(self, connection: Connection, reusable: bool) -> None:
         if reusable:
-            connection.kept = True
             connection.idle_since = self._loop.time()
             self._idle.append(connection)
             if self._sweeper is None:

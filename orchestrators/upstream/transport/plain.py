@@ -22,10 +22,10 @@ _ACTED_UPON = frozenset({"connection", "proxy-connection", "transfer-encoding", 
 def read(data: bytes) -> tuple[dict[str, str], bytes] | None:
     """Header fields with lower-case names, and body. None: it is not such an answer."""
     head, end, body = data.partition(b"\r\n\r\n")
-    before, _, rest = head.partition(b"ength: ")  # of `Content-Length` in either case; `_around` sees to that
-    length, _, after = rest.partition(b"\r\n")
     said = str(len(body))
-    if not end or length != said.encode() or len(head) > LONGEST:
+    # Of `Content-Length` in either case: `_around` sees to that, and that no more digits follow.
+    before, length, after = head.partition(b"ength: " + said.encode())
+    if not (end and length) or len(head) > LONGEST:
         return None
     around = _around(before, after)
     if around is None:
@@ -38,7 +38,7 @@ def read(data: bytes) -> tuple[dict[str, str], bytes] | None:
 @lru_cache(maxsize=256)
 def _around(before: bytes, after: bytes) -> dict[str, str] | None:
     """The header fields, as if the length were 0."""
-    head = before + b"ength: 0" + (after and b"\r\n" + after)
+    head = before + b"ength: 0" + after
     if not head.isascii():
         return None
     status, *lines = head.decode().split("\r\n")

@@ -51,6 +51,19 @@ def checked(value: bytes) -> bytes:
     return value
 
 
+def content_type(value: str) -> bytes:
+    """The line of a content type, none for "". Few are in use, so short ones are remembered. ValueError as
+    `checked`."""
+    return (_remembered_type if len(value) <= SHORT else _type_line)(value)
+
+
+def _type_line(value: str) -> bytes:
+    return b"content-type: %b\r\n" % checked(value.encode("latin-1")) if value else b""
+
+
+_remembered_type = lru_cache(maxsize=64)(_type_line)
+
+
 @lru_cache(maxsize=256)  # few are in use
 def _is_token(name: bytes) -> bool:
     return name != b"" and name.translate(_NAME) == name

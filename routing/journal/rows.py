@@ -25,7 +25,7 @@ from routing.models import Attempt, Job, OfferDay, UsageHour
 Sums = dict[tuple[float, str, str], list[int]]  # the key begins with wall seconds
 Alike = tuple[Row, Values]  # what rows have in common, and what is their own
 
-ROWS = 64  # a statement
+ROWS = 128  # a statement
 FEW = 16  # rows that are not worth a statement of their own
 
 _HOUR = ("hour", "client", "capability")
@@ -57,7 +57,8 @@ def store(lines: Sequence[bytes], sample: Sample) -> None:
     for run in runs:
         _add(run, hours, days)
     kept = [run for run in runs if run.kept]
-    with connection.cursor() as cursor:
+    # The driver's own cursor: Django's looks for places in the text anew each time.
+    with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
         _insert(cursor, Job, JOB_ALIKE, JOB, [(_job(run), _exact(run.jobs, vendor)) for run in kept])
         _insert(cursor, Attempt, ATTEMPT_ALIKE, ATTEMPT, [each for run in kept for each in _attempts(run)])
         cursor.executemany(_add_up(UsageHour, _HOUR, _SUMS), _totals(hours, moments.text, vendor))
@@ -139,33 +140,31 @@ def _insert(
     cursor: Any, model: type[Model], alike: Sequence[str], own: Sequence[str], runs: Sequence[Alike]
 ) -> None:
     if connection.vendor == "sqlite":
-        _insert_together(model, alike, own, runs)
+        _insert_together(cursor, model, alike, own, runs)
     elif runs:
-        width, into = len(own), _into(model, (*alike, *own))
-        with connection.wrap_database_errors, cursor.copy(f"COPY {into} FROM STDIN") as copy:
+        width = len(own)
+        with cursor.copy(f"COPY {_into(model, (*alike, *own))} FROM STDIN") as copy:
             for shared, values in runs:
                 for at in range(0, len(values), width):
                     copy.write_row((*shared, *values[at : at + width]))
 
 
 def _insert_together(
-    model: type[Model], alike: Sequence[str], own: Sequence[str], runs: Sequence[Alike]
+    cursor: Any, model: type[Model], alike: Sequence[str], own: Sequence[str], runs: Sequence[Alike]
 ) -> None:
-    """Many rows a statement: between two statements the interpreter is taken from the event loop. With the
-    driver's own cursor: Django's looks for places in the text anew each time. In the order of time, or pages of
-    the indexes would be left half empty."""
+    """Many rows a statement: between two statements the interpreter is taken from the event loop. In the order
+    of time, or pages of the indexes would be left half empty."""
     width, columns = len(own), (*alike, *own)
     loose: Values = []
-    with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
-        for shared, values in runs:
-            done = 0
-            if len(values) >= FEW * width:
-                _execute(cursor, model, (), columns, (), loose, 1)
-                loose = []
-                done = _execute(cursor, model, alike, own, shared, values, FEW)
-            for at in range(done, len(values), width):
-                loose += (*shared, *values[at : at + width])
-        _execute(cursor, model, (), columns, (), loose, 1)
+    for shared, values in runs:
+        done = 0
+        if len(values) >= FEW * width:
+            _execute(cursor, model, (), columns, (), loose, 1)
+            loose = []
+            done = _execute(cursor, model, alike, own, shared, values, FEW)
+        for at in range(done, len(values), width):
+            loose += (*shared, *values[at : at + width])
+    _execute(cursor, model, (), columns, (), loose, 1)
 
 
 def _execute(
@@ -215,4 +214,4 @@ def _add_up(model: type[Model], key: Sequence[str], sums: Sequence[str]) -> str:
 
 
 def _places(columns: Sequence[str]) -> str:
-    return ", ".join(["%s"] * len(columns))
+    return ", ".join(["?" if connection.vendor == "sqlite" else "%s"] * len(columns))

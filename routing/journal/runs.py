@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from routing.journal.records import LineRecord, record_of
+from routing.journal.records import record_of
 from routing.journal.sample import Sample
 
 Row = tuple[Any, ...]
@@ -46,56 +46,50 @@ class Run:
 def runs_of(lines: Sequence[bytes], sample: Sample, moments: Moments) -> list[Run]:
     """With pauses in which the event loop gets the interpreter; a thread that works on without one keeps it for
     5 ms at a time. ValueError: a line is damaged."""
-    runs = _Runs(sample, moments)
-    for at in range(0, len(lines), AT_A_TIME):
-        for line in lines[at : at + AT_A_TIME]:
-            runs.take(record_of(line))
+    runs: list[Run] = []
+    keeps, text = sample.keeps, moments.text
+    latest: Row = ()
+    jobs: Values = []
+    attempts: Values = []
+    for start in range(0, len(lines), AT_A_TIME):
+        for line in lines[start : start + AT_A_TIME]:
+            record = record_of(line)
+            request_id = record.request_id
+            tried: Row = ()
+            own: Row = ()
+            for each in record.attempts:
+                tried += ((each.outcome, each.status, each.cold, each.held_against, each.detail),)
+                own += (request_id, text(each.at), each.orchestrator, each.ms)
+            alike = (
+                keeps(record),
+                record.at // 3600,
+                tried,
+                record.client,
+                record.capability,
+                record.worker_path,
+                record.code,
+                record.status,
+                record.policy,
+                record.model_id,
+            )
+            if alike != latest:
+                latest, run = alike, Run(alike)
+                jobs, attempts = run.jobs, run.attempts
+                runs.append(run)
+            attempts += own
+            jobs += (
+                request_id,
+                text(record.at),
+                record.orchestrator,
+                record.ms,
+                record.bytes_in,
+                record.bytes_out,
+                record.wei,
+                str(_encode(record.decision), "utf-8") if record.decision else "{}",
+                record.trace or None,
+            )
         _pause.wait(0.0001)
-    return runs.found
-
-
-class _Runs:
-    def __init__(self, sample: Sample, moments: Moments) -> None:
-        self._sample = sample
-        self._moments = moments
-        self._alike: Row = ()
-        self.found: list[Run] = []
-
-    def take(self, record: LineRecord) -> None:
-        request_id, text = record.request_id, self._moments.text
-        tried: Row = ()
-        own: Row = ()
-        for each in record.attempts:
-            tried += ((each.outcome, each.status, each.cold, each.held_against, each.detail),)
-            own += (request_id, text(each.at), each.orchestrator, each.ms)
-        alike = (
-            self._sample.keeps(record),
-            record.at // 3600,
-            tried,
-            record.client,
-            record.capability,
-            record.worker_path,
-            record.code,
-            record.status,
-            record.policy,
-            record.model_id,
-        )
-        if alike != self._alike:
-            self._alike = alike
-            self.found.append(Run(alike))
-        run = self.found[-1]
-        run.attempts += own
-        run.jobs += (
-            request_id,
-            text(record.at),
-            record.orchestrator,
-            record.ms,
-            record.bytes_in,
-            record.bytes_out,
-            record.wei,
-            str(_encode(record.decision), "utf-8") if record.decision else "{}",
-            record.trace or None,
-        )
+    return runs
 
 
 class Moments:

@@ -111,7 +111,7 @@ def _ranking(candidate: Candidate) -> tuple[Any, ...]:
     """The values of a Ranking, in the order of its fields: making one takes as long as all of this. So would
     `round` to some places, which goes by way of decimal text, 4,000 instructions.
     """
-    price, (rank, adjusted, _, _) = candidate.price, candidate.order
+    price, (_, adjusted, _, _, rank) = candidate.price, candidate.order
     always = (
         candidate.orchestrator,
         _RANK[rank],

@@ -14,13 +14,12 @@ import msgspec
 
 
 class Budget(msgspec.Struct, frozen=True, gc=False):
-    """All times in seconds: `started`, `retry_until`, `deadline` on the caller's clock, the rest lengths.
+    """All times in seconds: `retry_until`, `deadline` on the caller's clock, the rest lengths.
 
     `attempt_timeout`: one attempt's time to the commit point. `cold_grace`: added to it for an offer that
     is not known warm, which may have to load its model first.
     """
 
-    started: float
     retry_until: float
     deadline: float
     attempt_timeout: float
@@ -47,7 +46,7 @@ class Budget(msgspec.Struct, frozen=True, gc=False):
             search = min(search, search_timeout) if search_timeout > 0 else -1.0
         if client_timeout is not None:
             whole = max(0.0, min(whole, client_timeout))
-        return cls(now, now + search, now + whole, attempt_timeout, cold_grace)
+        return cls(now + search, now + whole, attempt_timeout, cold_grace)
 
     def may_start(self, now: float) -> bool:
         """True while another attempt may start; the last moment of the retry timeout still counts."""
@@ -64,8 +63,7 @@ class Budget(msgspec.Struct, frozen=True, gc=False):
     def allowance(self, now: float, warm: bool) -> float:
         """Seconds an attempt that starts now has to reach the commit point."""
         longest = self.attempt_timeout if warm else self.attempt_timeout + self.cold_grace
-        left = self.left(now)
-        return longest if longest < left else left
+        return longest if now + longest < self.deadline else self.left(now)
 
     def left(self, now: float) -> float:
         """Seconds to the deadline, never below zero."""

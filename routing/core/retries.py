@@ -10,7 +10,7 @@ The first retry goes out at once; from the second on there is a pause with full 
 
 from __future__ import annotations
 
-import msgspec
+from dataclasses import dataclass
 
 WINDOW = 10.0  # seconds
 SHARE = 0.2
@@ -19,7 +19,8 @@ _BASE = 0.025
 _LONGEST = 0.25
 
 
-class Tally(msgspec.Struct):
+@dataclass(slots=True)
+class Tally:
     """Requests and budgeted retries of one capability: of the running window, and of the one before it.
 
     Two buckets stand for a sliding window: the earlier one counts by the part of it that still overlaps.
@@ -33,7 +34,8 @@ class Tally(msgspec.Struct):
 
     def asked(self, now: float) -> None:
         """One more request."""
-        self._turn(now)
+        if now - self.begun >= WINDOW:
+            self._turn(now)
         self.requests += 1
 
     def retried(self, now: float) -> None:

@@ -53,6 +53,9 @@ _NEAR = 1.15
 # An offer that always fails ranks as this unlikely to succeed: dear, yet comparable.
 _LEAST_SUCCESS = 0.01
 
+# So far the classes lie apart in the first number of an order: beyond any adjusted price.
+_CLASS = 1e100
+
 
 class Rank(IntEnum):
     READY = 0
@@ -91,7 +94,7 @@ _EXEMPT = {OutcomeClass.REJECTED: Why.REJECTED, OutcomeClass.API_MISMATCH: Why.A
 _RESORTS = frozenset({Why.DOWN, Why.BUSY, Why.NOT_CLAIMED})
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """One offer at this moment: what was decided and claimed, then how it fares.
 
     `units`: how much of the price's unit a call is expected to take (see `units_of`).
@@ -108,9 +111,11 @@ class Candidate(msgspec.Struct, frozen=True):
     `flags`: what its latencies say against it (see `core.latency.flags`); they are part of `state` already.
     `last_resort`: asked because nobody else is left.
 
-    Derived, once for all the requests that meet it: `order`, by which candidates are sorted: class, adjusted
-    price in wei (a float, because it only orders; the price itself stays exact), the lighter model before the
-    heavier, offer id. `usual`: nothing but the request may be against it, and it takes part in every drawing.
+    Derived, once for all the requests that meet it: `order`, by which candidates are sorted: class, as a number
+    that is the price in the best one (floats are compared in a third of the time), adjusted price in wei (a
+    float, because it only orders; the price itself stays exact), the lighter model before the heavier, offer
+    id; and the class itself. `usual`: nothing but the request may be against it, and it takes part in every
+    drawing.
     """
 
     offer_id: int
@@ -140,21 +145,23 @@ class Candidate(msgspec.Struct, frozen=True):
     doubted: bool = False
     flags: frozenset[str] = frozenset()
     last_resort: bool = False
-    order: tuple[Rank, float, bool, int] = (Rank.READY, 0.0, False, 0)
+    order: tuple[float, float, bool, int, Rank] = (0.0, 0.0, False, 0, Rank.READY)
     usual: bool = False
 
     def __post_init__(self) -> None:
         price, success = self.price, 1.0 - self.failure
         cost = price.wei / price.units * self.units + self.value_of_second * self.latency
         adjusted = cost / (success if success > _LEAST_SUCCESS else _LEAST_SUCCESS)
-        force_setattr(self, "order", (_class_of(self), adjusted, self.heavy, self.offer_id))
+        rank = _class_of(self)
+        first = adjusted if rank is _READY else rank * _CLASS
+        force_setattr(self, "order", (first, adjusted, self.heavy, self.offer_id, rank))
         has_seat = self.claimed and self.in_flight < self.seats
         is_fit = has_seat and self.state is not _DOWN and not self.busy_until
         force_setattr(self, "usual", is_fit and self.share >= 1.0)
 
     @property
     def rank(self) -> Rank:
-        return self.order[0]
+        return self.order[4]
 
     @property
     def adjusted(self) -> float:
@@ -326,8 +333,10 @@ def rank(
             ordered, reach = _taking_part(ordered, draws[2])
             number = len(reach)
             break
-    least, price, _, _ = ordered[0].order
-    near = bisect(ordered, (least, _NEAR * price, True, inf), 0, number, key=_ORDER)
+    least, price, _, _, _ = ordered[0].order
+    limit = _NEAR * price
+    bound = (limit if least == price else least, limit, True, inf)
+    near = bisect(ordered, bound, 0, number, key=_ORDER)
     if near == 1:
         return ordered
     if reach:
@@ -336,9 +345,10 @@ def rank(
         first, second = int(draws[0] * near), int(draws[1] * (near - 1))
         if second >= first:
             second += 1
-    # of equals the lighter, then whichever was drawn first
-    if second < first and ordered[second].order[:3] != ordered[first].order[:3]:
-        first = second
+    if second < first:  # of equals the lighter, then whichever was drawn first
+        one, other = ordered[first].order, ordered[second].order
+        if one[1] != other[1] or one[2] is not other[2]:
+            first = second
     if first:
         ordered.insert(0, ordered.pop(first))
     return ordered
@@ -387,7 +397,7 @@ def _taking_part(ordered: list[Candidate], draw: float) -> tuple[list[Candidate]
     An offer takes part in its share of the calls. Where nobody would, or all are unknown, all do: a share
     limits traffic, it never leaves a request without an orchestrator.
     """
-    best = bisect(ordered, (ordered[0].rank + 1,), key=_ORDER)
+    best = bisect(ordered, ((ordered[0].rank + 1) * _CLASS,), key=_ORDER)
     weighed = [(each, _weight(each)) for each in ordered[:best]]
     pool = [each for each in weighed if draw < each[1]]
     if not pool or all(each.state is State.UNKNOWN for each in ordered):

@@ -92,7 +92,7 @@ def test_it_tells_every_term_of_every_candidate() -> None:
 @pytest.mark.parametrize("place", Rank)
 def test_it_knows_every_name_there_is(place: Rank, state: State, unit: Unit) -> None:
     candidate = replace(ALDER, state=state, price=Price(7, 2, unit))
-    force_setattr(candidate, "order", (place, 7.0, False, 1))
+    force_setattr(candidate, "order", (0.0, 7.0, False, 1, place))
     (told,) = unpack(stored([candidate], []))["candidates"]
     assert told["class"] == place.name.lower()
     assert (told["terms"]["state"], told["terms"]["price"]) == (state.value, f"3.5 wei/{unit}")

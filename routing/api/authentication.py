@@ -48,7 +48,7 @@ class IsClient(BasePermission):
 
     def has_permission(self, request: DataPlaneView, view: DataPlaneView) -> bool:  # type: ignore[override]
         key, scope = view.key, view.key_scope
-        if key is not None and scope is not None and key.scope not in ("all", scope):
+        if key is not None and scope is not None and key.scope != scope and key.scope != "all":
             raise refuse(Code.KEY_NOT_ALLOWED, f"This API key is for {key.scope} alone.")
         return True
 

@@ -18,12 +18,12 @@ from typing import Any
 from django.http import HttpResponse, HttpResponseBase
 
 from routing.api.extensions import Exchange, Receive, Scope, Send, exchange_of
-from routing.api.inference import DataPlaneView, StreamedAnswer, WholeAnswer
+from routing.api.inference import DataPlaneView
 from routing.api.problems import response as problem_response
 from routing.api.routes import Route, is_data_plane, resolve
 from routing.api.status import PATHS, Status
 from routing.core.refusal import Code, Refusal
-from routing.delivery import BrokenOff
+from routing.delivery import BrokenOff, Delivery
 from routing.replay import ClientGone, ReplayBody
 from routing.runtime import Runtime
 
@@ -153,7 +153,7 @@ class Door:
         view_class, kwargs = route
         view = view_class()
         view.kwargs = kwargs
-        response: HttpResponseBase | None = None
+        streamed: Delivery | None = None
         runtime.in_flight += 1
         try:
             try:
@@ -162,14 +162,16 @@ class Door:
                 raise
             except Exception:
                 response = self._failed(view)
-            if isinstance(response, WholeAnswer):
-                if exchange.answer_whole(response.status_code, response.headers, response.content):
-                    return
-            elif isinstance(response, StreamedAnswer):
+            if not isinstance(response, Delivery):
+                await send_response(response, exchange.send)
+            elif not response.opening.whole:
+                streamed = response
                 incoming.watch()  # it may have begun before all of the request was here
-                if response.delivery.length is None:
-                    response.delivery.sink = exchange.answer_piece
-            await send_response(response, exchange.send)
+                if streamed.length is None:
+                    streamed.sink = exchange.answer_piece
+                await send_stream(streamed, view.broken_event(), exchange.send)
+            elif not exchange.answer_whole(response.status, response.headers, response.opening.head):
+                await send_whole(response.status, response.headers, response.opening.head, exchange.send)
         except (ClientGone, BrokenOff):
             pass  # nobody is there to be told, or cutting the connection is all that tells it
         except asyncio.CancelledError:
@@ -178,8 +180,8 @@ class Door:
         finally:
             runtime.in_flight -= 1
             incoming.stop_watching()
-            if isinstance(response, StreamedAnswer):
-                await response.delivery.aclose()
+            if streamed is not None:
+                await streamed.aclose()
 
     def _failed(self, view: DataPlaneView) -> HttpResponse:
         """Where an exception is handled that nobody expected."""
@@ -194,17 +196,29 @@ def field_name(name: str) -> bytes:
     return name.lower().encode("latin-1")
 
 
+def head_of(status: int, headers: Mapping[str, str]) -> dict[str, Any]:
+    fields = [(field_name(name), value.encode("latin-1")) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": status, "headers": fields}
+
+
 async def send_response(response: HttpResponseBase, send: Send) -> None:
-    headers = [(field_name(name), value.encode("latin-1")) for name, value in response.headers.items()]
-    body = response.content if isinstance(response, HttpResponse) else None
-    start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
-    if isinstance(response, StreamedAnswer):
-        await send(start)
-        async for piece in response.pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-        return
-    if response.status_code != 304:  # whose length would be that of the answer it stands for
-        headers.append((b"content-length", b"%d" % len(body or b"")))
+    body = response.content if isinstance(response, HttpResponse) else b""
+    await send_whole(response.status_code, response.headers, body, send)
+
+
+async def send_whole(status: int, headers: Mapping[str, str], body: bytes, send: Send) -> None:
+    start = head_of(status, headers)
+    if status != 304:  # whose length would be that of the answer it stands for
+        start["headers"].append((b"content-length", b"%d" % len(body)))
     await send(start)
-    await send({"type": "http.response.body", "body": body or b""})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_stream(delivery: Delivery, broken_event: bytes, send: Send) -> None:
+    start = head_of(delivery.status, delivery.headers)
+    if delivery.length is not None:
+        start["headers"].append((b"content-length", b"%d" % delivery.length))
+    await send(start)
+    async for piece in delivery.chunks(broken_event):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -17,7 +17,7 @@ from random import getrandbits
 from types import CoroutineType, MappingProxyType
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from msgspec import structs
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
@@ -58,8 +58,8 @@ class DataPlaneView(APIView):
     orchestrator's), no parsing (the body streams), no versions, and no reference cycle left behind for the
     collector. There is no request of DRF's beside it, which would hold the same once more: the policies are
     handed the view as their request, handlers find all on it. `kwargs`, what its path says, is set before
-    `dispatch`, as Django does. What handlers return may be what the routing service says:
-    `finalize_response` makes a response of it.
+    `dispatch`, as Django does. What handlers return may be what the routing service says. A delivery stays
+    one: as a response of Django's it would be checked once more, field by field.
     """
 
     __init__ = object.__init__  # a view's own looks for keywords, 1,600 instructions
@@ -103,7 +103,7 @@ class DataPlaneView(APIView):
         permission.has_permission(self, self)
         throttle.allow_request(self, self)
 
-    def finalize_response(self, response: Answer) -> HttpResponseBase:  # type: ignore[override]
+    def finalize_response(self, response: Answer) -> HttpResponseBase | Delivery:  # type: ignore[override]
         if isinstance(response, Delivery):
             return self.render(response)
         if isinstance(response, Refusal):
@@ -114,7 +114,7 @@ class DataPlaneView(APIView):
 
     async def dispatch(  # type: ignore[override]
         self, scope: Scope, runtime: Runtime, incoming: ReplayBody, fields: dict[bytes, bytes]
-    ) -> HttpResponseBase:
+    ) -> HttpResponseBase | Delivery:
         self.at, self.arrived, self.slug = time.time(), time.monotonic(), ""
         self.request_id = new_request_id(self.at)
         self.runtime, self.table = runtime, runtime.table
@@ -137,19 +137,17 @@ class DataPlaneView(APIView):
         """How this route says no."""
         return problem_response(refusal, self.request_id)
 
-    def render(self, delivery: Delivery) -> HttpResponseBase:
+    def render(self, delivery: Delivery) -> HttpResponseBase | Delivery:
         headers = delivery.headers
         headers |= AS_DATA
         headers["x-request-id"] = self.request_id
         headers |= self.headers
-        opening = delivery.opening
-        if opening.whole:
-            answer: WholeAnswer = WholeAnswer()
-            answer.status_code, answer.headers, answer.content = delivery.status, headers, opening.head
-            return answer
+        return delivery
+
+    def broken_event(self) -> bytes:
+        """What ends an event stream that breaks."""
         broken = Refusal(Code.EXHAUSTED, "The orchestrator broke off in the middle of its answer.")
-        event = b"event: error\ndata: %s\n\n" % document(broken, self.request_id)
-        return StreamedAnswer(delivery, event, headers)
+        return b"event: error\ndata: %s\n\n" % document(broken, self.request_id)
 
     def field(self, name: bytes) -> str:
         """The value of a header field, "" without it."""
@@ -242,35 +240,6 @@ class Inferring(DataPlaneView):
         return seconds
 
 
-class WholeAnswer(HttpResponse):
-    """An answer that is all here, with the orchestrator's content type or none.
-
-    Without HttpResponse's own part, which takes 14 us for cookies, a charset and a second look at header
-    fields that our HTTP parser has let pass. `headers`: names in lower case.
-    """
-
-    __slots__ = ("content", "headers", "status_code")  # in the place of class attributes, which are slower
-
-    content: bytes
-    headers: dict[str, str]  # type: ignore[assignment]
-
-    __init__ = object.__init__
-
-
-class StreamedAnswer(StreamingHttpResponse):
-    """An answer that is passed on as it comes. `broken_event` ends an event stream that breaks."""
-
-    def __init__(self, delivery: Delivery, broken_event: bytes, headers: dict[str, str]) -> None:
-        super().__init__(status=delivery.status)
-        self.delivery = delivery
-        self.pieces = delivery.chunks(broken_event)  # as they are: Django's two wrappers take 3 us of each
-        del self["content-type"]  # Django's default: the orchestrator's own, or none
-        for name, value in headers.items():
-            self[name] = value
-        if delivery.length is not None:
-            self["content-length"] = str(delivery.length)
-
-
 class CapabilityView(Inferring):
     """`/v1/capabilities/<slug>[/<worker path>]`."""
 
@@ -335,11 +304,10 @@ class ProcessRequestView(Inferring):
         }
         return self.infer(lane, self.kwargs["path"], float(job.timeout_seconds), wishes)
 
-    def render(self, delivery: Delivery) -> HttpResponseBase:
-        response = super().render(delivery)
-        response["livepeer-balance"] = delivery.balance
-        response["x-metadata"] = delivery.metadata
-        return response
+    def render(self, delivery: Delivery) -> HttpResponseBase | Delivery:
+        delivery.headers["livepeer-balance"] = delivery.balance
+        delivery.headers["x-metadata"] = delivery.metadata
+        return super().render(delivery)
 
 
 class ProcessStreamView(DataPlaneView):

@@ -16,10 +16,11 @@ from django.http import HttpResponse, HttpResponseBase
 from routing.api.authentication import KeyAuthentication
 from routing.api.door import OVERLOADED, incoming_by
 from routing.api.extensions import ByAsgi
-from routing.api.inference import Answering, CapabilityView, DataPlaneView, StreamedAnswer
+from routing.api.inference import Answering, CapabilityView, DataPlaneView
 from routing.api.problems import refuse
 from routing.api.problems import response as problem_response
 from routing.core.refusal import Code
+from routing.delivery import Delivery
 from routing.runtime import Runtime
 from routing.table import ClientEntry, KeyEntry
 
@@ -76,7 +77,9 @@ async def send(runtime: Runtime, sent: Sent) -> Answer:
     view.kwargs = {"slug": sent.slug, "path": sent.path.encode("ascii")}
     try:
         response = await view.dispatch(exchange.scope, runtime, incoming, exchange.fields)
-        return await _streamed(response) if isinstance(response, StreamedAnswer) else _whole(response)
+        if isinstance(response, Delivery):
+            return await _delivered(response, view.broken_event())
+        return _whole(response)
     finally:
         runtime.in_flight -= 1
         incoming.stop_watching()
@@ -115,17 +118,13 @@ def _receiver(body: bytes) -> Any:
 
 def _whole(response: HttpResponseBase) -> Answer:
     body = response.content if isinstance(response, HttpResponse) else b""
-    return Answer(response.status_code, _headers(response), body)
+    return Answer(response.status_code, {name.lower(): value for name, value in response.items()}, body)
 
 
-async def _streamed(response: StreamedAnswer) -> Answer:
+async def _delivered(delivery: Delivery, broken_event: bytes) -> Answer:
     """All of it: it is kept as it comes, up to what is kept at all."""
     try:
-        body = b"".join([piece async for piece in response.pieces])
+        body = b"".join([piece async for piece in delivery.chunks(broken_event)])
     finally:
-        await response.delivery.aclose()
-    return Answer(response.status_code, _headers(response), body)
-
-
-def _headers(response: HttpResponseBase) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.items()}
+        await delivery.aclose()
+    return Answer(delivery.status, delivery.headers, body)

@@ -13,7 +13,7 @@ import msgspec
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.http import parse_header_parameters
 
-from routing.api.inference import Answer, Inferring, WholeAnswer
+from routing.api.inference import Answer, Inferring
 from routing.api.problems import RefusedError, refuse, told_as_worker
 from routing.core.refusal import Code, Refusal
 from routing.delivery import Delivery
@@ -50,9 +50,11 @@ class PipelineView(Inferring):
     def refused(self, refusal: Refusal) -> HttpResponse:
         return told_as_worker(super().refused(refusal))
 
-    def render(self, delivery: Delivery) -> HttpResponseBase:
-        response = super().render(delivery)
-        return told_as_worker(response) if isinstance(response, WholeAnswer) else response
+    def render(self, delivery: Delivery) -> HttpResponseBase | Delivery:
+        answer, whole = super().render(delivery), delivery.whole
+        if delivery.status < 400 or whole is None or "content-encoding" in delivery.headers:
+            return answer
+        return told_as_worker(HttpResponse(whole, status=delivery.status, headers=delivery.headers))
 
 
 class _Named(msgspec.Struct):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from math import floor
 from random import getrandbits
 from types import CoroutineType, MappingProxyType
 from typing import Any
@@ -43,9 +44,6 @@ Answer = HttpResponseBase | Delivery | Refusal
 Answering = Coroutine[Any, Any, Answer]
 NO_WISHES: Mapping[str, Any] = MappingProxyType({})
 HANDLED = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-
-# Client headers that may reach a container; never Authorization, Cookie or anything about the client.
-PASSED_UPSTREAM = (b"accept", b"accept-language")
 
 # A container may answer with a page, and a form or a link can lead a browser to it, beside the admin's.
 AS_DATA = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
@@ -201,10 +199,11 @@ class Inferring(DataPlaneView):
         trace = Trace(self.request_id)
         if b"traceparent" in fields:
             trace = trace_of(self.field(b"traceparent"), self.field(b"tracestate"), self.request_id)
-        headers = {}
-        for name in PASSED_UPSTREAM:
-            if name in fields:
-                headers[name.decode()] = self.field(name)
+        headers = {}  # that may reach a container: never Authorization, Cookie or anything about the client
+        if b"accept" in fields:
+            headers["accept"] = self.field(b"accept")
+        if b"accept-language" in fields:
+            headers["accept-language"] = self.field(b"accept-language")
         content_type = fields.get(b"content-type")
         call = InferenceCall(
             self.request_id,
@@ -325,4 +324,4 @@ SEARCH_KEYS = (b"livepeer-orch-search-timeout", b"livepeer-orch-search-resp-time
 def new_request_id(at: float) -> str:
     """32 hex digits, of which the first twelve are the time in milliseconds: so rows are added to the end of
     their index, not all over it. The rest is chance. `at`: wall seconds."""
-    return (int(at * 1000) << 80 | getrandbits(80)).to_bytes(16).hex()
+    return (floor(at * 1000) << 80 | getrandbits(80)).to_bytes(16).hex()

@@ -7,7 +7,7 @@ objects for every line would take the interpreter from it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
@@ -40,7 +40,6 @@ _ANSWERED = frozenset(
         *(OutcomeClass.CLIENT_ERROR, OutcomeClass.CANCELLED),
     )
 )
-_SUMMED = [JOB.index(name) for name in ("orchestrator", "ms", "bytes_in", "bytes_out", "wei")]
 # Texts that others write; all other columns of text hold names and words of ours.
 _PATH = Job._meta.get_field("worker_path").max_length
 _MODEL_ID = Job._meta.get_field("model_id").max_length
@@ -67,34 +66,28 @@ def store(lines: Sequence[bytes], sample: Sample) -> None:
 
 def _add(run: Run, hours: Sums, days: Sums) -> None:
     """Into the sums of its hour, and of the day of each orchestrator it asked."""
-    client, capability, _, code, status, *_ = run.alike
+    client, capability, _, code, status, _, _ = run.alike
     day = run.hour // 24 * 86400
-    served_by, *amounts = (run.jobs[at :: len(JOB)] for at in _SUMMED)
     sums = hours[run.hour * 3600, client, capability]
-    sums[0] += len(served_by)
-    if status >= 500 or code == "broken":
-        sums[1] += len(served_by)
-    for place, each in enumerate(amounts, 2):
-        sums[place] += sum(each)
-    for name, wei in _by(served_by, amounts[-1]):
+    failed = status >= 500 or code == "broken"
+    jobs, attempts, width = run.jobs, run.attempts, len(ATTEMPT)
+    for at in range(0, len(jobs), len(JOB)):
+        _, _, served_by, ms, bytes_in, bytes_out, wei, _, _ = jobs[at : at + len(JOB)]
+        sums[0] += 1
+        sums[1] += failed
+        sums[2] += ms
+        sums[3] += bytes_in
+        sums[4] += bytes_out
         if wei:
-            days[day, name, capability][3] += wei
-    step = len(run.tried) * len(ATTEMPT)
-    for place, (outcome, *_) in enumerate(run.tried, 1):
-        asked, took = (run.attempts[place * len(ATTEMPT) - back :: step] for back in (2, 1))
-        milliseconds = dict(_by(asked, took))
-        for name, times in _by(asked, [1] * len(asked)):
-            sums = days[day, name, capability]
-            sums[0] += times
-            sums[1] += times if outcome not in _ANSWERED else 0
-            sums[2] += milliseconds[name]
-
-
-def _by(names: Values, amounts: Values) -> Iterable[tuple[str, int]]:
-    sums: dict[str, int] = defaultdict(int)
-    for name, amount in zip(names, amounts, strict=True):
-        sums[name] += amount
-    return sums.items()
+            sums[5] += wei
+            days[day, served_by, capability][3] += wei
+    for place, (outcome, *_) in enumerate(run.tried):
+        in_vain = outcome not in _ANSWERED
+        for at in range(place * width, len(attempts), len(run.tried) * width):
+            spent = days[day, attempts[at + 2], capability]
+            spent[0] += 1
+            spent[1] += in_vain
+            spent[2] += attempts[at + 3]
 
 
 def _totals(sums: Sums, when: Callable[[float], str], vendor: str) -> list[Row]:
@@ -112,9 +105,9 @@ def _job(run: Run) -> Row:
 
 
 def _exact(jobs: Values, vendor: str) -> Values:
-    wei = slice(JOB.index("wei"), None, len(JOB))
-    if sum(jobs[wei]) >= 2**63:
-        jobs[wei] = [exact_wei(each, vendor) for each in jobs[wei]]
+    for at in range(JOB.index("wei"), len(jobs), len(JOB)):
+        if jobs[at] >= 2**63:
+            jobs[at] = exact_wei(jobs[at], vendor)
     return jobs
 
 

@@ -109,10 +109,8 @@ def expected(latency: Latency, in_flight: int, seats: int, default: float) -> fl
 
 def flags(latency: Latency, target: float) -> frozenset[str]:
     """What an operator should know: slow, contention, eviction, cold_over_10s. `target`: p95 wanted."""
-    mean, samples = latency.mean, latency.samples
-    if mean is None or mean < _LEAST_MEAN:
-        mean = _LEAST_MEAN
-    p95 = mean + _P95 * latency.deviation  # this and the mean without the calls below: each takes 400
+    mean, samples = _mean(latency), latency.samples
+    p95 = _p95(latency, mean)
     raised = []  # most often empty, and asked for with every choice
     if samples >= _SERIES and p95 >= target:
         raised.append("slow")

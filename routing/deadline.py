@@ -24,6 +24,7 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()  # to ask each time is a system call, getpid
         self._due: dict[Waiting, float] = {}  # by the loop's clock
         self._rings = inf
         self._timer: asyncio.TimerHandle | None = None
@@ -32,12 +33,11 @@ class Deadlines:
         return f"<Deadlines {len(self._due)} running>"
 
     def begin(self, seconds: float) -> Waiting:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
+        task = asyncio.current_task(self._loop)
         assert task is not None
-        self._due[task] = due = loop.time() + seconds
+        self._due[task] = due = self._loop.time() + seconds
         if due < self._rings:
-            self._set(loop, due)
+            self._set(due)
         return task
 
     def end(self, task: Waiting) -> None:
@@ -50,16 +50,16 @@ class Deadlines:
         if task.uncancel() <= 0 and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
 
-    def _set(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+    def _set(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._rings = due
-        self._timer = loop.call_at(due, self._ring, loop)
+        self._timer = self._loop.call_at(due, self._ring)
 
-    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._rings, self._timer, now = inf, None, loop.time()
+    def _ring(self) -> None:
+        self._rings, self._timer, now = inf, None, self._loop.time()
         for task in [task for task, due in self._due.items() if due <= now]:
             del self._due[task]
             task.cancel()
         if self._due:
-            self._set(loop, min(self._due.values()))
+            self._set(min(self._due.values()))

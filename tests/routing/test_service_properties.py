@@ -201,13 +201,14 @@ def _offer(number: int) -> OfferEntry:
 @given(st.lists(fates, max_size=10), st.integers(1, 3), st.lists(manners, min_size=1, max_size=5))
 def test_nothing_is_left_of_any_request(fates: list[Any], offers: int, clients: list[str | int]) -> None:
     """R12, R67, R68: no seat, no doubt, no open answer, nobody waiting; one line in the books for each."""
-    scene = Scene(fates, offers)
 
-    async def play() -> None:
+    async def play() -> Scene:
+        scene = Scene(fates, offers)
         async with asyncio.timeout(30):
             await asyncio.gather(*(scene.request(number, manner) for number, manner in enumerate(clients)))
+        return scene
 
-    asyncio.run(play())
+    scene = asyncio.run(play())
 
     lives = [scene.board.live(number) for number in range(1, offers + 1)]
     assert [(live.in_flight, live.doubts) for live in lives] == [(0, 0)] * offers

@@ -67,11 +67,11 @@ async def test_it_keeps_one_history_per_orchestrator_and_capability(gateway: Gat
         await gateway.drained()
 
     assert probed == [("alder", "depth"), ("alder", "pose"), ("birch", "depth"), ("birch", "pose")]
-    columns = (*pairs, "before", "after", "outcome")
+    columns = (*pairs, "before", "after")  # not by which outcome: a busy machine's first answer is a cold start
     changes = await in_thread(
         lambda: list(HealthSnapshot.objects.filter(source="traffic").values_list(*columns))
     )
-    assert changes == [("alder", "depth", "unknown", "healthy", "ok")]
+    assert changes == [("alder", "depth", "unknown", "healthy")]
 
 
 async def test_it_counts_errors_per_capability(gateway: Gateway) -> None:

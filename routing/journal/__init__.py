@@ -17,8 +17,7 @@ is lost and none applied twice:
     records.py   JobRecord, AttemptRecord <-> lines
     segment.py   one file: named, locked, appended to, read, removed
     sample.py    which records become rows when there are too many
-    runs.py      lines -> runs of calls that are alike in most columns
-    rows.py      runs -> rows and sums
+    rows.py      records -> rows and sums
     store.py     one batch of a segment -> rows, sums and mark, in one transaction
     writer.py    Journal: the worker's own segments, and those it adopts
 

@@ -62,9 +62,9 @@ class JobRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class LineRecord(JobRecord, frozen=True, array_like=True, gc=False):
-    """A record as it was read from its line: what its decision holds is JSON still."""
+    """A record as it was read from its line: the decision is JSON still, as the database takes it."""
 
-    decision: dict[str, msgspec.Raw]
+    decision: msgspec.Raw  # type: ignore[assignment]
 
 
 def line_of(record: JobRecord) -> bytes:

@@ -1,4 +1,4 @@
-"""Runs of calls -> rows of Job and Attempt, and the sums of UsageHour and OfferDay.
+"""Records -> rows of Job and Attempt, and the sums of UsageHour and OfferDay.
 
 The statements are written here, not left to the ORM: this runs beside the event loop, and building model
 objects for every line would take the interpreter from it.
@@ -6,28 +6,40 @@ objects for every line would take the interpreter from it.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, TypeVar
 
 from django.db import connection
 from django.db.models import Model
 
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.models.fields import exact_wei
-from routing.journal.runs import ATTEMPT, ATTEMPT_ALIKE, JOB, JOB_ALIKE, Moments, Row, Run, Values, runs_of
+from routing.journal.records import AttemptRecord, LineRecord
 from routing.journal.sample import Sample
 from routing.models import Attempt, Job, OfferDay, UsageHour
 
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Values = list[Any]  # of rows, one after the other
 Sums = dict[tuple[float, str, str], list[int]]  # the key begins with wall seconds
-Alike = tuple[Row, Values]  # what rows have in common, and what is their own
 
-ROWS = 128  # a statement
-FEW = 16  # rows that are not worth a statement of their own
+AT_A_TIME = 32  # lines: under half a millisecond
+ROWS = 64  # a statement
 
+_JOB = (
+    *("request_id", "at", "client", "capability", "worker_path", "code", "status", "orchestrator"),
+    *("attempts_made", "ms", "bytes_in", "bytes_out", "wei", "policy", "decision", "trace"),
+)
+_JOB_NAMED = (*_JOB, "model_id")
+_ATTEMPT = (
+    *("job_id", "number", "at", "orchestrator", "capability", "outcome", "status", "ms"),
+    *("cold", "held_against", "detail"),
+)
 _HOUR = ("hour", "client", "capability")
 _SUMS = ("requests", "failures", "milliseconds", "bytes_in", "bytes_out", "wei")
 _DAY = ("day", "orchestrator", "capability")
@@ -45,49 +57,66 @@ _PATH = Job._meta.get_field("worker_path").max_length
 _MODEL_ID = Job._meta.get_field("model_id").max_length
 _DETAIL = Attempt._meta.get_field("detail").max_length
 
+_DIGITS = [f"{number:03d}" for number in range(1000)]  # `:06d` takes four times as long, for every moment
+_pause = threading.Event()
 
-def store(lines: Sequence[bytes], sample: Sample) -> None:
+
+def patiently(items: Iterable[T]) -> Iterator[T]:
+    """The items, with pauses in which the event loop gets the interpreter; a thread that works on without
+    one keeps it for 5 ms at a time."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if not number % AT_A_TIME:
+            _pause.wait(0.0001)
+
+
+def store(records: Iterable[LineRecord], sample: Sample) -> None:
     """Plain inserts: a request id seen before is an error, the last guard against applying twice."""
     vendor = connection.vendor
-    moments = Moments(vendor)
-    runs = runs_of(lines, sample, moments)
+    moments = _Moments(vendor)
+    jobs: Values = []
+    named: Values = []  # its client named a model, as few do: a NULL costs 0.4 us, a column left out nothing
+    attempts: Values = []
     hours: Sums = defaultdict(lambda: [0] * len(_SUMS))
     days: Sums = defaultdict(lambda: [0] * len(_SPENT))
-    for run in runs:
-        _add(run, hours, days)
-    kept = [run for run in runs if run.kept]
-    # The driver's own cursor: Django's looks for places in the text anew each time.
-    with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
-        _insert(cursor, Job, JOB_ALIKE, JOB, [(_job(run), _exact(run.jobs, vendor)) for run in kept])
-        _insert(cursor, Attempt, ATTEMPT_ALIKE, ATTEMPT, [each for run in kept for each in _attempts(run)])
+    for record in patiently(records):
+        _add(record, hours, days)
+        if sample.keeps(record):
+            row = _job(record, moments, vendor)
+            if record.model_id:
+                named += (*row, record.model_id[:_MODEL_ID])
+            else:
+                jobs += row
+            for number, each in enumerate(record.attempts, 1):
+                attempts += _attempt(record, number, each, moments)
+    with connection.cursor() as cursor:
+        _insert(cursor, Job, _JOB, jobs)
+        _insert(cursor, Job, _JOB_NAMED, named)
+        _insert(cursor, Attempt, _ATTEMPT, attempts)
         cursor.executemany(_add_up(UsageHour, _HOUR, _SUMS), _totals(hours, moments.text, vendor))
         cursor.executemany(_add_up(OfferDay, _DAY, _SPENT), _totals(days, _date, vendor))
 
 
-def _add(run: Run, hours: Sums, days: Sums) -> None:
+def _add(record: LineRecord, hours: Sums, days: Sums) -> None:
     """Into the sums of its hour, and of the day of each orchestrator it asked."""
-    client, capability, _, code, status, _, _ = run.alike
-    day = run.hour // 24 * 86400
-    sums = hours[run.hour * 3600, client, capability]
-    failed = status >= 500 or code == "broken"
-    jobs, attempts, width = run.jobs, run.attempts, len(ATTEMPT)
-    for at in range(0, len(jobs), len(JOB)):
-        _, _, served_by, ms, bytes_in, bytes_out, wei, _, _ = jobs[at : at + len(JOB)]
+    at, capability = record.at, record.capability
+    sums = hours[at // 3600 * 3600, record.client, capability]
+    sums[0] += 1
+    if record.status >= 500 or record.code == "broken":
+        sums[1] += 1
+    sums[2] += record.ms
+    sums[3] += record.bytes_in
+    sums[4] += record.bytes_out
+    sums[5] += record.wei
+    day = at // 86400 * 86400
+    for each in record.attempts:
+        sums = days[day, each.orchestrator, capability]
         sums[0] += 1
-        sums[1] += failed
-        sums[2] += ms
-        sums[3] += bytes_in
-        sums[4] += bytes_out
-        if wei:
-            sums[5] += wei
-            days[day, served_by, capability][3] += wei
-    for place, (outcome, *_) in enumerate(run.tried):
-        in_vain = outcome not in _ANSWERED
-        for at in range(place * width, len(attempts), len(run.tried) * width):
-            spent = days[day, attempts[at + 2], capability]
-            spent[0] += 1
-            spent[1] += in_vain
-            spent[2] += attempts[at + 3]
+        if each.outcome not in _ANSWERED:
+            sums[1] += 1
+        sums[2] += each.ms
+    if record.wei:
+        days[day, record.orchestrator, capability][3] += record.wei
 
 
 def _totals(sums: Sums, when: Callable[[float], str], vendor: str) -> list[Row]:
@@ -98,92 +127,107 @@ def _totals(sums: Sums, when: Callable[[float], str], vendor: str) -> list[Row]:
     ]
 
 
-def _job(run: Run) -> Row:
-    client, capability, path, code, status, policy, model_id = run.alike
-    named = model_id[:_MODEL_ID] or None
-    return client, capability, path[:_PATH], code, status, policy, named, len(run.tried)
+def _job(record: LineRecord, moments: _Moments, vendor: str) -> Row:
+    return (
+        record.request_id,
+        moments.text(record.at),
+        record.client,
+        record.capability,
+        record.worker_path[:_PATH],
+        record.code,
+        record.status,
+        record.orchestrator,
+        len(record.attempts),
+        record.ms,
+        record.bytes_in,
+        record.bytes_out,
+        exact_wei(record.wei, vendor),
+        record.policy,
+        _decision(record),
+        record.trace or None,
+    )
 
 
-def _exact(jobs: Values, vendor: str) -> Values:
-    for at in range(JOB.index("wei"), len(jobs), len(JOB)):
-        if jobs[at] >= 2**63:
-            jobs[at] = exact_wei(jobs[at], vendor)
-    return jobs
+def _decision(record: LineRecord) -> str:
+    text = str(record.decision, "utf-8")
+    if text[0] != "{":
+        raise ValueError("Its decision is no object.")
+    return text
 
 
-def _attempts(run: Run) -> Iterator[Alike]:
-    capability, width, tried = run.alike[1], len(ATTEMPT), run.tried
-    alike = [
-        # Numbers: for a bool sqlite3 looks for an adapter.
-        (number, outcome, status, +cold, +held_against, detail[:_DETAIL], capability)
-        for number, (outcome, status, cold, held_against, detail) in enumerate(tried, 1)
-    ]
-    if len(alike) == 1:
-        yield alike[0], run.attempts
-        return
-    for row in range(len(run.attempts) // width):
-        yield alike[row % len(alike)], run.attempts[row * width : (row + 1) * width]
+def _attempt(record: LineRecord, number: int, each: AttemptRecord, moments: _Moments) -> Row:
+    return (
+        record.request_id,
+        number,
+        moments.text(each.at),
+        each.orchestrator,
+        record.capability,
+        each.outcome,
+        each.status,
+        each.ms,
+        +each.cold,  # a number: for a bool sqlite3 looks for an adapter, 0.5 us
+        +each.held_against,
+        each.detail[:_DETAIL],
+    )
+
+
+class _Moments:
+    """Moments as Django writes them: into SQLite, UTC without saying so. Calls come one after the other, so the
+    text of the latest second is kept."""
+
+    def __init__(self, vendor: str) -> None:
+        self._zone = "" if vendor == "sqlite" else "+00:00"
+        self._keep(0.0)
+
+    def text(self, at: float) -> str:
+        micros = round((at - self._second) * 1e6)
+        if not 0 < micros < 1_000_000:
+            self._keep(at // 1.0)
+            micros = round((at - self._second) * 1e6)
+            if not 0 < micros < 1_000_000:
+                return _second(round(at)) + self._zone
+        return f"{self._text}.{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}{self._zone}"
+
+    def _keep(self, second: float) -> None:
+        self._second, self._text = second, _second(int(second))
+
+
+@lru_cache(maxsize=16)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _date(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
-def _insert(
-    cursor: Any, model: type[Model], alike: Sequence[str], own: Sequence[str], runs: Sequence[Alike]
-) -> None:
+def _insert(cursor: Any, model: type[Model], columns: Sequence[str], values: Values) -> None:
+    width = len(columns)
     if connection.vendor == "sqlite":
-        _insert_together(cursor, model, alike, own, runs)
-    elif runs:
-        width = len(own)
-        with cursor.copy(f"COPY {_into(model, (*alike, *own))} FROM STDIN") as copy:
-            for shared, values in runs:
-                for at in range(0, len(values), width):
-                    copy.write_row((*shared, *values[at : at + width]))
+        _insert_together(model, columns, values)
+    elif values:
+        with connection.wrap_database_errors, cursor.copy(f"COPY {_into(model, columns)} FROM STDIN") as copy:
+            for at in range(0, len(values), width):
+                copy.write_row(values[at : at + width])
 
 
-def _insert_together(
-    cursor: Any, model: type[Model], alike: Sequence[str], own: Sequence[str], runs: Sequence[Alike]
-) -> None:
-    """Many rows a statement: between two statements the interpreter is taken from the event loop. In the order
-    of time, or pages of the indexes would be left half empty."""
-    width, columns = len(own), (*alike, *own)
-    loose: Values = []
-    for shared, values in runs:
-        done = 0
-        if len(values) >= FEW * width:
-            _execute(cursor, model, (), columns, (), loose, 1)
-            loose = []
-            done = _execute(cursor, model, alike, own, shared, values, FEW)
-        for at in range(done, len(values), width):
-            loose += (*shared, *values[at : at + width])
-    _execute(cursor, model, (), columns, (), loose, 1)
-
-
-def _execute(
-    cursor: Any,
-    model: type[Model],
-    alike: Sequence[str],
-    own: Sequence[str],
-    shared: Row,
-    values: Values,
-    few: int,
-) -> int:
-    """Insert them but for fewer than `few` rows; where those begin. Powers of two: few statements, which the
-    driver keeps prepared."""
-    width, at = len(own), 0
-    while (left := (len(values) - at) // width) >= few:
-        rows = min(ROWS, 1 << left.bit_length() - 1)
-        cursor.execute(_insert_of(model, alike, own, rows), [*shared, *values[at : at + rows * width]])
-        at += rows * width
-    return at
+def _insert_together(model: type[Model], columns: Sequence[str], values: Values) -> None:
+    """Many rows a statement: between two statements the interpreter is taken from the event loop. With the
+    driver's own cursor: Django's looks for places in the text anew each time, 6 us of a record. Powers of two:
+    few statements, which the driver keeps prepared."""
+    width = len(columns)
+    with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
+        at = 0
+        while left := (len(values) - at) // width:
+            rows = min(ROWS, 1 << left.bit_length() - 1)
+            cursor.execute(_insert_of(model, columns, rows), values[at : at + rows * width])
+            at += rows * width
 
 
 @cache
-def _insert_of(model: type[Model], alike: Sequence[str], own: Sequence[str], rows: int) -> str:
-    shared = [f"?{number}" for number in range(1, len(alike) + 1)]
-    places = f"({', '.join([*shared, *'?' * len(own)])})"
-    return f"INSERT INTO {_into(model, (*alike, *own))} VALUES {', '.join([places] * rows)}"
+def _insert_of(model: type[Model], columns: Sequence[str], rows: int) -> str:
+    places = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {_into(model, columns)} VALUES {', '.join([places] * rows)}"
 
 
 def _into(model: type[Model], columns: Sequence[str]) -> str:
@@ -207,4 +251,4 @@ def _add_up(model: type[Model], key: Sequence[str], sums: Sequence[str]) -> str:
 
 
 def _places(columns: Sequence[str]) -> str:
-    return ", ".join(["?" if connection.vendor == "sqlite" else "%s"] * len(columns))
+    return ", ".join(["%s"] * len(columns))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 
+from routing.journal.records import record_of
 from routing.journal.rows import store
 from routing.journal.sample import Sample
 from routing.journal.segment import SUFFIX, Segment, name_in
@@ -96,7 +97,7 @@ def _apply(segment: Segment, lines: Sequence[bytes], sample: Sample) -> int:
     """
     try:
         with transaction.atomic():
-            store(lines, sample)
+            store(map(record_of, lines), sample)
         return 0
     except POISON:
         return sum(not _apply_one(segment, line) for line in lines)
@@ -105,7 +106,7 @@ def _apply(segment: Segment, lines: Sequence[bytes], sample: Sample) -> int:
 def _apply_one(segment: Segment, line: bytes) -> bool:
     try:
         with transaction.atomic():
-            store([line], Sample())
+            store([record_of(line)], Sample())
         return True
     except POISON as exc:
         _set_aside(segment, line, exc)

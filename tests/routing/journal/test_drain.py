@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from orchestrators.models.fields import WeiSum
-from routing.history import find
 from routing.journal import JobRecord
 from routing.journal.records import line_of
 from routing.journal.store import BATCH
@@ -69,57 +68,6 @@ def test_it_stores_what_was_appended_field_for_field(open_journal: MakeJournal) 
     for each, told in zip(rows, record.attempts, strict=True):
         values = {**msgspec.structs.asdict(told), "at": datetime.fromtimestamp(told.at, UTC)}
         assert {name: getattr(each, name) for name in values} == values
-
-
-def test_it_stores_calls_that_are_alike_together_and_each_as_it_was(open_journal: MakeJournal) -> None:
-    """Long runs and short ones, with one attempt, none and two; in the order of time, as indexes like it."""
-    failed = attempt(
-        orchestrator="cedar", outcome="timeout", status=None, ms=90, held_against=False, detail="no"
-    )
-    records = []
-    for number in range(150):
-        own = attempt(at=NOON + number / 64, orchestrator=f"alder-{number % 3}", ms=number, cold=number == 9)
-        changes: dict[str, Any] = {"attempts": (own,), "wei": number}
-        if 40 <= number < 45:
-            changes = {"attempts": (), "wei": 0, "orchestrator": "", "code": "exhausted", "status": 503}
-        elif 60 <= number < 80:
-            changes |= {
-                "client": ("acme", "birch-fan")[number % 2],
-                "trace": "",
-                "decision": {"number": number},
-            }
-        elif 80 <= number < 100:
-            changes |= {"attempts": (failed, own)}
-        elif number >= 110:
-            changes |= {"model_id": "org/any", "wei": 2**62 + number}
-        whole: dict[str, Any] = {
-            "orchestrator": own.orchestrator,
-            "at": NOON + number / 64,
-            "ms": number,
-            **changes,
-        }
-        records.append(job(f"job-{number:03}", **whole))
-    journal = open_journal()
-    for record in records:
-        assert journal.append(record)
-    drain(journal)
-
-    assert [find(each.request_id) for each in records] == records
-    rows = Attempt.objects.order_by("pk").values_list("job_id", "number")
-    assert list(rows) == [(each.request_id, at + 1) for each in records for at in range(len(each.attempts))]
-    for row in UsageHour.objects.all():
-        own_calls = [each for each in records if each.client == row.client]
-        assert (row.requests, row.failures) == (len(own_calls), sum(each.status == 503 for each in own_calls))
-        assert (row.milliseconds, row.wei) == (
-            sum(each.ms for each in own_calls),
-            sum(each.wei for each in own_calls),
-        )
-    for day in OfferDay.objects.all():
-        asked = [one for each in records for one in each.attempts if one.orchestrator == day.orchestrator]
-        assert (day.attempts, day.milliseconds) == (len(asked), sum(one.ms for one in asked))
-        assert day.failures == (20 if day.orchestrator == "cedar" else 0)
-        assert day.wei == sum(each.wei for each in records if each.orchestrator == day.orchestrator)
-    assert counted() == 150
 
 
 def test_it_writes_moments_as_django_does(open_journal: MakeJournal) -> None:

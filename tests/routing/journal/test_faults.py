@@ -12,7 +12,7 @@ import pytest
 from django.db import Error, OperationalError, connection
 
 from routing.journal import Journal
-from routing.journal.records import line_of, unseal
+from routing.journal.records import line_of, record_of
 from routing.journal.sample import Sample
 from routing.journal.segment import Segment
 from routing.journal.store import BATCH, drain_batch, finish
@@ -102,7 +102,7 @@ def test_it_sets_aside_what_the_database_refuses(open_journal: MakeJournal, tmp_
     assert journal.backlog == 0
 
     (aside,) = tmp_path.glob("*.rejected")
-    set_aside = [unseal(line)[0] for line in aside.read_bytes().splitlines()]
+    set_aside = [record_of(line).request_id for line in aside.read_bytes().splitlines()]
     assert set_aside == ["poison", "a", "huge", "odd"]
     Job.objects.filter(pk="a").delete()
     aside.rename(tmp_path / "again.journal")

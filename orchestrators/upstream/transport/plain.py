@@ -39,7 +39,7 @@ def read(data: bytes) -> tuple[dict[str, str], bytes] | None:
 def _around(before: bytes, after: bytes) -> dict[str, str] | None:
     """The header fields, as if the length were 0."""
     head = before + b"ength: 0" + after
-    if not head.isascii():
+    if not head.isascii() or not before.lower().endswith(b"\r\ncontent-l"):  # another field may end so
         return None
     status, *lines = head.decode().split("\r\n")
     headers = dict(map(_field, lines))

@@ -127,6 +127,7 @@ def on_starting(server: object) -> None:
 def pre_fork(server: Any, worker: Worker) -> None:
     succession.takes_a_place = worker.age > server.num_workers
     worker.place = listening.free_place({each.place for each in server.WORKERS.values()})
+    succession.place = worker.place
 
 
 def child_exit(server: Any, worker: Worker) -> None:

@@ -147,9 +147,8 @@ class Scoreboard:
         self.homes = homes
         self.forget(homes)
 
-    def forget(self, known: Iterable[int]) -> None:
+    def forget(self, known: Container[int]) -> None:
         """Drop offers that no table knows any more, once they have nothing in flight."""
-        known = set(known)
         for offer_id in [i for i, live in self.offers.items() if i not in known and not live.in_flight]:
             del self.offers[offer_id]
 

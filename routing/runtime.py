@@ -96,7 +96,6 @@ class Runtime:
     loop: asyncio.AbstractEventLoop  # for threads that want something done on it
     built_at: float
     confirmed_at: float
-    capability_of: dict[int, str]  # by offer
 
     def __init__(self) -> None:
         self.max_body = settings.BYOCGW_MAX_BODY
@@ -229,12 +228,15 @@ class Runtime:
         return {thread.name for thread in (self._refresher, self._drainer) if thread.failing}
 
     async def _repeat(self, every: float, step: Callable[[], object]) -> None:
+        turn = succession.last_turn(time.monotonic(), every, settings.WEB_CONCURRENCY)
         while True:
             try:
                 await step()  # type: ignore[misc]
             except Exception:  # a bug in one step must not end all later ones
                 log.exception("a background step failed")
-            await asyncio.sleep(every)
+            now = time.monotonic()
+            turn = succession.next_turn(turn, now, every)
+            await asyncio.sleep(turn - now)
 
     # --- refresh ---------------------------------------------------------------------------------
 
@@ -279,9 +281,7 @@ class Runtime:
     def _take(self, table: RoutingTable) -> None:
         self.table = table
         self.built_at = self.confirmed_at = time.monotonic()
-        entries = [offer for slug in table.policies for offer in table.offers_of(slug)]
-        self.capability_of = {offer.id: slug for slug in table.policies for offer in table.offers_of(slug)}
-        self.board.know({offer.id: offer.orchestrator_id for offer in entries})
+        self.board.know(table.homes)
 
     async def _hear(self) -> bool:
         """Take over what others saw: rows that moved since the last time, a few at once, since calls wait."""

@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from msgspec import structs
 
@@ -84,7 +84,7 @@ async def _fingerprint(assignment: Assignment, upstream: Upstream) -> str:
     """What certificate is there now, if the stored one is not: people decide by it. Nothing else is kept."""
     try:
         async with asyncio.timeout(LOOK_TIMEOUT):
-            first_sight = replace(assignment.target, fingerprint="")
+            first_sight = structs.replace(assignment.target, fingerprint="")
             return (await upstream.look(first_sight, LOOK_TIMEOUT)).fingerprint
     except (UpstreamError, TimeoutError):
         return ""
@@ -94,7 +94,7 @@ async def send(assignment: Assignment, sample: Sample, upstream: Upstream, finge
     """One sample request, judged. `fingerprint`: of the certificate that the look has just seen."""
     target, protocol = assignment.target, assignment.target.protocol
     # At first sight the certificate just seen is the one to be stored, so the sample may rest on it.
-    target = replace(target, fingerprint=target.fingerprint or fingerprint)
+    target = structs.replace(target, fingerprint=target.fingerprint or fingerprint)
     call = Call(
         request_id=f"probe-{uuid.uuid4().hex[:26]}",
         worker_path=sample.worker_path,

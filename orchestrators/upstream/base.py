@@ -43,8 +43,7 @@ class PartlyAnswered(UpstreamError):
     """STALLED, CUT_OFF, TOO_LARGE; and MALFORMED in the middle of a body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, gc=False):
     """Where an offer lives, as the table and the prober know it.
 
     `service_uri`: `http(s)://host[:port]`, without a trailing slash. `tls`: verify | pin | insecure.

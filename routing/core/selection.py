@@ -30,7 +30,6 @@ from enum import IntEnum, StrEnum
 from itertools import accumulate, islice
 from math import inf
 from operator import attrgetter
-from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import force_setattr, replace
@@ -169,7 +168,7 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
         return self.order[1]
 
 
-class Refused(NamedTuple):
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """An offer passed over. `detail` is for the operator; `until`: when that may end, if it is known."""
 
     offer_id: int

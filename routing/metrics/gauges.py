@@ -74,7 +74,7 @@ def of_clients(runtime: Runtime) -> Iterator[Sample]:
 def _busy(runtime: Runtime) -> Iterator[tuple[str, int]]:
     busy = Counter[str]()
     for offer_id in runtime.board.busy_offers():
-        busy[runtime.capability_of.get(offer_id, "")] += runtime.board.live(offer_id).in_flight
+        busy[runtime.table.capability_of.get(offer_id, "")] += runtime.board.live(offer_id).in_flight
     for slug in runtime.table.policies:
         yield slug, busy[slug]
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
 from orchestrators.core.addresses import Address, Network
 from orchestrators.core.contract import Contract
 from orchestrators.core.price import Price
@@ -17,8 +20,7 @@ from routing.core.limits import Rate
 from routing.core.selection import Refused, Why
 
 
-@dataclass(frozen=True, slots=True)
-class OfferEntry:
+class OfferEntry(Struct, frozen=True, gc=False):
     """An offer that may be routed to. `seats`: calls at once from this worker, at least 1. `poor_fit`: its
     orchestrator also serves long or stateful work, which slows it (R22). `reputation`: of its
     orchestrator, 0 to 100, and `trust`, the factor that gives (R57). `falling`: its free slots ran low (R54).
@@ -36,10 +38,10 @@ class OfferEntry:
     reputation: float = 100.0
     falling: bool = False
     precision: str = ""
-    trust: float = field(init=False)
+    trust: float = 1.0  # from `reputation`
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "trust", trust(self.reputation))
+        force_setattr(self, "trust", trust(self.reputation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ class RoutingTable:
     `networks`: of clients known without a key, the narrowest
     first. `pipelines`: by path. `until`: wall seconds when it is out of date by itself.
     `shown`: the keys seen in use, with their digests, by the header field that showed them; the one thing
-    that is added to, and gone with the table."""
+    that is added to, and gone with the table. `homes`, `capability_of`: orchestrator and slug of each entry, by
+    offer; made here, since a table is built in a thread and taken where every call would wait for them."""
 
     revision: int
     keys: Mapping[str, KeyEntry]
@@ -164,6 +167,13 @@ class RoutingTable:
     pipelines: Mapping[str, PipelineEntry] = field(default_factory=dict)
     until: float = inf
     shown: dict[bytes, tuple[str, KeyEntry]] = field(default_factory=dict, init=False, compare=False)
+    homes: Mapping[int, int] = field(init=False, repr=False, compare=False)
+    capability_of: Mapping[int, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        entries = [(slug, offer) for slug, offers in self.entries.items() for offer in offers]
+        object.__setattr__(self, "homes", {offer.id: offer.orchestrator_id for _, offer in entries})
+        object.__setattr__(self, "capability_of", {offer.id: slug for slug, offer in entries})
 
     def __repr__(self) -> str:
         return f"<RoutingTable {self.revision}: {len(self.policies)} capabilities, {len(self.keys)} keys>"

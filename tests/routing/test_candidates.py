@@ -86,7 +86,7 @@ def test_uneven_answers_that_nobody_feels_do_not() -> None:
 def test_a_neighbour_that_fits_poorly_comes_along() -> None:
     """R22"""
     board = Scoreboard(lambda: 0.0)
-    assert candidate(replace(OFFER, poor_fit=True), WARM, board.live(1), 1, NOW).poor_fit
+    assert candidate(structs.replace(OFFER, poor_fit=True), WARM, board.live(1), 1, NOW).poor_fit
 
 
 def test_who_lied_before_ranks_below_an_equal_one() -> None:
@@ -94,7 +94,7 @@ def test_who_lied_before_ranks_below_an_equal_one() -> None:
     board = Scoreboard(lambda: 0.0)
     for offer_id in (1, 2):
         board.observe(offer_id, Outcome(OutcomeClass.OK, status=200, latency=0.4), now=NOW)
-    lane = Lane(WARM, (replace(OFFER, reputation=85.0), replace(OFFER, id=2)), (), None, True)
+    lane = Lane(WARM, (structs.replace(OFFER, reputation=85.0), structs.replace(OFFER, id=2)), (), None, True)
     candidates = view(lane, board, policy_number=1, now=NOW)
     ranked, _ = choose(candidates, now=NOW, stateful=False, draws=(0.0, 0.0, 0.0))
     assert [each.offer_id for each in ranked] == [2, 1]
@@ -106,7 +106,7 @@ def test_offers_of_one_capability_have_figures_of_their_own() -> None:
     board = Scoreboard(lambda: 0.0)
     for offer_id, seconds in ((1, 0.2), (2, 0.8)):
         board.observe(offer_id, Outcome(OutcomeClass.OK, status=200, latency=seconds), now=NOW)
-    lane = Lane(WARM, (OFFER, replace(OFFER, id=2)), (), None, True)
+    lane = Lane(WARM, (OFFER, structs.replace(OFFER, id=2)), (), None, True)
     assert [each.latency for each in view(lane, board, policy_number=1, now=NOW)] == [0.2, 0.8]
 
 
@@ -121,7 +121,7 @@ def test_offers_of_one_capability_have_figures_of_their_own() -> None:
 )
 def test_what_its_orchestrator_tells_against_it_is_said(changed: dict[str, Any], sentence: str) -> None:
     """R22, R54, R55, R57"""
-    told = evidence(replace(OFFER, **changed), WARM, Scoreboard(lambda: 0.0).live(1), NOW)
+    told = evidence(structs.replace(OFFER, **changed), WARM, Scoreboard(lambda: 0.0).live(1), NOW)
     assert [each[: len(sentence)] for each in told] == [sentence]
 
 
@@ -172,9 +172,12 @@ class Board:
         elif what in ("claimed", "revoked"):
             self.board.claim(1, what == "claimed")
         elif what == "dearer":
-            self.offer = replace(OFFER, price=Price.parse("20 wei/second"))
+            self.offer = structs.replace(OFFER, price=Price.parse("20 wei/second"))
         elif what == "stricter":
-            self.offer, self.policy = replace(self.offer), replace(WARM, latency_target=0.2)  # another table
+            self.offer, self.policy = (
+                structs.replace(self.offer),
+                replace(WARM, latency_target=0.2),
+            )  # another table
 
 
 COLD = Outcome(OutcomeClass.COLD_START, status=200, latency=12.0, cold=True)
@@ -223,5 +226,5 @@ def test_it_is_used_again_while_nothing_changes() -> None:
 )
 def test_only_real_time_minds_a_heavy_model(profile: str, precision: str, heavy: bool) -> None:
     """R55"""
-    offer, policy = replace(OFFER, precision=precision), replace(WARM, profile=profile)
+    offer, policy = structs.replace(OFFER, precision=precision), replace(WARM, profile=profile)
     assert candidate(offer, policy, Scoreboard(lambda: 0.0).live(1), 1, NOW).heavy is heavy

@@ -40,7 +40,7 @@ def test_it_is_about_three_hundred_bytes() -> None:
         replace(CEDAR, orchestrator="orch-tokyo-3"),
     ]
     kept, refused = sift(candidates, tried=frozenset(), include=(), exclude=(), now=NOW)
-    text = json.dumps(pack(ranked(*kept), [DEAR._replace(orchestrator="orch-rome-7"), *refused], DRAWS))
+    text = json.dumps(pack(ranked(*kept), [replace(DEAR, orchestrator="orch-rome-7"), *refused], DRAWS))
     assert (len(kept), len(refused)) == (3, 1)
     assert len(text.replace(" ", "")) <= 340
 

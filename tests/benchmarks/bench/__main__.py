@@ -30,6 +30,10 @@ Round = dict[str, dict[str, float]]  # by peer
 STOLEN = "stolen %"  # of the CPU, by others on the host
 CALM, NOISY = 0.5, 2.0  # %
 PATIENCE = 5  # times as many rounds until enough are calm
+MOST_AT_ONCE = (
+    4000  # calls of a worker; each takes a descriptor of the load, one of the upstream, two of its own
+)
+SPARE = 200  # descriptors for everything else
 
 
 class Bench:
@@ -45,13 +49,14 @@ class Bench:
     def run(self) -> None:
         self.decisions()
         fast = self.stage.gateway("byocgw", self.stage.fast_ports)
-        # Connections are not spread evenly: of 2,000 one worker may get more than its usual 1,000.
-        slow = self.stage.gateway("byocgw-slow", self.stage.slow_ports, BYOCGW_MAX_IN_FLIGHT="4000")
+        # Connections are not spread evenly: one worker may get more than its part.
+        most = str(MOST_AT_ONCE * WORKERS)
+        slow = self.stage.gateway("byocgw-slow", self.stage.slow_ports, BYOCGW_MAX_IN_FLIGHT=most)
         self.note("idle_memory", [measures.idle_memory(fast)])
-        number = 200 if self.options.quick else 1000 * WORKERS
-        kilobytes, at_once = measures.memory_in_flight(slow, self.stage.slow_ports, number)
+        at_once = min(200 if self.options.quick else MOST_AT_ONCE * WORKERS, self.stage.descriptors - SPARE)
+        kilobytes, seen = measures.memory_in_flight(slow, self.stage.slow_ports, at_once)
         self.note("kb_in_flight", [kilobytes])
-        self.note("in_flight", [at_once / WORKERS])
+        self.note("in_flight", [seen / WORKERS])
         fast_peers = self.peers(fast, self.stage.fast_ports)
         self.throughput(fast, fast_peers)
         nginx = [each for each in fast_peers if each.name == "nginx"]
@@ -135,16 +140,27 @@ class Bench:
             self.bad += load.bad if peer is gateway else 0
             return {"p50 us": load.p50 * 1e6, "p99 us": load.p99 * 1e6}
 
-        title = "2,000 requests/s, open loop"
+        added = {"added_p50": "p50 us", "added_p99": "p99 us"}
+        self.beside_direct("2,000 requests/s, open loop", self.stage.fast_ports, gateway, measure, added)
+
+    def beside_direct(
+        self,
+        title: str,
+        ports: list[int],
+        gateway: Peer,
+        measure: Callable[[Peer], dict[str, float]],
+        added: dict[str, str],
+    ) -> None:
+        """What the gateway adds to the upstream alone, on calm rounds. `added`: fields, by the figure's key."""
         patience = 1 if self.options.quick else PATIENCE
-        self.in_turn(title, [self.stage.direct(self.stage.fast_ports), gateway], measure, patience=patience)
+        self.in_turn(title, [self.stage.direct(ports), gateway], measure, patience=patience)
         rounds = self.rounds[title]
         stolen = statistics.median(map(stolen_in, rounds))
-        for key, field in (("added_p50", "p50 us"), ("added_p99", "p99 us")):
+        for key, field in added.items():
             if stolen > NOISY:
                 self.figures[key] = Seen(None, why=f"the host took {stolen:.1f} % of the CPU")
             else:
-                self.note(key, [one["byocgw"][field] - one["direct"][field] for one in rounds])
+                self.note(key, [one[gateway.name][field] - one["direct"][field] for one in rounds])
 
     def uploads(self, gateway: Peer, others: list[Peer]) -> None:
         def measure(peer: Peer) -> dict[str, float]:
@@ -172,15 +188,14 @@ class Bench:
         self.note("waiting_p50", [one[gateway.name]["p50 ms"] for one in self.rounds[title]])
 
     def streams(self, gateway: Peer) -> None:
-        direct = self.stage.direct(self.stage.slow_ports)
-        times = 5 if self.options.quick else 40
-        rounds = range(self.options.rounds)
-        self.note(
-            "first_event",
-            [measures.first_event(gateway, times) - measures.first_event(direct, times) for _ in rounds],
-        )
-        streams = 20 if self.options.quick else 200
-        self.note("cpu_event", [measures.cpu_of_events(gateway, streams) for _ in rounds])
+        times, streams = (5, 20) if self.options.quick else (40, 200)
+
+        def measure(peer: Peer) -> dict[str, float]:
+            first = measures.first_event(peer, times)
+            return {"first ms": first, "CPU us": measures.cpu_of_events(peer, streams)}
+
+        added = {"first_event": "first ms", "cpu_event": "CPU us"}
+        self.beside_direct(f"{streams} streams", self.stage.slow_ports, gateway, measure, added)
 
     def gone(self, gateway: Peer) -> None:
         ports = self.stage.slow_ports

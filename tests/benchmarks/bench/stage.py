@@ -114,10 +114,11 @@ class Peer:
 
 
 class Stage:
-    """`folder`: for files and logs."""
+    """`folder`: for files and logs. `descriptors`: how many each process of it, and this one, may have open."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.descriptors = usage.descriptors()
         self._processes: list[Process] = []
         self._served: list[Served] = []
 

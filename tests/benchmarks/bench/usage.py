@@ -1,12 +1,20 @@
-"""What processes cost, as Linux counts it: CPU seconds, resident and proportional memory. What a host took."""
+"""What processes cost and may use, as Linux counts it: CPU seconds, memory, descriptors. What a host took."""
 
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterable
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
+
+
+def descriptors() -> int:
+    """How many this process and those that it starts may have open, as many as the machine allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def children(pid: int) -> list[int]:

@@ -34,7 +34,7 @@ class Cycle(RequestResponseCycle):
 
     logger = getLogger("uvicorn.error")
     waiting_for_100_continue = access_log = False
-    chunked_encoding = None
+    chunked_encoding: bool | None = None
     expected_content_length = 0
     message_event = Unheard()  # type: ignore[assignment]
     task: Task[None]
@@ -73,7 +73,8 @@ class Cycle(RequestResponseCycle):
             await self.give_up()
         else:
             if not (self.response_complete or self.disconnected):
-                self.logger.error("The application returned without having answered.")
+                if not self.response_started:  # else what it passes on broke off: it says so by returning
+                    self.logger.error("The application returned without having answered.")
                 await self.give_up()
         finally:
             self.tasks.discard(self.task)
@@ -101,7 +102,8 @@ class Cycle(RequestResponseCycle):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         while not (self.pieces or self.has_news or self.disconnected or self.response_complete):
-            self.flow.resume_reading()
+            if self.protocol is not None:
+                self.protocol.read_on()
             self.waiter = get_running_loop().create_future()
             await self.waiter
         if self.disconnected or self.response_complete:
@@ -109,6 +111,9 @@ class Cycle(RequestResponseCycle):
         return {"type": "http.request", "body": self.taken(), "more_body": self.more_body}
 
     async def send(self, message: Any) -> None:
+        if self.scope["http_version"] == "1.0":  # knows no chunks: the connection ends with the answer
+            self.chunked_encoding = False
+            self.expected_content_length = len(message.get("body", b""))
         await super().send(message)
         if self.response_complete:
             self.wake()
@@ -130,14 +135,14 @@ class Cycle(RequestResponseCycle):
     def whole_body(self, limit: int) -> list[bytes] | None:
         if self.more_body or self.disconnected or not self.has_news or self.size > limit:
             return None
-        if self.flow.read_paused:
-            self.flow.resume_reading()
+        if self.flow.read_paused and self.protocol is not None:
+            self.protocol.read_on()
         pieces = self.pieces or [b""]
         self.pieces, self.size, self.has_news = [], 0, False
         return pieces
 
     def answer_piece(self, piece: bytes) -> bool:
-        if self.disconnected or self.flow.write_paused:
+        if self.disconnected or self.flow.write_paused or not self.chunked_encoding:
             return False
         self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         return True
@@ -200,7 +205,8 @@ def opened(
     cycle.has_news = cycle.watched = False
     cycle.waiter = None
     if b"expect" in fields:
-        cycle.waiting_for_100_continue = fields[b"expect"].lower() == b"100-continue"
+        is_latest = cycle.scope["http_version"] == "1.1"
+        cycle.waiting_for_100_continue = is_latest and fields[b"expect"].lower() == b"100-continue"
     return cycle
 
 

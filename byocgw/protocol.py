@@ -6,7 +6,8 @@ A connection is always in one of three phases, and each has its own end:
               fields and SECONDS seconds, then 431 or 408 and the connection is closed. Looked at after
               each read, so that more than that is never kept longer, and at the end
     body      as slow as it likes while somebody works on an answer; the door bounds its size.
-              Whatever is not content (chunk extensions, trailers) obeys HEAD as well
+              Whatever is not content (chunk extensions, trailers) obeys HEAD as well.
+              Requests that come meanwhile wait, at most PIPELINED; nothing is read while one does
     idle      uvicorn's keep-alive time; one second once the server drains
 
 What we send may wait STALL seconds for a client that takes nothing of it, then the kernel resets the
@@ -63,6 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     HEAD = 1_200_000  # bytes; lets the 1 MiB `Livepeer` header of a job pass. Exact to one read (256 KiB)
     FIELDS = 200
+    PIPELINED = 100  # requests; a read of 256 KiB may hold 14,000
     SECONDS = 10.0  # for a whole head, however it trickles in
     LINGER = 1.0  # seconds
     STALL = 60.0  # seconds
@@ -70,10 +72,12 @@ class BoundedProtocol(HttpToolsProtocol):
     # What each request looks at. In the dict, beside all of uvicorn's, each look takes longer.
     __slots__ = (
         *("asked", "at_once", "clock", "cycle", "dated", "draining", "fields", "headers", "idle_since"),
-        *("in_head", "known", "lines", "outbox", "pending", "route", "scope", "short", "unlike", "url"),
+        *("in_head", "known", "lines", "outbox", "pending", "route", "running", "scope", "short"),
+        *("unlike", "url"),
     )
 
-    cycle: Cycle
+    cycle: Cycle  # of the newest request
+    running: Cycle | None  # of the latest that is worked on, or was; those after it are in the pipeline
     clock: TimerHandle | None
     fields: dict[bytes, bytes]
     at_once: AtOnce | None  # what the application offers
@@ -107,6 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
         app: Any = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
         self.at_once = app if isinstance(app, AtOnce) else None
         self.asked, self.known, self.unlike, self.dated, self.lines = None, None, 0, [], b""
+        self.running = None
 
     def bound_stall(self, sock: socket.socket) -> None:
         if sock.family != socket.AF_UNIX:
@@ -115,11 +120,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_clock()
         self._unset_keepalive_if_required()
-        if self.answering:
-            self.cycle.disconnected = True
-            self.cycle.wake()  # before who waits for room to write: there is none to be had any more
-            if self.cycle.watched:
-                self.cycle.task.cancel("the client hung up")
+        cycle = self.running
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.wake()  # before who waits for room to write: there is none to be had any more
+            if cycle.watched:
+                cycle.task.cancel("the client hung up")
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
@@ -139,10 +145,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.logger.warning(self.refusal[1])
             self.refuse(*self.refusal)
             return
-        except HttpParserUpgrade:
+        except HttpParserUpgrade as upgrade:
             self._unsupported_upgrade_warning()
             is_new = False
             self.known = None
+            rest = data[upgrade.args[0] :]  # the parser stops there
+            if rest:
+                self.data_received(rest)
+                return
         if self.pending:
             if not self.transport.is_closing():
                 self.bound_pending()
@@ -239,6 +249,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:
+            if len(self.pipeline) >= self.PIPELINED:
+                self.reject(400, "Too many requests wait for their turn on this connection.")
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
 
@@ -264,8 +276,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]
         # As `create_task` does, which has a name written for each: 1,700 instructions.
+        self.running = cycle
         task = cycle.task = Task(cycle.run_asgi(app), loop=self.loop, name="request")
         self.tasks.add(task)
+
+    def read_on(self) -> None:
+        """Once there is room for more of a body, or an answer is complete; not while requests wait for their
+        turn, or each answer would let in as many more as a read holds."""
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def on_body(self, body: bytes) -> None:
         self.pending = 0
@@ -359,10 +378,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        following = self.pipeline.pop() if self.pipeline else None
         if self.flow.read_paused:
-            self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())  # type: ignore[arg-type]  # ours are Cycles
+            self.read_on()
+        if following is not None:
+            self._start_asgi_task(*following)  # type: ignore[arg-type]  # ours are Cycles
             return
         self.idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:

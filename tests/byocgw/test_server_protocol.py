@@ -175,6 +175,73 @@ async def test_it_answers_pipelined_requests_in_order(edge: Edge) -> None:
     assert [(a["path"], a["body"]) for a in answers] == [("/a", 3), ("/b", 5), ("/", 0)]
 
 
+async def test_it_answers_what_comes_behind_an_upgrade_that_it_ignores(edge: Edge) -> None:
+    client = await edge.connect()
+    await client.send(
+        b"GET /a HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + POST % (b"b", 2) + b"hi"
+    )
+    answers = [json.loads((await client.answer())[2]) for _ in range(2)]
+    assert [(a["path"], a["body"]) for a in answers] == [("/a", 0), ("/b", 2)]
+
+
+async def test_it_cuts_off_who_has_too_many_requests_wait(edge: Edge) -> None:
+    client = await edge.connect()
+    await client.send(POST % (b"hold", 0) + GET * (BoundedProtocol.PIPELINED + 1))
+    assert await client.rest() == b""
+    assert edge.app.served == ["/hold"]
+
+
+async def test_it_reads_no_more_while_requests_wait(edge: Edge) -> None:
+    """Or each answer would let in as many as a read holds."""
+    client = await edge.connect()
+    half = BoundedProtocol.PIPELINED // 2 + 10
+    await client.send(POST % (b"hold", 0) + GET * half)
+    (connection,) = edge.server.server_state.connections
+    assert isinstance(connection, BoundedProtocol)
+    while len(connection.pipeline) < half:
+        await asyncio.sleep(0)
+    await client.send(GET * half)
+    edge.app.go.set()
+    seen = []
+    for _ in range(1 + 2 * half):
+        assert (await client.answer())[0] == 200
+        seen.append(len(connection.pipeline))
+    assert max(seen) <= half
+
+
+async def test_who_hangs_up_is_missed_by_the_request_under_way_though_others_wait(edge: Edge) -> None:
+    client = await edge.connect()
+    await client.send(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
+    await client.reader.readuntil(b"\r\n\r\n")
+    client.writer.transport.abort()
+    async with asyncio.timeout(10):
+        await edge.app.hung_up.wait()
+    assert edge.app.served == ["/endless"]
+
+
+# --- HTTP/1.0 ---------------------------------------------------------------------------------------
+
+
+async def test_the_end_of_the_connection_ends_an_answer_to_http_1_0_without_a_length(edge: Edge) -> None:
+    """RFC 9112, 6.1: it knows no chunks."""
+    client = await edge.connect()
+    await client.send(b"GET /endless HTTP/1.0\r\n\r\n")
+    head = await client.reader.readuntil(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head and b"\r\nconnection: close\r\n" in head
+    assert not any(await client.reader.readexactly(200_000))
+
+
+async def test_http_1_0_is_not_told_to_continue(edge: Edge) -> None:
+    """RFC 9110, 10.1.1."""
+    client = await edge.connect()
+    await client.send(b"POST /a HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    while not edge.app.served:
+        await asyncio.sleep(0)
+    await client.send(b"hi")
+    status, fields, body = await client.answer()
+    assert (status, json.loads(body)["body"], fields["connection"]) == (200, 2, "close")
+
+
 # --- time -------------------------------------------------------------------------------------------
 
 

@@ -37,7 +37,7 @@ from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.core.reputation import Kind
 from orchestrators.models import Advert, HealthSnapshot, Offer, OfferHealth, Orchestrator, Revision
 
-SERVED_PATHS = 64
+SERVED_PATHS, LONGEST_PATH = 64, 256  # of an offer, and in bytes: clients choose them
 ROLL_UP_AT = 3
 ROLL_UP_WITHIN = 10.0
 _WARM = (OutcomeClass.OK, OutcomeClass.SLOW)
@@ -179,7 +179,7 @@ class Scoreboard:
         live.heard_at, live.until = now, 0.0
         live.latency = latencies.observe(live.latency, outcome, now)
         live.health = healths.step(before, outcome, source, now, self._draw())
-        if served is not None and len(live.served) < SERVED_PATHS:
+        if served is not None and len(live.served) < SERVED_PATHS and len(served) <= LONGEST_PATH:
             live.served.add(served)
         if outcome.cls is not _OK and self._starves(offer_id, outcome.cls, now):
             self._starved.add(offer_id)

@@ -297,8 +297,8 @@ class ProcessRequestView(Inferring):
         wishes = {
             "request": job.request,
             "parameters": job.parameters,
-            "include": job.include,
-            "exclude": job.exclude,
+            "include": frozenset(job.include),  # there is room for 100,000 in a header
+            "exclude": frozenset(job.exclude),
             "search_timeout": min(search, default=None),
         }
         return self.infer(lane, self.kwargs["path"], float(job.timeout_seconds), wishes)

@@ -23,7 +23,14 @@ from routing.service import CLIENTS_FAULTS
 
 PATHS = frozenset(PipelinePath.values)
 
-_PART_OF_MODEL = re.compile(rb'content-disposition:[^\r\n]*[; ]name="?model(?:_id)?"?[ ;\r]', re.IGNORECASE)
+# Of what clients send, no more is looked at: characters of a content type, whose boundary has at most 70
+# (RFC 2046, 5.1.1), and parts of a form. LONGEST_NAME: characters of a model's that are written down.
+LONGEST_TYPE, MOST_PARTS, LONGEST_NAME = 256, 100, 200
+
+# From the start of a line: from anywhere in it, the search would take the square of its length.
+_PART_OF_MODEL = re.compile(
+    rb'^content-disposition:[^\r\n]*[; ]name="?model(?:_id)?"?[ ;\r]', re.IGNORECASE | re.MULTILINE
+)
 
 
 class PipelineView(Inferring):
@@ -37,7 +44,8 @@ class PipelineView(Inferring):
         lane = self.lane(pipeline.slug)
         model_id = await self._model_id(lane.policy.attempt_timeout)
         narrowed = pipeline.narrowed(lane, model_id)
-        return await self.infer(narrowed, path.encode(), self.timeout_wish(), {"model_id": model_id})
+        told = {"model_id": model_id[:LONGEST_NAME]}
+        return await self.infer(narrowed, path.encode(), self.timeout_wish(), told)
 
     async def _model_id(self, within: float) -> str:
         """From the first 64 KiB: clients send the fields of a form before its files."""
@@ -69,19 +77,19 @@ _decode = msgspec.json.Decoder(_Named).decode
 
 def model_id_of(content_type: str, head: bytes) -> str:
     """What a request names as its model; "" where it does not, or not in its `head`."""
-    kind, parameters = parse_header_parameters(content_type)
+    kind, parameters = parse_header_parameters(content_type[:LONGEST_TYPE])
     if kind == "multipart/form-data":
         return _in_form(parameters.get("boundary", "").encode("latin-1", "replace"), head)
     try:
         named = _decode(head)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     return named.model_id or named.model or ""
 
 
 def _in_form(boundary: bytes, head: bytes) -> str:
     """The last piece is left out: it may go on beyond the head. The standard library's parser takes 5 ms."""
-    for part in head.split(b"--" + boundary)[1:-1] if boundary else []:
+    for part in head.split(b"--" + boundary, MOST_PARTS)[1:-1] if boundary else []:
         fields, _, value = part.partition(b"\r\n\r\n")
         if _PART_OF_MODEL.search(fields + b"\r"):
             return value.removesuffix(b"\r\n").decode("utf-8", "replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpResponseBase, JsonResponse, QueryDict
 
 from routing import usage
@@ -20,7 +21,7 @@ class UsageView(BooksView):
     async def get(self) -> HttpResponseBase:
         try:
             span = Span.read(QueryDict(self.scope["query_string"].decode("latin-1")), datetime.now(UTC))
-        except BadSpan as exc:
+        except (BadSpan, TooManyFieldsSent) as exc:
             raise refuse(Code.BAD_REQUEST, str(exc)) from exc
         name = self.client.name
         rows = await self.ask(lambda: usage.read(span, name))

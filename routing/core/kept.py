@@ -32,6 +32,7 @@ INTERRUPTED = "interrupted"  # the code of a call whose worker ended first
 TOO_LARGE = "too_large"  # of one whose answer nobody took and nobody could keep
 
 _LONGEST_KEY = 255
+_LONGEST_PREFERENCE = 1000  # characters; to search them may take the square of that
 _BARE = re.compile(r"[!#-+\--~]{1,255}")  # visible ASCII but for the quote and the comma
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # RFC 8941, a string
 _PREFERENCE = re.compile(r'([\w!#$%&\'*+.^`|~-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,;]*))?')
@@ -65,9 +66,10 @@ class Preference:
 
 
 def read_preference(text: str) -> Preference:
-    """What is unknown or malformed is passed over, and of two of one name the first counts (RFC 7240, 2)."""
+    """What is unknown or malformed is passed over, and of two of one name the first counts (RFC 7240, 2). So is
+    a field of more than _LONGEST_PREFERENCE."""
     found: dict[str, str] = {}
-    for each in _members(text):
+    for each in _members(text) if len(text) <= _LONGEST_PREFERENCE else ():
         match = _PREFERENCE.match(each.strip())
         if match:
             found.setdefault(match[1].lower(), (match[2] or "").strip('"'))

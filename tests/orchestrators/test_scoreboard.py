@@ -13,7 +13,7 @@ from msgspec import structs
 from orchestrators.core.health import Source, State
 from orchestrators.core.outcome import Outcome, OutcomeClass
 from orchestrators.models import Advert, Capability, HealthSnapshot, Offer, OfferHealth, Orchestrator, Revision
-from orchestrators.scoreboard import SERVED_PATHS, News, Scoreboard, Written, beat, write
+from orchestrators.scoreboard import LONGEST_PATH, SERVED_PATHS, News, Scoreboard, Written, beat, write
 
 NOW = 1_800_000_000.0
 OK = Outcome(OutcomeClass.OK, status=200, latency=0.02)
@@ -160,6 +160,8 @@ def test_it_forgets_offers_that_are_gone() -> None:
 
 def test_it_remembers_a_bounded_number_of_paths() -> None:
     board = new_board()
+    board.observe(7, OK, NOW, served=b"x" * (LONGEST_PATH + 1))
+    assert not board.live(7).served
     for number in range(SERVED_PATHS + 50):
         board.observe(7, OK, NOW, served=b"path/%d" % number)
     assert len(board.live(7).served) == SERVED_PATHS

@@ -101,6 +101,7 @@ async def test_a_client_sees_its_own_use_to_the_wei(gateway: Gateway) -> None:
         await gateway.drained()
         answer = await gateway.get("/v1/usage")
         bad = await gateway.get("/v1/usage?by=week")
+        long = await gateway.get("/v1/usage?" + "a=&" * 2_000)
 
     booked = await in_thread(
         lambda: list(UsageHour.objects.filter(client="acme").values_list("requests", "wei"))
@@ -110,6 +111,7 @@ async def test_a_client_sees_its_own_use_to_the_wei(gateway: Gateway) -> None:
     assert booked == [(3, int(answer.json()["total"]["wei"]))]
     assert "zoo" not in answer.text
     assert (bad.status_code, bad.json()["code"]) == (400, "bad_request")
+    assert (long.status_code, long.json()["code"]) == (400, "bad_request")
 
 
 def staff(permission: str | None) -> Browser:

@@ -64,6 +64,7 @@ def test_anything_else_is_none(text: str) -> None:
         ('foo="a, respond-async", bar', Preference()),
         ("=, ;;", Preference()),
         ('"', Preference()),
+        ('respond-async, "' + r"\"" * 10_000, Preference()),  # to search it would take seconds
     ],
 )
 def test_what_is_unknown_or_malformed_is_passed_over(text: str, preference: Preference) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -101,6 +102,16 @@ async def test_no_model_is_routed_on(gateway: Gateway) -> None:
     assert (len(alder.jobs), len(cedar.jobs)) == (0, 3)
 
 
+async def test_of_a_models_name_no_more_is_written_down_than_there_is_room_for(gateway: Gateway) -> None:
+    """The latest calls are remembered by their lines."""
+    async with painter("alder", "a") as alder:
+        await painted_by(gateway, (alder, "a"))
+        answer = await gateway.post("/text-to-image", json=PROMPT | {"model_id": "x" * 50_000})
+
+    record = gateway.runtime.journal.recall(answer.headers["x-request-id"])
+    assert record is not None and record.model_id == "x" * 200
+
+
 async def test_the_operator_may_say_which_offers_a_model_means(gateway: Gateway) -> None:
     """A model id that is mapped goes to offers of that wire name alone, and to nobody else if they fail."""
     async with painter("alder", "dear", price=100) as alder, painter("cedar", "cheap") as cedar:
@@ -134,11 +145,29 @@ BOUNDARY = "multipart/form-data; boundary=x"
         (BOUNDARY, b'--x\r\nContent-Disposition: form-data; name="my_model_id"\r\n\r\na/b\r\n--x--\r\n', ""),
         (BOUNDARY, b'--x\r\nContent-Disposition: form-data; name="model_id"\r\n\r\na/', ""),
         ("multipart/form-data", b'--\r\nContent-Disposition: form-data; name="model_id"\r\n\r\na\r\n--', ""),
+        (BOUNDARY, b'--x\r\nA: Content-Disposition: form-data; name="model_id"\r\n\r\na/b\r\n--x--\r\n', ""),
+        ("application/json", b'{"a": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", ""),
         ("text/plain", b"model_id", ""),
     ],
 )
 def test_the_model_is_read_and_never_guessed(content_type: str, head: bytes, model: str) -> None:
     assert model_id_of(content_type, head) == model
+
+
+@pytest.mark.parametrize(
+    ("content_type", "head"),
+    [
+        (BOUNDARY, b"--x\r\n" + b"content-disposition:" * 3_000 + b"\r\n--x--\r\n"),
+        (BOUNDARY, b"--x\r\ncontent-disposition:" + b";name=mode" * 6_000 + b"\r\n--x--\r\n"),
+        (BOUNDARY, b"--x" * 20_000),
+        (BOUNDARY + ";" * 1_000_000, b"--x--"),
+    ],
+)
+def test_nothing_makes_reading_it_long(content_type: str, head: bytes) -> None:
+    """Every other call would wait for that: seconds, where a search took the square of its length."""
+    began = time.process_time()
+    model_id_of(content_type, head)
+    assert time.process_time() - began < 0.5
 
 
 # --- how errors are told -------------------------------------------------------------------------

@@ -133,7 +133,8 @@ class Delivery(msgspec.Struct, eq=False):
         await self.opening.reply.aclose()
 
     async def chunks(self, broken_event: bytes = b"") -> AsyncIterator[bytes]:
-        """The body. `broken_event` ends an event stream that breaks; any other answer raises BrokenOff."""
+        """The body. `broken_event` ends an event stream that breaks; any other answer, and one whose length the
+        client was told, raises BrokenOff."""
         patience = Patience(self.patience, self._client_is_too_slow)
 
         def past_us(piece: bytes) -> bool:
@@ -156,7 +157,7 @@ class Delivery(msgspec.Struct, eq=False):
             self.conclude("ended")
         except UpstreamError as exc:
             self.conclude("broken", exc.fault)
-            if self.closing or not self.opening.is_event_stream:
+            if self.closing or not self.opening.is_event_stream or self.length is not None:
                 raise BrokenOff from exc
             yield broken_event
         finally:

@@ -4,7 +4,7 @@ Four cases, and what is read of each before a byte goes to the client:
 
 1. a known length of at most 64 KiB: all of it;
 2. an event stream: its first event with data, keep-alive comments before it included;
-3. a JSON answer of unknown length where the contract has a schema, and every error: up to 64 KiB;
+3. a document of unknown length that the contract has a schema for, and every error: up to 64 KiB;
 4. anything else: its first piece.
 """
 
@@ -64,8 +64,9 @@ def _judgeable(opening: Opening, size: int, contract: Contract, events: FirstEve
         return events.seen
     if not 200 <= reply.status < 300:
         return False
-    must_be_whole = contract.validate is not None and "json" in reply.headers.get("content-type", "")
-    return size > 0 and not (must_be_whole and reply.length is None)
+    if reply.length is None and contract.holds_document(reply.headers.get("content-type", "")):
+        return False  # only all of it can be judged
+    return size > 0
 
 
 class FirstEvent:

@@ -80,6 +80,15 @@ class Contract:
             return self._breach_by_event(body)
         return self._breach_by_document(body, media_type) if whole else ""
 
+    def holds_document(self, content_type: str) -> bool:
+        """Is a body of this type JSON that `validate` judges? Only all of it can be."""
+        return self.validate is not None and self._is_document(_media_type(content_type))
+
+    def _is_document(self, media_type: str) -> bool:
+        """A schema with no content types beside it declares JSON, whatever the answer calls itself."""
+        declares_json = self.validate is not None and not self.content_types
+        return declares_json or media_type == "application/json" or media_type.endswith("+json")
+
     def _breach_by_event(self, stream: bytes) -> str:
         """By the first event with data; whatever follows it has not been promised to be whole."""
         data: list[bytes] = []
@@ -97,9 +106,7 @@ class Contract:
         return self._breach_by_error(document)
 
     def _breach_by_document(self, body: bytes, media_type: str) -> str:
-        """A schema with no content types beside it declares JSON, whatever the answer calls itself."""
-        declares_json = self.validate is not None and not self.content_types
-        if not (declares_json or media_type == "application/json" or media_type.endswith("+json")):
+        if not self._is_document(media_type):
             return ""
         if self.decode is not None and len(body) <= _LONGEST_NUMBER:
             try:
@@ -110,7 +117,7 @@ class Contract:
         try:
             document, is_strict = _parse(body)
         except ValueError:
-            return "The answer is not JSON." if declares_json or self.content_types else ""
+            return "The answer is not JSON." if self.validate is not None or self.content_types else ""
         in_band = self._breach_by_error(document)
         if in_band or self.validate is None or (is_strict and self.keeps(document)):
             return in_band

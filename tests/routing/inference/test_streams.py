@@ -197,6 +197,56 @@ async def test_a_broken_stream_ends_with_an_error_event(gateway: Gateway) -> Non
     assert gateway.runtime.board.in_flight == 0
 
 
+async def test_a_broken_stream_of_a_known_length_is_cut_off(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error event would be longer than what is left of it, or pass for it."""
+
+    async def script(conversation: Conversation) -> None:
+        await conversation.whole()
+        await conversation.say(
+            OK + b"content-type: text/event-stream\r\ncontent-length: 9000\r\n\r\n" + EVENTS[0]
+        )
+
+    got = b""
+    async with Scripted("birch", script) as birch:
+        await reversal_by(gateway, birch)
+        with pytest.raises(httpx.RemoteProtocolError):
+            async with streaming(gateway) as answer:
+                assert answer.headers["content-length"] == "9000"
+                async for piece in answer.aiter_raw():
+                    got += piece
+        job = await told(gateway)
+
+    assert got == EVENTS[0]
+    assert job.code == "broken"
+    assert "ASGI" not in caplog.text and "answered" not in caplog.text
+
+
+@pytest.mark.parametrize("content_type", [b"Application/JSON", b"text/plain", b"application/vnd.a+json"])
+async def test_how_an_answer_in_chunks_names_its_type_hides_no_breach(
+    gateway: Gateway, content_type: bytes
+) -> None:
+    """R56: a schema alone declares JSON, whatever the answer calls itself."""
+
+    async def script(conversation: Conversation) -> None:
+        await conversation.whole()
+        await conversation.say(OK + b"content-type: %b\r\ntransfer-encoding: chunked\r\n\r\n" % content_type)
+        await conversation.chunk(b'{"wrong": ')
+        await conversation.chunk(b"1}")
+        await conversation.say(b"0\r\n\r\n")
+
+    policy = REVERSAL | {"response": {"schema": {"type": "object", "required": ["text"]}}}
+    async with Scripted("birch", script) as birch:
+        offers = [orchestrator(birch, birch.offer("text-reversal"))]  # type: ignore[arg-type]
+        await gateway.apply({"capabilities": [policy], "orchestrators": offers})
+        await gateway.probe()
+        answer = await gateway.post(URL, json=WORDS)
+
+    assert answer.status_code == 502
+    assert [each["class"] for each in answer.json()["attempts"]] == ["api_mismatch"]
+
+
 async def test_a_large_answer_that_breaks_off_is_cut_off(gateway: Gateway) -> None:
     """No framing can say it: the client sees that its answer is not whole. Nobody else is asked."""
     async with (

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from orchestrators.upstream.transport.outbox import Outbox
 from orchestrators.upstream.transport.request import VALUE
-from routing.api.extensions import EXCHANGE, AtOnce
+from routing.api.extensions import EXCHANGE
 
 if TYPE_CHECKING:
     from byocgw.protocol import BoundedProtocol
@@ -43,8 +43,7 @@ class Cycle(RequestResponseCycle):
     headers: list[Field]
     fields: dict[bytes, bytes]
     length: int | None
-    at_once: AtOnce
-    route: Any | None  # by it
+    route: Any | None  # by the application, of this request: its connection may ask for else by now
     outbox: Outbox
     tasks: set[Task[None]]
     lines: bytes
@@ -67,7 +66,7 @@ class Cycle(RequestResponseCycle):
             if self.route is None or b"x-forwarded-for" in fields or b"x-forwarded-proto" in fields:
                 await self.by_asgi(app)
             else:
-                await self.at_once.answer(self, self.route)
+                await self.protocol.at_once.answer(self, self.route)  # type: ignore[union-attr]
         except BaseException as exc:
             self.logger.error("Exception in ASGI application\n", exc_info=exc)
             await self.give_up()
@@ -185,7 +184,6 @@ def opened(
     cycle.protocol = protocol
     cycle.scope = protocol.scope
     cycle.route = protocol.route
-    cycle.at_once = protocol.at_once  # type: ignore[assignment]  # without one there is no route
     cycle.headers = headers
     cycle.fields = fields
     cycle.length = length

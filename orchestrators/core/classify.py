@@ -94,12 +94,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def classify(answered: Answered, setting: Setting) -> Outcome:
     """Judge one answer. Never raises, whatever the other side sent."""
-    is_success = 200 <= answered.status < 300
-    if setting.signatures or not is_success:
-        verdict = _by_words(answered, setting)
-        if verdict is not None:
-            return verdict.outcome
-    if is_success:
+    verdict = _by_words(answered, setting)
+    if verdict is not None:
+        return verdict.outcome
+    if 200 <= answered.status < 300:
         content_type = answered.headers.get("content-type", "")
         return by_contract(
             answered.status,

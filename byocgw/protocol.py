@@ -39,7 +39,6 @@ from __future__ import annotations
 
 import socket
 from asyncio import Task, TimerHandle, Transport
-from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -50,8 +49,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from byocgw.cycle import Cycle, lines_of, opened
 from byocgw.repeated import Asked, Field, Head, head_of
+from orchestrators.core.remembered import if_short
 from orchestrators.upstream.transport.outbox import outbox_of
-from orchestrators.upstream.transport.request import SHORT
 from routing.api.extensions import AtOnce, fields_of
 
 BODY_FIELDS = (b"content-length", b"transfer-encoding")
@@ -417,15 +416,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def _target(url: bytes) -> tuple[str, bytes, bytes]:
+@if_short(1024)
+def target_of(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, the same undecoded, and query."""
     parsed = parse_url(url)
     path = parsed.path.decode("ascii")
     return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
-
-
-def target_of(url: bytes) -> tuple[str, bytes, bytes]:
-    """Path, the same undecoded, and query. Few are in use, so short ones are remembered."""
-    return (_remembered if len(url) <= SHORT else _target)(url)
-
-
-_remembered = lru_cache(maxsize=1024)(_target)

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from orchestrators.core.outcome import Fault
-from orchestrators.upstream.base import PartlyAnswered, Sink
-from routing.delivery import Delivery, Ending, Opening, is_event_stream
+from orchestrators.upstream.base import PartlyAnswered, Sink, is_event_stream
+from routing.delivery import Delivery, Ending, Opening
 from routing.opening import JUDGED
 from routing.replay import ReplayMemory
 
@@ -151,7 +151,7 @@ class Collected:
 
     def delivery(self, patience: float) -> Delivery:
         """To a client that is waited for `patience` seconds: all at once if all is here, else as it comes."""
-        opening = Opening(self, self.chunks(), is_event_stream=is_event_stream(self))
+        opening = Opening(self, self.chunks(), is_event_stream=is_event_stream(self.headers))
         if self._done and not self._broken and self._kept:
             opening.head, opening.whole = b"".join(self._pieces), True
         return Delivery(

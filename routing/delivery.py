@@ -22,7 +22,6 @@ import msgspec
 from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import Reply, Sink, UpstreamError
 
-EVENT_STREAM = "text/event-stream"
 SLOWEST = 64 * 1024  # bytes a second; a client that takes them as fast is never too slow
 
 
@@ -38,11 +37,6 @@ class Opening(msgspec.Struct, eq=False):
     head: bytes = b""
     whole: bool = False
     is_event_stream: bool = False
-
-
-def is_event_stream(reply: Reply) -> bool:
-    content_type = reply.headers.get("content-type", "").lower()
-    return EVENT_STREAM in content_type and content_type.startswith(EVENT_STREAM)  # which alone takes longer
 
 
 class BrokenOff(Exception):

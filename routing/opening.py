@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 
 from orchestrators.core.contract import Contract
-from orchestrators.upstream.base import Reply
-from routing.delivery import Opening, is_event_stream
+from orchestrators.upstream.base import Reply, is_event_stream
+from routing.delivery import Opening
 
 JUDGED = 64 * 1024
 _PIECES = re.compile(rb"[^\r\n]+|[\r\n]+")
@@ -27,14 +27,14 @@ def opening_at_hand(reply: Reply) -> Opening | None:
     length = reply.length
     if length is None or length > JUDGED:
         return None
-    streams = is_event_stream(reply)
+    streams = is_event_stream(reply.headers)
     body = None if streams and reply.status < 300 else reply.at_hand()
     return None if body is None else Opening(reply, None, body, True, streams)
 
 
 async def read_opening(reply: Reply, contract: Contract) -> Opening:
     """Raises UpstreamError when the answer breaks before the commit point."""
-    streams = is_event_stream(reply)
+    streams = is_event_stream(reply.headers)
     events = FirstEvent() if streams and reply.status < 300 else None
     if events is None and reply.length is not None and reply.length <= JUDGED:
         return Opening(reply, None, await reply.read(), True, streams)

@@ -92,6 +92,15 @@ class Call(msgspec.Struct, frozen=True):
     query: bytes = b""
 
 
+_EVENT_STREAM = "text/event-stream"
+
+
+def is_event_stream(headers: Mapping[str, str]) -> bool:
+    """Of an answer, by its content type. `headers`: names in lower case."""
+    content_type = headers.get("content-type", "").lower()
+    return _EVENT_STREAM in content_type and content_type.startswith(_EVENT_STREAM)  # which alone takes longer
+
+
 # Given a piece of an answer. False: not taken, since its client does not take what is sent.
 Sink = Callable[[bytes], bool]
 

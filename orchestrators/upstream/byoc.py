@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from orchestrators.core.advert import parse_token
-from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Sink, Target
+from orchestrators.core.remembered import SHORT
+from orchestrators.upstream.base import TRACE, Call, Reply, Sighting, Sink, Target, is_event_stream
 from orchestrators.upstream.signing import Signer
 from orchestrators.upstream.sse import Events
 from orchestrators.upstream.transport import Answer, Pool
-from orchestrators.upstream.transport.answer import EVENT_STREAM
-from orchestrators.upstream.transport.request import SHORT, checked, content_type, head, target_of
+from orchestrators.upstream.transport.request import checked, content_type, head, target_of
 
 DETAIL = 500  # characters of a refusal kept for the operator
 _TRACE = tuple((name, f"{name}: ".encode("ascii")) for name in TRACE)
@@ -154,7 +154,7 @@ class EventReply:
 
 
 def _told(answer: Answer) -> Answer | EventReply:
-    return EventReply(answer) if EVENT_STREAM in answer.headers.get("content-type", "").lower() else answer
+    return EventReply(answer) if is_event_stream(answer.headers) else answer
 
 
 class Byoc:

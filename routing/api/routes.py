@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 from django.http import HttpResponseBase
 
+from orchestrators.core.remembered import if_short
 from routing.api.inference import (
     CapabilitiesView,
     CapabilityView,
@@ -24,7 +24,6 @@ from routing.api.usage import UsageView
 from routing.core.refusal import Code
 
 Route = tuple[type[DataPlaneView], dict[str, Any]]
-SHORT = 256  # bytes
 PREFIXES = ("/v1/capabilities", "/v1/jobs", "/v1/usage", "/process/")
 _CAPABILITY = re.compile(rb"/v1/capabilities/([^/]+)(?:/(.*))?", re.DOTALL)
 _JOB = re.compile(rb"/v1/jobs/([0-9A-Za-z-]{1,40})(/result)?/?")
@@ -43,13 +42,9 @@ class NothingHere(DataPlaneView):
     get = put = patch = delete = post
 
 
+@if_short(1024)
 def resolve(raw_path: bytes) -> Route:
-    """The view of an undecoded path. The worker path stays as the client wrote it (%2F is not a slash). Few
-    paths are in use, so short ones are remembered."""
-    return (_remembered if len(raw_path) <= SHORT else _resolve)(raw_path)
-
-
-def _resolve(raw_path: bytes) -> Route:
+    """The view of an undecoded path. The worker path stays as the client wrote it (%2F is not a slash)."""
     raw_path = raw_path.partition(b"?")[0]
     if match := _CAPABILITY.fullmatch(raw_path):
         return CapabilityView, {"slug": match[1].decode("ascii", "replace"), "path": match[2] or b""}
@@ -67,6 +62,3 @@ def _resolve(raw_path: bytes) -> Route:
     if pipeline in PIPELINE_PATHS:
         return PipelineView, {"path": pipeline}
     return NothingHere, {}
-
-
-_remembered = lru_cache(maxsize=1024)(_resolve)

@@ -20,8 +20,6 @@ import msgspec
 
 from orchestrators.upstream.base import Sink
 
-EVENT_STREAM = "text/event-stream"  # a media type
-
 
 class Whole(msgspec.Struct, eq=False):
     """`base.Reply`. `length`: bytes. `body`: what was not read yet. `fingerprint`: see `Answer`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from orchestrators.upstream.transport.answer import EVENT_STREAM
+from orchestrators.upstream.base import is_event_stream
 
 LONGEST = 1024  # bytes of a head
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -48,7 +48,7 @@ def _around(before: bytes, after: bytes) -> dict[str, str] | None:
         or headers.get("content-length") != "0"
         or len(headers) < len(lines)  # a name came twice
         or "" in headers
-        or EVENT_STREAM in headers.get("content-type", "").lower()  # it ends where it says so
+        or is_event_stream(headers)  # it ends where it says so
     ):
         return None
     return headers

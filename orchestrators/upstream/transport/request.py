@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
+from orchestrators.core.remembered import SHORT, if_short
+
 Field = tuple[bytes, bytes]
-SHORT = 256  # bytes
 
 
 def _unchanging(allowed: bytes) -> bytes:
@@ -51,17 +52,10 @@ def checked(value: bytes) -> bytes:
     return value
 
 
+@if_short(64)
 def content_type(value: str) -> bytes:
-    """The line of a content type, none for "". Few are in use, so short ones are remembered. ValueError as
-    `checked`."""
-    return (_remembered_type if len(value) <= SHORT else _type_line)(value)
-
-
-def _type_line(value: str) -> bytes:
+    """The line of a content type, none for "". ValueError as `checked`."""
     return b"content-type: %b\r\n" % checked(value.encode("latin-1")) if value else b""
-
-
-_remembered_type = lru_cache(maxsize=64)(_type_line)
 
 
 @lru_cache(maxsize=256)  # few are in use

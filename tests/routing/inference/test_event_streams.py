@@ -75,6 +75,30 @@ async def test_a_stream_comes_through_as_it_was_written(gateway: Gateway, size: 
     assert gateway.runtime.board.in_flight == 0
 
 
+async def test_what_only_mentions_event_streams_comes_through_byte_for_byte(gateway: Gateway) -> None:
+    """R3"""
+    said = b"data: [DONE]\n\n\n\n\nmore"
+
+    async def script(conversation: Conversation) -> None:
+        await conversation.whole()
+        content_type = b'content-type: multipart/related; type="text/event-stream"\r\n'
+        await conversation.say(OK + content_type + b"transfer-encoding: chunked\r\n\r\n")
+        await conversation.chunk(said)
+        await conversation.say(b"0\r\n\r\n")
+
+    async with Scripted("birch", script, protocol="byoc") as birch:
+        await gateway.apply(
+            {
+                "capabilities": [{"slug": "words", "profile": "warm", "price_ceiling": "none"}],
+                "orchestrators": [orchestrator(birch, "words")],  # type: ignore[arg-type]
+            }
+        )
+        await gateway.probe()
+        answer = await gateway.post("/v1/capabilities/words", json={})
+
+    assert answer.content == said
+
+
 async def test_a_stream_of_newlines_alone_has_an_end(gateway: Gateway) -> None:
     """O3 without [DONE]: the worker has ended, the orchestrator does not say so."""
 

@@ -7,16 +7,19 @@ from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
 from logging import getLogger
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
+from httptools import parse_url
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from orchestrators.core.remembered import if_short
 from orchestrators.upstream.transport.outbox import Outbox
 from orchestrators.upstream.transport.request import VALUE
 from routing.api.extensions import EXCHANGE
 
 if TYPE_CHECKING:
     from byocgw.protocol import BoundedProtocol
-    from byocgw.repeated import Field
+    from byocgw.repeated import Asked, Field
 
 
 class Unheard:
@@ -169,6 +172,34 @@ class Cycle(RequestResponseCycle):
             if self.waiter is not None:
                 self.wake()
         return True
+
+
+def scope_of(protocol: BoundedProtocol, asked: Asked) -> dict[str, Any]:
+    """ASGI's, but for the headers. ValueError, AttributeError: a target that has no path, as CONNECT's, or
+    more than 65,535 bytes."""
+    method, url, version = asked
+    path, raw_path, query = target_of(url)
+    return {
+        "type": "http",
+        "asgi": {"version": protocol.asgi_version, "spec_version": "2.3"},
+        "http_version": version,
+        "server": protocol.server,
+        "client": protocol.client,
+        "scheme": protocol.scheme,
+        "root_path": protocol.root_path,
+        "method": method.decode("ascii"),
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+    }
+
+
+@if_short(1024)
+def target_of(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, the same undecoded, and query."""
+    parsed = parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
 
 
 def opened(

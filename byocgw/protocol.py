@@ -40,16 +40,14 @@ from __future__ import annotations
 import socket
 from asyncio import Task, TimerHandle, Transport
 from typing import Any, NoReturn
-from urllib.parse import unquote
 
-from httptools import HttpParserError, HttpParserUpgrade, parse_url
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from byocgw.cycle import Cycle, lines_of, opened
+from byocgw.cycle import Cycle, lines_of, opened, scope_of
 from byocgw.repeated import Asked, Field, Head, head_of
-from orchestrators.core.remembered import if_short
 from orchestrators.upstream.transport.outbox import outbox_of
 from routing.api.extensions import AtOnce, fields_of
 
@@ -255,21 +253,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def turn_to(self, asked: Asked) -> None:
         """A client mostly asks for the same once more: what follows from that is kept till it asks for else."""
-        method, url, version = asked
-        path, raw_path, query = target_of(url)
-        self.scope = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "root_path": self.root_path,
-            "method": method.decode("ascii"),
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-        }
+        self.scope = scope_of(self, asked)
         self.route = None if self.at_once is None else self.at_once.route(self.scope)
         self.asked = asked
 
@@ -414,11 +398,3 @@ class BoundedProtocol(HttpToolsProtocol):
         """A head under way is let in (its clock runs); its answer will close the connection."""
         if not self.answering and not self.pending:
             self.transport.close()
-
-
-@if_short(1024)
-def target_of(url: bytes) -> tuple[str, bytes, bytes]:
-    """Path, the same undecoded, and query."""
-    parsed = parse_url(url)
-    path = parsed.path.decode("ascii")
-    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""

@@ -318,6 +318,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
         The application, if it has begun, is told that the client is gone.
         """
+        self.outbox.send(self.transport)
         if not self.answering or self.may_answer_for_it:
             body = text.encode()
             fields = [
@@ -326,7 +327,6 @@ class BoundedProtocol(HttpToolsProtocol):
                 (b"content-length", b"%d" % len(body)),
                 (b"connection", b"close"),
             ]
-            self.outbox.send(self.transport)
             self.transport.write(STATUS_LINE[status] + lines_of(*fields) + b"\r\n" + body)
             if self.answering:
                 self.cycle.disconnected = True

@@ -70,6 +70,16 @@ async def test_what_follows_while_it_waits_to_be_sent_is_answered_after_it(edge:
     assert await client.rest() == b""
 
 
+async def test_what_waits_to_be_sent_is_sent_before_a_connection_is_cut_off(edge: Edge) -> None:
+    client = await edge.connect()
+    edge.app.meanwhile = lambda: os.write(client.fileno, b"\0\r\n\r\n")
+    await client.send(POST % (b"/at-once", b"") + POST % (b"/hold", b""))
+    status, *_ = await client.answer()
+
+    assert status == 200
+    assert await client.rest() == b""
+
+
 async def test_who_ends_its_stream_while_it_waits_to_be_sent_has_it(edge: Edge) -> None:
     client = await edge.connect()
     edge.app.meanwhile = client.end

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from orchestrators.core.classify import Answered, classify, classify_fault
-from orchestrators.core.outcome import Fault, Outcome, OutcomeClass
+from orchestrators.core.outcome import Fault, Outcome, OutcomeClass, Speaker
 from orchestrators.prober.assignment import Assignment, Sample
 from orchestrators.upstream.base import Call, Reply, Sighting, Upstream, UpstreamError
 
@@ -29,6 +29,7 @@ _READINESS = {
     "loading": OutcomeClass.COLD_START,
     "faulty": OutcomeClass.UPSTREAM_ERROR,
 }
+_BY_STATUS_ALONE = frozenset({OutcomeClass.CLIENT_ERROR, OutcomeClass.API_MISMATCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,19 @@ async def look(assignment: Assignment, upstream: Upstream) -> tuple[Outcome, Sig
 
 
 def _judged(assignment: Assignment, sighting: Sighting) -> Outcome:
-    """A token's refusal has the orchestrator's own words, which `classify` knows; health has its own word."""
-    if assignment.target.protocol == "byoc" and sighting.status != 200:
-        answered = Answered(sighting.status, {}, sighting.detail.encode(), whole=True, latency=0.0)
-        return structs.replace(classify(answered, assignment.setting), latency=None)
+    """A token's refusal has the orchestrator's own words, which `classify` knows; health has its own word.
+
+    By its status alone a refusal (400, 404, a redirect) says that no tokens are to be had there: nothing is
+    claimed, and nobody has answered wrongly to a request.
+    """
+    status = sighting.status
+    if assignment.target.protocol == "byoc" and status != 200:
+        answered = Answered(status, {}, sighting.detail.encode(), whole=True, latency=0.0)
+        outcome = classify(answered, assignment.setting)
+        if outcome.cls in _BY_STATUS_ALONE:
+            detail = f"{status} {sighting.detail}".strip()
+            return Outcome(OutcomeClass.NOT_CLAIMED, Speaker.ORCHESTRATOR, status, detail=detail)
+        return structs.replace(outcome, latency=None)
     return Outcome(_READINESS[sighting.readiness], status=sighting.status, detail=sighting.detail)
 
 

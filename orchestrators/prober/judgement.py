@@ -103,12 +103,23 @@ def _claimed(finding: Finding) -> tuple[Claim, Price | None, str]:
     claim, price, model = assignment.claim, assignment.price, assignment.model
     if assignment.target.protocol == "direct":
         return adverts.affirmed(claim), price, model  # claimed as configured
-    if sighting is None or not finding.look.is_success:
+    if sighting is None:
+        return claim, price, model
+    if not finding.look.is_success:
+        if _claims_nothing(finding.look):
+            claim = adverts.next_claim(claim, 0, ours_in_flight=False)
         return claim, price, model
     claim = adverts.next_claim(claim, sighting.capacity, ours_in_flight=assignment.ours_in_flight)
     if is_a_quote(sighting):
         price = None if sighting.price is None else Price.parse(sighting.price)
     return claim, price, sighting.model or model
+
+
+def _claims_nothing(look: Outcome) -> bool:
+    """It answered, and not with what it offers: no such endpoint, or something that cannot be read. A server
+    error says nothing of that, nor does a refusal that is about us."""
+    cannot_be_read = look.cls is OutcomeClass.UPSTREAM_ERROR and (look.status or 500) < 500
+    return look.cls is OutcomeClass.NOT_CLAIMED or cannot_be_read
 
 
 def is_a_quote(sighting: Sighting) -> bool:
@@ -152,7 +163,7 @@ def _endpoint(finding: Finding) -> str:
     look, sample = finding.look, finding.sample
     told = sample or look
     words = f"{told.cls}: {told.detail}" if told.detail else str(told.cls)
-    if finding.sighting is None:
+    if finding.sighting is None or told is look and look.cls is OutcomeClass.NOT_CLAIMED:
         return f"no endpoint: {words}"
     if sample is not None and sample.status == 404:
         return f"no endpoint at the sample request's path: {words}"

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -22,6 +23,7 @@ from orchestrators.models import (
     Mode,
     Offer,
     OfferHealth,
+    ReputationEvent,
     Revision,
     RoutingProfile,
 )
@@ -48,6 +50,7 @@ from tests.orchestrators.scenes import (
     simulator,
     snapshot,
 )
+from tests.support.lists import listing, raw
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("shipped")]
 
@@ -182,6 +185,52 @@ async def test_it_takes_two_empty_tokens_as_a_no_unless_our_own_calls_may_explai
         assert (await in_thread(advert, ALDER)).claimed
         await in_thread(probe)
         assert (await in_thread(advert, ALDER)).claimed is claimed
+
+
+TOKEN = {"price": {"pricePerUnit": 10, "pixelsPerUnit": 1}, "available_capacity": 4}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (raw("404 Not Found", b"page not found\n"), "no endpoint: not_claimed: 404 page not found"),
+        (raw("400 Bad Request", b"request not allowed\n"), "no endpoint: not_claimed: 400 request not allowed"),
+        (raw("302 Found", b"", "location: /"), "no endpoint: not_claimed: 302"),
+        (b"<html>For sale</html>", "endpoint present, unhealthy: upstream_error: bad token: "),
+    ],
+    ids=["no such path", "no orchestrator", "redirect", "no token"],
+)
+def test_who_hands_out_no_tokens_any_more_claims_nothing(said: Any, reason: str) -> None:
+    """R71, R58: of two looks in a row, as with empty tokens; it was no wrong answer to a request (R57)."""
+    with listing() as alder:
+        offer(orchestrator(ALDER, alder.url), "depth")
+        capability("depth", sample_request=None)
+        alder.say["/process/token"] = TOKEN
+        probe()
+        claims = [advert(ALDER).claimed]
+        alder.say["/process/token"] = said
+        for _ in range(2):
+            reports, _ = probe()
+            assert reports[ALDER, "depth"].reason.startswith(reason)
+            claims.append(advert(ALDER).claimed)
+        alder.say["/process/token"] = TOKEN
+        probe()
+        claims.append(advert(ALDER).claimed)
+    assert claims == [True, True, False, True]
+    assert not ReputationEvent.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "status", ["500 Internal Server Error", "503 Service Unavailable", "429 Too Many Requests"]
+)
+def test_a_server_in_trouble_says_nothing_of_what_it_claims(status: str) -> None:
+    with listing() as alder:
+        offer(orchestrator(ALDER, alder.url), "depth")
+        capability("depth", sample_request=None)
+        for said in (TOKEN, *[raw(status, b"oops")] * 3):
+            alder.say["/process/token"] = said
+            probe()
+    assert advert(ALDER).claimed
 
 
 async def test_it_does_not_take_the_zero_of_an_unknown_capability_for_a_price() -> None:

@@ -293,6 +293,11 @@ FORMS = (
         "guidance."
     ),
     _("{capability} chains {parts}, whose ceilings add up to {price}; its own of {price_own} is lower."),
+    _("{capability} chains {parts}, whose latency targets add up to {n} ms; its own of {n_own} ms is lower."),
+    _(
+        "{capability} chains {parts}, whose latency targets add up to {n} ms; its attempt timeout of {n_own} s "
+        "is shorter."
+    ),
     _("Whoever reaches this gateway may call as {client} without a key: {network} is everybody."),
     # what cannot be asked for: routing.joblog, routing.spend
     _("{field}: {text} is no date or time, such as 2026-11-25T12:00."),

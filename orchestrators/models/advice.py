@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from orchestrators.models.capability import Capability
 from orchestrators.models.profile import RoutingProfile
@@ -25,6 +25,19 @@ def about_capability(capability: Capability) -> Iterator[str]:
             f"{capability} fits this gateway poorly, because {because}: it slows every other job on the same "
             "orchestrator, which is therefore ranked lower for real-time work."
         )
+
+
+def about_parts(capability: Capability, parts: Collection[Capability]) -> Iterator[str]:
+    """R43: a chain takes as long as its parts one after the other."""
+    if not parts:
+        return
+    chains = f"{capability} chains {', '.join(map(str, parts))}, whose latency targets add up to"
+    together = sum(part.profile.latency_target_ms for part in parts)
+    target, timeout = capability.profile.latency_target_ms, capability.effective("attempt_timeout")
+    if target < together:
+        yield f"{chains} {together} ms; its own of {target} ms is lower."
+    if timeout * 1000 < together:
+        yield f"{chains} {together} ms; its attempt timeout of {timeout:g} s is shorter."
 
 
 def _about_warm_retry(seconds: float) -> Iterator[str]:

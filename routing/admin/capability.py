@@ -28,13 +28,14 @@ from orchestrators.display.amounts import percent
 from orchestrators.display.moments import milliseconds
 from orchestrators.display.sentences import told
 from orchestrators.models import Capability, RoutingProfile
+from orchestrators.models.advice import about_parts
 from routing import history
 from routing import table as tables
 from routing.admin.prices import PriceCeilingInline, in_dollars
 from routing.dashboard import current
 from routing.explain import stored_board
 from routing.models import Client
-from routing.models.ceiling import about_ceilings
+from routing.models.ceiling import about_ceilings, suggested
 from routing.models.rate import rate_beside, with_rate
 from routing.preview import preview
 from routing.table import RoutingTable, Rows
@@ -67,7 +68,7 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         rows = super().get_queryset(request)
         if request.resolver_match is not None and request.resolver_match.kwargs:
             return rows.select_related("profile")  # one is opened; its lines bring the ceilings
-        return with_rate(rows.prefetch_related("ceilings__tier"))
+        return with_rate(rows.prefetch_related("ceilings__tier", "parts__profile", "parts__ceilings"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """What is not chained has no parts, so the page does not ask for them; a new one has no past."""
@@ -86,6 +87,7 @@ class PricedCapabilityAdmin(CapabilityAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
+        warn(request, about_parts(form.instance, form.instance.parts.select_related("profile")))
         warn(request, about_ceilings(form.instance))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
@@ -99,8 +101,9 @@ class PricedCapabilityAdmin(CapabilityAdmin):
         ceilings: Any = capability.ceilings
         rate = rate_beside(capability)
         told = [(each.tier or _("all"), in_dollars(each.price, rate)) for each in ceilings.all()]
-        suggested = in_dollars(capability.profile.suggested_ceiling, rate)
-        return format_html_join(", ", "{}: {}", told) or format_html(_("undecided (suggested: {})"), suggested)
+        if told:
+            return format_html_join(", ", "{}: {}", told)
+        return format_html(_("undecided (suggested: {})"), in_dollars(suggested(capability), rate))
 
     @admin.display(description="p95 and errors")
     def lately(self, capability: Capability) -> str:

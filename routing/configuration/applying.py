@@ -19,7 +19,7 @@ from django.db import models
 from orchestrators.changes import change_set, configuration_in_force
 from orchestrators.core.price import Price
 from orchestrators.models import Capability, Offer, Orchestrator, RoutingProfile
-from orchestrators.models.advice import about_capability, about_profile
+from orchestrators.models.advice import about_capability, about_parts, about_profile
 from routing.configuration.document import misfits
 from routing.configuration.entries import Entry, entries_of, listed, offers_of
 from routing.configuration.present import Present
@@ -146,6 +146,9 @@ class _Application:
             capability = cast(Capability, self.known[Capability][entry.name])
             yield from about_capability(capability)
             parts = self.present.related.get((Capability, entry.name, "parts"), ())
+            yield from about_parts(
+                capability, [cast(Capability, self.known[Capability][each]) for each in parts]
+            )
             yield from about_chain(entry.name, {name: self.ceiling(name) for name in (entry.name, *parts)})
 
     def ceiling(self, capability: str) -> Price | None:

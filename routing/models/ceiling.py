@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 
 from django.db import models
 
@@ -59,12 +60,38 @@ def about_ceilings(capability: Capability) -> Iterator[str]:
 def about_chain(slug: str, ceilings: Mapping[str, Price | None]) -> Iterator[str]:
     """R44: a chain does the work of all its parts. `ceilings`: of them and of itself, for all tiers."""
     own, parts = ceilings[slug], {name: price for name, price in ceilings.items() if name != slug}
-    prices = [price for price in parts.values() if price is not None and own and price.unit is own.unit]
-    if own is None or not prices or len(prices) < len(parts):
-        return
-    total = sum(price.per_unit for price in prices)
-    combined = Price(total.numerator, total.denominator, own.unit)
-    if own < combined:
+    prices = [price for price in parts.values() if price is not None]
+    combined = _together(prices) if len(prices) == len(parts) else None
+    if own is not None and _is_less(own, combined):
         yield (
             f"{slug} chains {', '.join(parts)}, whose ceilings add up to {combined}; its own of {own} is lower."
         )
+
+
+def suggested(capability: Capability) -> Price:
+    """The ceiling to think of where none is decided: its profile's, or that of its parts together (R44).
+
+    The higher of the two. Of a part counts what is decided for all tiers, else what its own profile suggests.
+    """
+    own: Price = capability.profile.suggested_ceiling
+    combined = _together(
+        [_for_all_tiers(part) or part.profile.suggested_ceiling for part in capability.parts.all()]
+    )
+    return combined if combined is not None and _is_less(own, combined) else own
+
+
+def _for_all_tiers(capability: Capability) -> Price | None:
+    ceilings: Iterable[PriceCeiling] = capability.ceilings.all()
+    return next((each.price for each in ceilings if each.tier_id is None), None)
+
+
+def _together(prices: Sequence[Price]) -> Price | None:
+    """None of prices that cannot be added: of different units, or of none."""
+    if len({price.unit for price in prices}) != 1:
+        return None
+    total = sum((price.per_unit for price in prices), Fraction())
+    return Price(total.numerator, total.denominator, prices[0].unit)
+
+
+def _is_less(price: Price, other: Price | None) -> bool:
+    return other is not None and price.unit is other.unit and price < other

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestrators.core.price import Price
-from orchestrators.models import Capability, ConfigRevision, Offer, Orchestrator
+from orchestrators.models import Capability, ConfigRevision, Offer, Orchestrator, RoutingProfile
 from routing.metrics import sharing
 from routing.models import ApiKey, Attempt, Client, Job, JournalMark, PriceCeiling, Tier, UsageHour
 from tests.support.forms import shown, submit
@@ -139,6 +139,40 @@ def test_it_warns_of_a_chain_whose_ceiling_is_below_its_parts(ada: Browser) -> N
     assert any("add up to" in text for text in submit(ada, page("capability", chained, app="orchestrators")))
     row.refresh_from_db()
     assert row.price == Price.parse("299 wei/second"), "warned about, and saved"
+
+
+def test_it_suggests_for_a_chain_what_its_parts_may_cost_together(ada: Browser) -> None:
+    """R44: decided or suggested for each; never less than the chain's own profile suggests."""
+    slugs = ("depth", "style-transfer", "image-to-image")
+    chain = Capability.objects.create(slug="depth-styled", profile=RoutingProfile.objects.get(slug="chained"))
+    told = []
+    for number in range(len(slugs) + 1):
+        chain.parts.set(Capability.objects.filter(slug__in=slugs[:number]))
+        text = ada.get(page("capability", app="orchestrators"), {"q": "depth-styled"}).content.decode()
+        told += re.findall(r'undecided \(suggested: <span class="money" title="(\d+) wei/second">', text)
+    ceiling("depth", "500 gwei/second")
+    text = ada.get(page("capability", app="orchestrators"), {"q": "depth-styled"}).content.decode()
+    told += re.findall(r'undecided \(suggested: <span class="money" title="(\d+) wei/second">', text)
+    gwei = 10**9
+    assert [int(each) // gwei for each in told] == [600, 600, 600, 30 + 300 + 300, 500 + 300 + 300]
+
+
+def test_it_warns_of_a_chain_that_has_less_time_than_its_parts(ada: Browser) -> None:
+    """R43: its latency target and its attempt timeout, against the targets of its parts together."""
+    chain = Capability.objects.create(slug="depth-styled", profile=RoutingProfile.objects.get(slug="chained"))
+    parts = Capability.objects.filter(slug__in=["image-to-image", "style-transfer", "depth"])
+
+    def said(*slugs: str, **fields: Any) -> list[str]:
+        chosen = [part.pk for part in parts if part.slug in slugs]
+        messages = submit(ada, page("capability", chain, app="orchestrators"), parts=chosen, **fields)
+        return [each.partition("add up to ")[2] for each in messages if "latency targets" in each]
+
+    assert said("image-to-image", "style-transfer") == []
+    assert said("image-to-image", "style-transfer", attempt_timeout="2") == []
+    assert said("image-to-image", "style-transfer", "depth", attempt_timeout="2.05") == [
+        "2050 ms; its own of 2000 ms is lower."
+    ]
+    assert said("depth", attempt_timeout="0.049") == ["50 ms; its attempt timeout of 0.049 s is shorter."]
 
 
 # --- who may call -----------------------------------------------------------------------------------

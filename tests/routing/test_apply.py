@@ -367,7 +367,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_it_says_what_is_seldom_wise_and_does_it_all_the_same(tmp_path: Path) -> None:
-    """R21, R34, R44: warned about, and saved."""
+    """R21, R34, R43, R44: warned about, and saved."""
     out = run(
         """
         capabilities:
@@ -375,11 +375,18 @@ def test_it_says_what_is_seldom_wise_and_does_it_all_the_same(tmp_path: Path) ->
           - {slug: image-to-image, profile: warm, price_ceiling: 2000 wei/second, retry_timeout: 60}
           - {slug: depth-to-image, profile: chained, price_ceiling: 2500 wei/second,
              parts: [depth, image-to-image]}
+          - {slug: twice, profile: chained, attempt_timeout: 2, parts: [depth, image-to-image, style-transfer]}
           - {slug: training, profile: chained, typical_seconds: 3600}
         """,
         tmp_path=tmp_path,
     )
     assert "! A retry timeout of 60 s is unusual for warm, low-latency work: 5 to 10 s is the guidance." in out
     assert "! depth-to-image chains depth, image-to-image, whose ceilings add up to 3000 wei/second" in out
+    chains = (
+        "! twice chains depth, image-to-image, style-transfer, whose latency targets add up to 2050 ms; its "
+    )
+    assert chains + "own of 2000 ms is lower." in out
+    assert chains + "attempt timeout of 2 s is shorter." in out
+    assert out.count("latency targets") == 2, "depth-to-image has time for both"
     assert "! training fits this gateway poorly" in out
     assert Capability.objects.get(slug="training").typical_seconds == 3600

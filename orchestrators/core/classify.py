@@ -186,6 +186,8 @@ def _by_status(answered: Answered, setting: Setting) -> Outcome:
         return _outcome(answered, OutcomeClass.API_MISMATCH, "Redirects are not followed.")
     if status in (429, 503):
         return _outcome(answered, _BUSY)
+    if status == 408:  # its time ran out, whatever it waited for; another one may be quicker
+        return _outcome(answered, OutcomeClass.TIMEOUT)
     if status in (404, 405) and setting.path_known:
         return _outcome(answered, OutcomeClass.API_MISMATCH, "A path that is known to exist is refused.")
     if 400 <= status < 500:

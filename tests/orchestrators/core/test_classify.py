@@ -177,6 +177,7 @@ def test_a_missing_path_is_a_mismatch_only_if_it_was_there(status: int) -> None:
     [
         (400, C.CLIENT_ERROR),
         (401, C.CLIENT_ERROR),
+        (408, C.TIMEOUT),
         (413, C.CLIENT_ERROR),
         (422, C.CLIENT_ERROR),
         (302, C.API_MISMATCH),

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 
 import httpx
+import pytest
 
 from orchestrators.models import HealthSnapshot, OfferHealth
 from orchestrators.simulator import Container, Simulator
@@ -93,6 +94,26 @@ async def test_it_passes_a_containers_refusal_on(gateway: Gateway) -> None:
     assert (answer.status_code, answer.headers["x-byocgw-attempts"]) == (422, "1")
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.content)["detail"][0]["msg"] == "a string is required"
+
+
+@pytest.mark.parametrize(("status", "cls"), [(408, "timeout"), (429, "busy")])
+async def test_it_asks_another_where_one_had_no_time(gateway: Gateway, status: int, cls: str) -> None:
+    """G8: a container's 408 and 429 are not about the input, so they end no request that others can serve."""
+    only_cheapest_first(gateway)
+    async with (
+        Simulator("cedar", capabilities=[Container("text-reversal", price=1)]) as cedar,
+        Simulator("alder", capabilities=[Container("text-reversal", price=10**15)]) as alder,
+    ):
+        await reversal_by(gateway, cedar, alder)
+        cedar["text-reversal"].kind = Kind(lambda work: Answer(b"later", "text/plain", status=status))
+        answer = await reverse(gateway)
+        await gateway.drained()
+
+    assert (answer.status_code, answer.json()["reversed"]) == (200, "cba")
+    seen = await in_thread(
+        lambda: list(Attempt.objects.order_by("number").values_list("orchestrator", "outcome"))
+    )
+    assert seen == [("cedar", cls), ("alder", "ok")]
 
 
 async def test_it_fails_over_when_one_forgets_a_path(gateway: Gateway) -> None:

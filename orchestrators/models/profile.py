@@ -11,6 +11,12 @@ from orchestrators.models.fields import PriceField, validate_slug
 POSITIVE = [MinValueValidator(0.001)]
 
 
+def check_retry_budget(seconds: float | None) -> None:
+    """ValidationError for more than an hour: whoever writes that has meant milliseconds."""
+    if seconds and seconds > 3600:
+        raise ValidationError({"retry_timeout": "More than an hour is no retry budget; give seconds."})
+
+
 class RoutingProfile(models.Model):
     """Defaults for the capabilities that name it; a capability's own value wins."""
 
@@ -65,5 +71,4 @@ class RoutingProfile(models.Model):
         return self.slug
 
     def clean(self) -> None:
-        if self.retry_timeout and self.retry_timeout > 3600:
-            raise ValidationError({"retry_timeout": "More than an hour is no retry budget; give seconds."})
+        check_retry_budget(self.retry_timeout)

@@ -134,6 +134,26 @@ def test_it_fills_in_from_the_profile_and_lets_an_override_win(ada: Client) -> N
     assert row.effective("attempt_timeout") == 7.5
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("retry_timeout", "0", "greater than or equal to 0.001"),
+        ("retry_timeout", "nan", "Enter a number"),
+        ("retry_timeout", "3601", "More than an hour is no retry budget"),
+        ("max_attempts", "0", "greater than or equal to 1"),
+    ],
+)
+def test_it_refuses_what_is_no_retry_policy(ada: Client, field: str, value: str, sentence: str) -> None:
+    """R12: of a profile and of a capability alike; nothing is saved."""
+    row = capability("depth")
+    for target, each in ((page("routingprofile", row.profile), row.profile), (page("capability", row), row)):
+        before = getattr(each, field)
+        with pytest.raises(AssertionError, match=sentence):
+            submit(ada, target, **{field: value})
+        each.refresh_from_db()
+        assert getattr(each, field) == before
+
+
 def test_it_refuses_a_model_id_as_a_capability_and_says_why(ada: Client) -> None:
     """R30."""
     data = {"slug": "acme/Depth_v4", "profile": RoutingProfile.objects.get(slug="warm").pk}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
+from django.contrib.auth.models import User
 from django.db.models import F, Sum
+from django.test import Client as Browser
 from django.utils import timezone
 
 from orchestrators.core.health import State
-from orchestrators.models import HealthSnapshot, OfferHealth, RoutingProfile
+from orchestrators.models import Capability, HealthSnapshot, OfferHealth, RoutingProfile
 from orchestrators.simulator import Container, Simulator
 from routing.models import Attempt, UsageHour
 from tests.routing.inference.scenes import (
@@ -53,6 +57,19 @@ def state_of(gateway: Gateway, row: OfferHealth) -> State:
     return gateway.runtime.board.live(row.offer_id).health.state
 
 
+def opened(url: str) -> str:
+    """A page of the admin, as a person sees it."""
+    browser = Browser()
+    browser.force_login(User.objects.get_or_create(username="ada", is_staff=True, is_superuser=True)[0])
+    answer = browser.get(url)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def lately_told(slug: str) -> str:
+    return opened(f"/admin/orchestrators/capability/{Capability.objects.get(slug=slug).pk}/change/")
+
+
 async def test_it_keeps_one_history_per_orchestrator_and_capability(gateway: Gateway) -> None:
     """R10: a probe leaves one snapshot each; traffic adds one per change of state, to that offer alone."""
     async with (
@@ -75,7 +92,7 @@ async def test_it_keeps_one_history_per_orchestrator_and_capability(gateway: Gat
 
 
 async def test_it_counts_errors_per_capability(gateway: Gateway) -> None:
-    """R11: after 3 failures and 7 successes the rows say 30 % for that capability, and 0 % for another."""
+    """R11, R72: after 3 failures and 7 successes rows and admin say 30 % for that one, 0 % for another."""
     async with Simulator("alder", capabilities=[depth(10), Container("pose")]) as alder:
         await both_by(gateway, alder)
         alder.fault("depth", "gpu_oom", times=3)
@@ -96,6 +113,39 @@ async def test_it_counts_errors_per_capability(gateway: Gateway) -> None:
 
     expected = {"depth": 0.3, "pose": 0.0}
     assert await in_thread(error_rates) == (expected, expected)
+    told = {slug: await in_thread(lately_told, slug) for slug in ("depth", "pose", "image-to-image")}
+    for slug, share in (("depth", "30.0"), ("pose", "0")):
+        for window in ("hour", "day", "week"):
+            assert re.search(rf"{window}: {share} % errors, p95 [\d.]+ m?s", told[slug]), told[slug]
+    assert "hour: no calls; day: no calls; week: no calls" in told["image-to-image"]
+
+
+async def test_a_wrong_answer_to_a_client_costs_reputation(gateway: Gateway) -> None:
+    """R57: not in trials alone: lower than before, shown in the admin, and between equals it goes last."""
+    only_cheapest_first(gateway)
+    async with (
+        Simulator("cedar", capabilities=[depth(10), Container("pose", kind="depth", price=10)]) as cedar,
+        Simulator("alder", capabilities=[depth(10), Container("pose", kind="depth", price=10)]) as alder,
+    ):
+        await both_by(gateway, cedar, alder)
+        # however long either takes, they are equals
+        await gateway.apply({"capabilities": [POSE | {"profile": "chained", "value_of_second": 0}]})
+        for each in (cedar, alder):
+            await ask(gateway, "pose", each)
+        cedar.fault("depth", "wrong_schema", times=1)
+        answers = [await ask(gateway, "depth", cedar)]
+        await gateway.drained()
+        await gateway.runtime.refresh()
+        offers = {each.orchestrator: each.reputation for each in gateway.runtime.table.offers_of("pose")}
+        chosen = cedar.calls["pose"], alder.calls["pose"]
+        answers += [await ask(gateway, "pose") for _ in range(3)]
+        chosen = cedar.calls["pose"] - chosen[0], alder.calls["pose"] - chosen[1]
+
+    assert [answer.status_code for answer in answers] == [502, 200, 200, 200]
+    assert offers == {"cedar": pytest.approx(85, abs=0.1), "alder": 100}
+    assert chosen == (0, 3)
+    page = await in_thread(opened, "/admin/orchestrators/orchestrator/")
+    assert re.findall(r'field-reputation">(\d+)<', page) == ["100", "85"]
 
 
 async def test_it_avoids_a_degraded_offer_and_still_has_it(gateway: Gateway) -> None:

@@ -8,7 +8,7 @@ Every refusal has a reason. `rank` orders what is left, first by class:
     probation     was down, or has just failed, and has to prove itself
     last resort   nobody else is left: the one whose time comes soonest
 
-and within a class by the adjusted price in wei:
+and within a class by the adjusted price in wei, but that who is slow to start comes last there:
 
     (price x expected seconds + value of a second x expected latency) / probability of success
 
@@ -52,8 +52,10 @@ _NEAR = 1.15
 # An offer that always fails ranks as this unlikely to succeed: dear, yet comparable.
 _LEAST_SUCCESS = 0.01
 
-# So far the classes lie apart in the first number of an order: beyond any adjusted price.
+# So far the classes lie apart in the first number of an order: beyond any adjusted price. Behind all others of
+# its class is whoever took more than 10 s to start (R50): where all are cold, its client would wait longest.
 _CLASS = 1e100
+_BEHIND = 0.5e100
 
 
 class Rank(IntEnum):
@@ -152,7 +154,7 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
         cost = price.wei / price.units * self.units + self.value_of_second * self.latency
         adjusted = cost / (success if success > _LEAST_SUCCESS else _LEAST_SUCCESS)
         rank = _class_of(self)
-        first = adjusted if rank is _READY else rank * _CLASS
+        first = adjusted if rank is _READY else rank * _CLASS + (_BEHIND if self.slow_start else 0.0)
         force_setattr(self, "order", (first, adjusted, self.heavy, self.offer_id, rank))
         has_seat = self.claimed and self.in_flight < self.seats
         is_fit = has_seat and self.state is not _DOWN and not self.busy_until

@@ -233,6 +233,38 @@ class TestClasses:
 
         assert order(slow, ALDER, TWIN)[-1] == "birch"
 
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"warm": False},
+            {"state": State.DEGRADED},
+            {"state": State.UNKNOWN},
+            {"stale": True},
+            {"falling": True},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("warm", [False, True])
+    @pytest.mark.parametrize("value", [0, 300])
+    def test_a_slow_start_comes_last_of_the_second_class(
+        self, other: dict[str, object], warm: bool, value: int
+    ) -> None:
+        """R50: where nobody is ready, too, whatever it costs and whoever is drawn."""
+        slow = replace(BIRCH, warm=warm, slow_start=True, latency=0.001)
+        second = replace(ALDER, **other)  # type: ignore[arg-type]
+
+        for draws in product(EVEN[::5], EVEN[::5], (0.0, 0.5)):
+            assert order(slow, second, draws=draws, value=value) == ["alder", "birch"]
+            held_back = replace(second, share=0.3)
+            asked = ["alder", "birch"] if draws[2] < 0.3 else ["birch", "alder"]
+            if second.state is not State.UNKNOWN:
+                assert order(slow, held_back, draws=draws, value=value) == asked, "a share limits all the same"
+
+    def test_a_slow_start_comes_before_whoever_has_just_failed(self) -> None:
+        slow = replace(BIRCH, slow_start=True)
+
+        assert order(replace(ALDER, state=State.PROBATION), slow, draws=(0.5, 0.5, 0.5)) == ["birch", "alder"]
+
     def test_it_goes_round_a_degraded_offer_and_keeps_it(self) -> None:
         """R14: new requests go to the alternative, the degraded one stays."""
         assert order(replace(BIRCH, warm=True, state=State.DEGRADED), ALDER) == ["alder", "birch"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("byocgw", "orchestrators", "routing")
@@ -110,6 +111,36 @@ def test_the_core_decides_from_what_it_is_given(folder: str) -> None:
     found = {path: imported(tree) & banned for path, tree in sources() if path.startswith(folder)}
     assert found
     assert not any(found.values())
+
+
+# The list for other gateways tells who speaks it; a stock gateway's list names none who does not.
+MAY_NAME_BYOC = {"routing/roster.py", "routing/management/commands/import_orch_addr.py"}
+
+
+def test_routing_has_no_branch_for_byoc() -> None:
+    """R6, R4: how an orchestrator is spoken to is its adapter's business; who chooses has one path for all."""
+    asked = {path: said(tree) for path, tree in sources() if path.startswith("routing/")}
+    found = {path for path, names in asked.items() if names & {"byoc", "BYOC"}}
+    assert {path for path in found if "/simulation/" not in path and "/demo/" not in path} == MAY_NAME_BYOC
+
+
+def said(tree: ast.Module) -> set[str]:
+    """Every text constant, name and attribute."""
+    nodes = list(ast.walk(tree))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return texts | names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.django_db
+def test_no_policy_names_a_model() -> None:
+    """R30: nothing by which people decide whom to ask has a field for one."""
+    deciding = ("RoutingProfile", "Capability", "Orchestrator", "Offer", "PriceCeiling", "Tier", "Client")
+    models = {each.__name__: each for each in apps.get_models() if each.__name__ in deciding}
+    assert len(models) == len(deciding)
+    for model in models.values():
+        names = {field.name for field in model._meta.get_fields()}
+        assert not {name for name in names if "model" in name or "weight" in name or "gpu" in name}, model
 
 
 def test_the_checks_see_what_they_look_for() -> None:

@@ -7,21 +7,31 @@ four are allowed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.models import Model
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from orchestrators.models import Capability, ConfigRevision, Offer, Orchestrator, Revision
+from orchestrators.models import (
+    Capability,
+    ConfigRevision,
+    FailureSignature,
+    Offer,
+    Orchestrator,
+    Revision,
+    RoutingProfile,
+)
 from orchestrators.simulator import Container, Simulator
 from routing.configuration import apply
-from routing.models import ApiKey, Client, PriceCeiling
+from routing.models import ApiKey, Client, Pipeline, PriceCeiling, Tier
 from tests.routing.inference.scenes import PICTURE, ask, depth_by
+from tests.support.forms import submit
 from tests.support.gateway import Gateway, in_thread
 
 ALLOWED = 4.0
@@ -127,6 +137,54 @@ async def test_it_follows_the_admin(gateway: Gateway, priced: Simulator) -> None
         lambda: list(ConfigRevision.objects.filter(via="admin").values_list("who", flat=True))
     )
     assert written == ["ada"] * 7
+
+
+async def follows(change: Callable[[], object], seen: Callable[[], Awaitable[object]], wanted: object) -> None:
+    """Make a change, then look until it is to be seen."""
+    await in_thread(change)
+    began = time.monotonic()
+    while (found := await seen()) != wanted:
+        assert time.monotonic() - began < ALLOWED, found
+
+
+async def test_it_follows_the_admin_in_whatever_else_decides(gateway: Gateway, priced: Simulator) -> None:
+    """R7, R9, R31: a profile, a failure signature, a stock pipeline's path, a tier."""
+    document = {
+        "pipelines": [{"path": "text-to-image", "capability": "depth"}],
+        "tiers": [{"slug": "small", "requests_per_minute": 600_000}],
+        "clients": [{"name": "acme", "tier": "small"}],
+    }
+    await gateway.apply(document)
+    admin = await in_thread(Admin)
+
+    async def seconds() -> object:
+        return (await gateway.get("/v1/capabilities/depth")).json()["timeout_seconds"]
+
+    async def limit() -> object:
+        return (await ask(gateway)).headers["ratelimit-limit"]
+
+    async def by_pipeline() -> object:
+        return (await gateway.post("/image-to-image", json=PICTURE)).status_code
+
+    async def failed_as() -> object:
+        return (await ask(gateway)).json()["attempts"][0]["class"]
+
+    def save(app: str, model: type[Model], found_by: dict[str, str], **changes: Any) -> Callable[[], object]:
+        def submitted() -> None:
+            row = model._default_manager.get(**found_by)
+            submit(admin.browser, f"/admin/{app}/{model._meta.model_name}/{row.pk}/change/", **changes)
+
+        return submitted
+
+    per_frame = {"slug": "per-frame"}
+    await follows(save("orchestrators", RoutingProfile, per_frame, retry_timeout="20"), seconds, 20 + 3 + 15)
+    await follows(save("routing", Tier, {}, requests_per_minute="300000"), limit, "300000")
+    await follows(save("routing", Pipeline, {}, path="image-to-image"), by_pipeline, 200)
+    priced.fault("depth", "gpu_oom")
+    assert await failed_as() == "gpu_oom"
+    for name in await in_thread(lambda: [each.name for each in FailureSignature.objects.filter(cls="gpu_oom")]):
+        await in_thread(save("orchestrators", FailureSignature, {"name": name}, enabled=""))
+    await follows(lambda: None, failed_as, "upstream_error")
 
 
 FOUND_BY: dict[Any, dict[str, str]] = {Capability: {"slug": "depth"}}

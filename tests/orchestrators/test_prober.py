@@ -260,6 +260,39 @@ def test_it_leaves_an_event_when_the_implementation_changes() -> None:
     assert (advert(ALDER).claimed, advert(ALDER).model) == (True, "depth-v2")
 
 
+def test_it_stores_the_memory_that_a_container_tells_of_and_keeps_it() -> None:
+    """R54, R18: an observation, which a look that tells nothing does not take away."""
+    gpu = {"name": "RTX 4090", "memory_total": 24 * 1024**3, "memory_free": 6 * 1024**3}
+    told = {"model_id": "org/Depth-fp16", "gpu_info": {"0": gpu}}
+    with listing() as alder:
+        home = orchestrator(ALDER, alder.url, protocol="direct")
+        offer(home, "depth", price=Price.parse("10 wei/second"))
+        capability("depth", sample_request=None)
+        alder.say |= {"/health": {"status": "OK"}, "/hardware/info": told}
+        for _ in range(2):
+            probe()
+            seen = advert(ALDER)
+            assert (seen.gpu, seen.vram_mib, seen.vram_free_mib) == ("RTX 4090", 24 * 1024, 6 * 1024)
+            assert seen.precision == "fp16"
+            alder.say["/hardware/info"] = raw("404 Not Found", b"")
+    assert all(line.startswith("GET ") for line in alder.asked), "nothing is asked of its GPUs"
+
+
+async def test_it_notes_that_free_slots_ran_low_until_they_rise() -> None:
+    """R54: to half of the most that was claimed, and not by calls of ours."""
+    async with simulator(ALDER, Container("depth", price=10, capacity=4)) as alder:
+        await in_thread(register, alder)
+        await in_thread(capability, "depth", sample_request=None)
+        seen = []
+        for load in (0, 1, 2, 2, 1):
+            alder["depth"].load = load
+            reports, _ = await in_thread(probe)
+            row = await in_thread(advert, ALDER)
+            seen.append((row.capacity, row.falling))
+            assert ("its free slots fell to 2 of 4" in reports[ALDER, "depth"].reason) is row.falling
+    assert seen == [(4, False), (3, False), (2, True), (2, True), (3, False)]
+
+
 # --- failure modes ----------------------------------------------------------------------------------
 
 

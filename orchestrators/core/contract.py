@@ -67,6 +67,11 @@ class Contract:
         validate, names_error = _compile(schema), _names_error(schema)
         return cls(media_types, validate, names_error, _compile_fast(schema), _decoder(schema, names_error))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is declared: neither content types nor a schema."""
+        return not self.content_types and self.validate is None
+
     def breach(self, content_type: str, body: bytes | None, whole: bool) -> str:
         """How a success breaks it, "" if it keeps it. `body`, `whole`: see `Answered`."""
         media_type, declared = content_type, self.content_types

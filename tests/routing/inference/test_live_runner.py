@@ -8,6 +8,8 @@ import pytest
 
 from orchestrators.models import Advert
 from orchestrators.simulator import Container, Simulator
+from orchestrators.simulator.containers import Kind
+from orchestrators.simulator.faults import Answer
 from routing.explain import explain_now
 from tests.routing.inference.scenes import (
     DEPTH,
@@ -58,6 +60,30 @@ async def test_other_methods_reach_runners_alone(gateway: Gateway, method: str) 
         answer = await gateway.http.request(method, f"{URL}/items/7?x=1", headers=auth, content=b"bytes")
     assert (answer.status_code, answer.content) == (200, b"bytes")
     assert (alder.jobs[-1].method, alder.jobs[-1].query, birch.calls["depth"]) == (method, b"x=1", 0)
+
+
+async def test_no_content_is_an_answer(gateway: Gateway) -> None:
+    """R3, R48: an app that has deleted something says 204; nobody else is asked to do it once more."""
+    async with runner("alder", price=0) as alder, runner("birch", price=0) as birch:
+        await served_by(gateway, by_runner(alder), by_runner(birch), response={})
+        for each in (alder, birch):
+            each["depth"].kind = Kind(lambda work: Answer(b"", "", status=204))
+        auth = {"authorization": f"Bearer {gateway.key}"}
+        answers = [await gateway.http.request("DELETE", f"{URL}/items/7", headers=auth) for _ in range(3)]
+        await gateway.drained()
+    assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 3
+    assert [outcome for _, outcome in await attempts()] == ["ok"] * 3
+    assert len(alder.jobs) + len(birch.jobs) == 3
+
+
+async def test_no_content_is_none_where_an_answer_is_promised(gateway: Gateway) -> None:
+    """R56: a contract that names what comes back is broken by nothing."""
+    async with runner("alder", price=0) as alder:
+        await served_by(gateway, by_runner(alder))
+        alder["depth"].kind = Kind(lambda work: Answer(b"", "", status=204))
+        answer = await gateway.post(URL, json=PICTURE)
+    assert answer.status_code == 502
+    assert [each["class"] for each in answer.json()["attempts"]] == ["api_mismatch"]
 
 
 async def test_a_capability_without_runners_keeps_to_post(gateway: Gateway) -> None:

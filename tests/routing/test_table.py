@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 
+from orchestrators import changes
 from orchestrators.core.price import Price
 from orchestrators.models import (
     Advert,
@@ -422,6 +425,21 @@ def test_rows_changed_in_memory_make_the_table_that_saving_makes(depth: Capabili
     assert replace(supposed, revision=made.revision) == made
     assert set(made.lanes) >= {("depth-map", None), ("depth-map", "pro")} and made.slug_of("depth") is None
     assert made.pipelines["upscale"].slug == "depth-map" and made.offers_of("pose")[0].poor_fit
+
+
+def test_every_column_it_reads_moves_the_number() -> None:
+    """R9: or a change of it would wait for another one. An event of reputation comes, and never changes."""
+    with CaptureQueriesContext(connection) as queries:
+        tables.read()
+    read = {each for query in queries for each in re.findall(r'"(\w+)"\."(\w+)"', query["sql"])}
+    watched = {
+        (each.table, name)
+        for each in changes._watched.values()
+        if each.number == "policy"
+        for name in each.columns
+    }
+    assert len({table for table, _ in read}) >= 14
+    assert {each for each in read - watched if each[0] != "orchestrators_reputationevent"} == set()
 
 
 def test_it_says_so_when_the_revision_is_missing() -> None:

@@ -115,8 +115,8 @@ def _record_advert(judgement: Judgement) -> None:
 
 
 def _hardware(judgement: Judgement) -> dict[str, Any]:
-    """What was told this time; what was not stays as it was told last."""
-    sighting = judgement.finding.sighting
+    """What was told this time; what was not stays as told last, but for another model's number format."""
+    sighting, before = judgement.finding.sighting, judgement.finding.assignment.model
     seen = sighting.hardware if sighting else Hardware()
     told = {
         "gpu": seen.gpu,
@@ -124,7 +124,12 @@ def _hardware(judgement: Judgement) -> dict[str, Any]:
         "vram_free_mib": seen.free,
         "precision": seen.precision or precision_of(judgement.model),
     }
-    return {name: value for name, value in told.items() if value not in ("", None)}
+    is_new = bool(before) and judgement.model != before
+    return {
+        name: value
+        for name, value in told.items()
+        if value not in ("", None) or (name == "precision" and is_new)
+    }
 
 
 def _record_certificate(judgement: Judgement) -> None:

@@ -278,6 +278,19 @@ def test_it_stores_the_memory_that_a_container_tells_of_and_keeps_it() -> None:
     assert all(line.startswith("GET ") for line in alder.asked), "nothing is asked of its GPUs"
 
 
+def test_it_does_not_take_the_number_format_of_one_model_for_anothers() -> None:
+    """R55: what a name told goes with that name; a look that names none changes nothing."""
+    seen = []
+    with listing() as alder:
+        offer(orchestrator(ALDER, alder.url), "depth")
+        capability("depth", sample_request=None)
+        for model in ("org/Depth-fp16", "", "org/Depth-large", "org/Depth-int8"):
+            alder.say["/process/token"] = TOKEN | {"model_id": model}
+            probe()
+            seen.append(advert(ALDER).precision)
+    assert seen == ["fp16", "fp16", "", "int8"]
+
+
 async def test_it_notes_that_free_slots_ran_low_until_they_rise() -> None:
     """R54: to half of the most that was claimed, and not by calls of ours."""
     async with simulator(ALDER, Container("depth", price=10, capacity=4)) as alder:

@@ -29,6 +29,7 @@ from routing.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
+NO_CONTENT = 204  # has neither a length nor chunks (RFC 9110, 8.6)
 OVERLOADED = Refusal(Code.OVERLOADED, "This gateway carries as many calls as it can.", retry_after=1.0)
 
 
@@ -170,7 +171,9 @@ class Door:
                 if streamed.length is None:
                     streamed.sink = exchange.answer_piece
                 await send_stream(streamed, view.broken_event(), exchange.send)
-            elif not exchange.answer_whole(response.status, response.headers, response.opening.head):
+            elif response.status == NO_CONTENT or not exchange.answer_whole(
+                response.status, response.headers, response.opening.head
+            ):
                 await send_whole(response.status, response.headers, response.opening.head, exchange.send)
         except (ClientGone, BrokenOff):
             pass  # nobody is there to be told, or cutting the connection is all that tells it
@@ -208,7 +211,8 @@ async def send_response(response: HttpResponseBase, send: Send) -> None:
 
 async def send_whole(status: int, headers: Mapping[str, str], body: bytes, send: Send) -> None:
     start = head_of(status, headers)
-    if status != 304:  # whose length would be that of the answer it stands for
+    # A 304's length would be that of the answer it stands for.
+    if status not in (NO_CONTENT, 304):
         start["headers"].append((b"content-length", b"%d" % len(body)))
     await send(start)
     await send({"type": "http.response.body", "body": body})

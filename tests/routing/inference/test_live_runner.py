@@ -72,6 +72,7 @@ async def test_no_content_is_an_answer(gateway: Gateway) -> None:
         answers = [await gateway.http.request("DELETE", f"{URL}/items/7", headers=auth) for _ in range(3)]
         await gateway.drained()
     assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 3
+    assert not any({"content-length", "transfer-encoding"} & set(answer.headers) for answer in answers)
     assert [outcome for _, outcome in await attempts()] == ["ok"] * 3
     assert len(alder.jobs) + len(birch.jobs) == 3
 

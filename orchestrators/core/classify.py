@@ -24,6 +24,7 @@ from orchestrators.core.effects import EFFECTS
 from orchestrators.core.outcome import NOTHING_SENT, Fault, Outcome, OutcomeClass, Speaker
 from orchestrators.core.own_words import own_words
 from orchestrators.core.signature import DEFAULTS, Signature, match
+from orchestrators.core.storable import storable
 
 _HEAD = 8192  # bytes of a body that are read for words
 _LONGEST_DETAIL = 300
@@ -170,7 +171,7 @@ def _by_own_words(answered: Answered, text: str, protocol: str) -> Outcome | Non
     if cls is None:
         return None
     return msgspec.structs.replace(
-        _outcome(answered, cls, text[:_LONGEST_DETAIL]), speaker=Speaker.ORCHESTRATOR
+        _outcome(answered, cls, storable(text[:_LONGEST_DETAIL])), speaker=Speaker.ORCHESTRATOR
     )
 
 

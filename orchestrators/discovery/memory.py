@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Max, QuerySet
 
 from orchestrators.core.discovery import Answer, Format, NotTheFormat, read
+from orchestrators.core.storable import storable
 from orchestrators.discovery.fetching import LIMITS, fetch
 from orchestrators.models import DiscoveredEndpoint, DiscoveryRun, DiscoverySource
 from orchestrators.upstream.transport import Limits
@@ -52,10 +53,17 @@ def _read(source: DiscoverySource, said: bytes | str) -> Look:
 
 
 def remember(looks: Iterable[Look], now: datetime) -> list[str]:
-    """Write it down; what an operator should hear of, a line each."""
+    """Write it down; what an operator should hear of, a line each. Within a transaction: what another process
+    asked of the same sources waits, and a source that was deleted meanwhile is passed over."""
     events: list[str] = []
+    looks = list(looks)
+    asked = DiscoverySource.objects.filter(pk__in=[each.source.pk for each in looks]).order_by("pk")
+    here = set(asked.select_for_update().values_list("pk", flat=True))
     for each in looks:
-        told = [each.error] if each.answer is None else list(_hear(each.source, each.answer, now))
+        if each.source.pk not in here:
+            continue
+        lines = [each.error] if each.answer is None else _hear(each.source, each.answer, now)
+        told = [storable(line) for line in lines]
         _note(each, told, now)
         failed = "failed: " if each.answer is None else ""
         events.extend(f"{each.source}: {failed}{line}" for line in told)

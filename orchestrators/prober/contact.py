@@ -10,12 +10,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msgspec import structs
 
 from orchestrators.core.classify import Answered, classify, classify_fault
 from orchestrators.core.outcome import Fault, Outcome, OutcomeClass, Speaker
+from orchestrators.core.storable import storable
 from orchestrators.prober.assignment import Assignment, Sample
 from orchestrators.upstream.base import Call, Reply, Sighting, Upstream, UpstreamError
 
@@ -62,7 +63,7 @@ async def look(assignment: Assignment, upstream: Upstream) -> tuple[Outcome, Sig
     protocol = assignment.target.protocol
     try:
         async with asyncio.timeout(LOOK_TIMEOUT):
-            sighting = await upstream.look(assignment.target, LOOK_TIMEOUT)
+            sighting = _storable(await upstream.look(assignment.target, LOOK_TIMEOUT))
     except TimeoutError:
         text = f"no answer within {LOOK_TIMEOUT:g} s"
         return classify_fault(Fault.NO_ANSWER, protocol, text), None, ""
@@ -71,6 +72,13 @@ async def look(assignment: Assignment, upstream: Upstream) -> tuple[Outcome, Sig
         fingerprint = await _fingerprint(assignment, upstream) if changed else ""
         return classify_fault(error.fault, protocol, str(error)), None, fingerprint
     return _judged(assignment, sighting), sighting, sighting.fingerprint
+
+
+def _storable(sighting: Sighting) -> Sighting:
+    hardware = replace(sighting.hardware, gpu=storable(sighting.hardware.gpu))
+    return replace(
+        sighting, model=storable(sighting.model), detail=storable(sighting.detail), hardware=hardware
+    )
 
 
 def _judged(assignment: Assignment, sighting: Sighting) -> Outcome:

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from orchestrators.core.storable import storable
+
 # Below the batch that is read at once, or a long line would block its file.
 LONGEST = 256 * 1024
 _BACKSLASH = ord("\\")
@@ -142,7 +144,7 @@ def _storable(value: Any) -> Any:
     """The same value without what JSON or a database's text cannot hold."""
     match value:
         case str():
-            return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+            return storable(value)
         case None | bool() | int():
             return value
         case float():

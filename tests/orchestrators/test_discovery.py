@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -471,3 +472,27 @@ def test_a_proposal_has_the_digest_of_its_changes() -> None:
     assert propose(look([one]), now=NOW + timedelta(days=1)).digest == first.digest
     run(one)
     assert propose(look([one]), now=NOW).digest != first.digest
+
+
+# --- what must not end the loop ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("oddity", ["\0", "\ud800"])
+def test_a_remark_with_what_no_database_takes_is_kept_without_it(oddity: str) -> None:
+    """A server may escape it in JSON; nothing else that was found would be remembered."""
+    answer = json.dumps([{"address": f"http://{oddity}"}, {"address": O1}])
+    plan = run(source(text=answer))
+    assert modes() == {O1: "discovered"}
+    (event,) = plan.events
+    assert "is left out" in event and oddity not in event
+    assert DiscoveryRun.objects.get().detail in event
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_source_that_is_deleted_while_it_is_asked_is_passed_over() -> None:
+    gone, here = source("gone", text=json.dumps([{"address": O1}])), source(text=json.dumps([{"address": O2}]))
+    looks = look([gone, here])
+    DiscoverySource.objects.filter(pk=gone.pk).delete()
+    apply(looks, who="ada", via="command", now=NOW)
+    assert modes() == {O2: "discovered"}
+    assert DiscoveryRun.objects.get().source == here

@@ -93,6 +93,18 @@ async def test_it_keeps_one_snapshot_for_each_orchestrator_and_capability() -> N
     assert report.latency_ms is not None and report.latency_ms > 0
 
 
+def test_it_stores_what_no_database_takes_as_it_stands() -> None:
+    """A lone surrogate, which JSON may escape, and NUL."""
+    with listing() as server:
+        token = {"available_capacity": 1, "price": {"pricePerUnit": 1, "pixelsPerUnit": 1}}
+        server.say["/process/token"] = token | {"model": "a\0b\ud800"}
+        capability("depth", sample_request=None)
+        offer(orchestrator(ALDER, server.url), "depth")
+        _, summary = probe()
+    assert (summary.probed, summary.poisoned) == (1, 0)
+    assert (advert(ALDER).claimed, advert(ALDER).model) == (True, "a\N{REPLACEMENT CHARACTER}b?")
+
+
 async def test_it_writes_what_is_claimed_and_moves_the_policy_number_only_for_news() -> None:
     async with simulator(ALDER) as alder:
         await in_thread(register, alder)

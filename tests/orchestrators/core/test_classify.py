@@ -38,6 +38,12 @@ def test_its_own_words_about_money_or_credentials_are_rejections(status: int, te
     assert outcome.detail == text.strip()
 
 
+def test_its_own_words_can_be_stored() -> None:
+    """PostgreSQL takes no NUL; a detail that has one would hold up all news of a worker."""
+    cause = b"job not able to be processed, removing capability err=\0oops"
+    assert judge(500, cause).detail == cause.decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def test_its_own_503_means_not_claimed() -> None:
     """R71"""
     outcome = judge(503, b"No capacity available for capability\n", "text/plain")

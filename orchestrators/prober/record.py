@@ -40,11 +40,11 @@ def writing() -> Iterator[None]:
 
 def record(judgement: Judgement, source: HealthSnapshot.Source = HealthSnapshot.Source.PROBE) -> Report | None:
     """Store one judgement; None when the row is no longer ours (the lease ran out, the offer is gone)."""
-    _record_certificate(judgement)
-    _record_advert(judgement)
     report = _record_health(judgement)
     if report is None:
         return None
+    _record_certificate(judgement)
+    _record_advert(judgement)
     HealthSnapshot.objects.create(source=source, **_snapshot(judgement, report))
     if EFFECTS[judgement.outcome.cls].reputation:
         finding = judgement.finding

@@ -145,7 +145,8 @@ class Prober:
             offers = load(offer_ids)
         except ValueError as error:
             if len(offer_ids) == 1:
-                self._put_off(offer_ids[0], error)
+                self._put_off(offer_ids[0])
+                self._poisoned(offer_ids[0], error)
                 return []
             middle = len(offer_ids) // 2
             return self._loaded(offer_ids[:middle]) + self._loaded(offer_ids[middle:])
@@ -157,15 +158,18 @@ class Prober:
         now, lease = self._settings.clock(), self._leases[offer.pk]
         try:
             assignment = assign(offer, lease, signatures=signatures, now=now, interval=self._settings.interval)
-        except Exception as error:  # whatever a spoilt row may raise
-            self._put_off(offer.pk, error)
+        except Exception as error:  # noqa: BLE001  (whatever a spoilt row may raise)
+            self._put_off(offer.pk)
+            self._poisoned(offer.pk, error)
             return
         self._under_way.add(offer.pk)
         self._network.start(assignment)
 
     def _settle(self, found: Finding | Failure) -> Report | Exception | None:
-        """What `record` says, or the error of a row that must not stop the others."""
+        """What `record` says, or the error of a row that is put off, and must not stop the others."""
+        offer_id = found.assignment.offer_id
         if isinstance(found, Failure):
+            self._put_off(offer_id)
             return found.error
         try:
             with transaction.atomic():
@@ -173,12 +177,13 @@ class Prober:
         except (OperationalError, InterfaceError):
             raise
         except Exception as error:  # noqa: BLE001  (whatever a spoilt row may raise)
+            self._put_off(offer_id)
             return error
 
     def _account(self, found: Finding | Failure, came: Report | Exception | None) -> Report | None:
         offer_id = found.assignment.offer_id
         if isinstance(came, Exception):
-            self._put_off(offer_id, came)
+            self._poisoned(offer_id, came)
             return None
         self._leave(offer_id)
         if came is None:
@@ -187,11 +192,13 @@ class Prober:
             self.summary.probed += 1
         return came
 
-    def _put_off(self, offer_id: int, error: Exception) -> None:
+    def _put_off(self, offer_id: int) -> None:
         """A poisoned row goes an hour into the future before it is reported, or it would spoil every run."""
-        lease = self._leases[offer_id]
+        give_back(offer_id, self._leases[offer_id], self._now() + POISONED_FOR)
+
+    def _poisoned(self, offer_id: int, error: Exception) -> None:
+        """Memory alone: a database that goes away leaves nobody seated."""
         self._leave(offer_id)
-        give_back(offer_id, lease, self._now() + POISONED_FOR)
         self.summary.poisoned += 1
         log.error("Offer %s could not be probed; put off for an hour.", offer_id, exc_info=error)
 

@@ -23,16 +23,19 @@ from orchestrators.models import (
     Mode,
     Offer,
     OfferHealth,
+    Orchestrator,
     ReputationEvent,
     Revision,
     RoutingProfile,
 )
-from orchestrators.prober import selected
+from orchestrators.prober import Settings, Summary, selected
 from orchestrators.prober.assignment import assign, load
 from orchestrators.prober.contact import Finding
 from orchestrators.prober.judgement import judge
 from orchestrators.prober.leases import claim, make_rows
+from orchestrators.prober.network import Network
 from orchestrators.prober.record import record
+from orchestrators.prober.rounds import Prober
 from orchestrators.simulator import Container
 from orchestrators.upstream.base import Sighting
 from tests.orchestrators.scenes import (
@@ -494,6 +497,29 @@ async def test_it_trusts_a_certificate_at_first_sight_and_afterwards_only_notes_
     assert changed.trusted == known.trusted and changed.seen != known.seen and changed.changed
     assert "certificate" in reports[ALDER, "depth"].reason
     assert reports[ALDER, "depth"].reason.startswith("no endpoint: unreachable")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates with openssl")
+async def test_it_goes_on_where_an_orchestrator_is_deleted_while_it_is_first_seen(tmp_path: Path) -> None:
+    """Its certificate would be that of nobody, which the database refuses for all that came in with it."""
+    tls = _tls(tmp_path, "both")
+    async with simulator(ALDER, tls=tls) as alder, simulator(BIRCH, tls=tls) as birch:
+        await in_thread(register, alder, birch)
+
+        def work() -> Summary:
+            make_rows(selected())
+            with Network("0x" + "0" * 40) as network:
+                prober = Prober(network, Settings())
+                prober.add(selected())
+                assert not prober.work(wait=0)
+                Orchestrator.objects.get(name=ALDER).delete()
+                while len(prober.seats):
+                    prober.work()
+                return prober.summary
+
+        summary = await in_thread(work)
+    assert (summary.probed, summary.left) == (1, 1)
+    assert await Certificate.objects.values_list("orchestrator__name", flat=True).aget() == BIRCH
 
 
 def _tls(folder: Path, name: str) -> ssl.SSLContext:

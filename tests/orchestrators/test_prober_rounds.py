@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
-from orchestrators.models import Advert, Capability, OfferHealth
+from orchestrators.models import Advert, Capability, Offer, OfferHealth
 from orchestrators.prober import Report, Settings, run, selected, watch
+from orchestrators.prober.contact import Finding
 from orchestrators.prober.leases import make_rows
-from orchestrators.prober.network import Network, Patience
+from orchestrators.prober.network import Failure, Network, Patience
 from orchestrators.prober.rounds import Prober
 from orchestrators.prober.seats import Seats
 from orchestrators.simulator import Container
@@ -177,6 +179,40 @@ async def test_it_yields_to_whoever_changed_the_state_meanwhile() -> None:
     assert (row.state, row.epoch, report.after) == ("down", 7, "down")
     assert "changed meanwhile" in report.reason
     assert row.next_probe_at is not None and row.next_probe_at <= timezone.now()
+
+
+class Together(Network):
+    """Whose two results come in together, that of the spoilt row first."""
+
+    def results(self, most: int, wait: float) -> list[Finding | Failure]:
+        found: list[Finding | Failure] = []
+        while wait and len(found) < 2:
+            found += super().results(most, wait)
+        return sorted(found, key=lambda each: isinstance(each, Finding))
+
+
+async def test_it_has_everybody_leave_whom_a_database_that_goes_away_meets() -> None:
+    """While a spoilt row is put off: nobody may keep a seat for ever."""
+    async with simulator(ALDER, Container("depth"), Container("echo")) as alder:
+        await in_thread(register, alder)
+
+        def away(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql.startswith("UPDATE") and '"lease_until" = NULL' in sql and '"probed_at"' not in sql:
+                raise OperationalError("gone")
+            return execute(sql, params, many, context)
+
+        def work() -> int:
+            make_rows(selected())
+            Offer.objects.filter(capability__slug="depth").update(wire_name="two\nlines")
+            with Together(NOBODY) as network:
+                prober = Prober(network, Settings())
+                prober.add(selected())
+                assert not prober.work(wait=0)
+                with connection.execute_wrapper(away), pytest.raises(OperationalError):
+                    prober.work()
+                return len(prober.seats)
+
+        assert await in_thread(work) == 0
 
 
 async def test_it_keeps_a_probe_asked_for_while_one_runs() -> None:

@@ -101,7 +101,8 @@ class Result:
 
 @dataclass(slots=True)
 class Summary:
-    """`left`: a prober held the row. `unfinished`: not begun or not ended when it was stopped."""
+    """`left`: a prober held the row. `unfinished`: not begun or not ended when it was stopped, or the offer was
+    deleted."""
 
     tried: int = 0
     left: int = 0
@@ -200,8 +201,10 @@ def _try(
             yield _unrunnable(offer, leases[offer.pk], entrant, order)
         else:
             entrants.append(entrant)
-    for entrant, came in zip(entrants, asyncio.run(_courses(entrants, order, stop, tell)), strict=True):
-        if came is None:
+    courses = asyncio.run(_courses(entrants, order, stop, tell))
+    here = set(Offer.objects.filter(pk__in=leases).values_list("pk", flat=True))
+    for entrant, came in zip(entrants, courses, strict=True):
+        if came is None or entrant.offer.pk not in here:
             summary.unfinished += 1
             give_back(entrant.offer.pk, entrant.lease, moment(order.clock()))
             continue

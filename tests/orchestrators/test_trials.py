@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from orchestrators.core.price import Price
 from orchestrators.core.reputation import Kind
@@ -352,3 +353,24 @@ def test_the_same_trouble_counts_once_an_hour_and_moves_the_policy_number() -> N
     assert set(after) == {alder.pk} and birch.pk not in after
     assert after[alder.pk] < scores(now + 86_400)[alder.pk] < 100
     assert Revision.objects.get(pk=1).policy > before
+
+
+async def test_an_offer_that_is_deleted_while_it_is_tried_costs_the_others_nothing() -> None:
+    """Their results would be lost with it, and paid for again."""
+    async with simulator(ALDER) as alder, simulator(BIRCH) as birch:
+        await in_thread(on_trial, alder, birch)
+
+        def delete() -> None:
+            Offer.objects.filter(orchestrator__name=ALDER).delete()
+            connection.close()
+
+        def tell(text: str) -> None:
+            if text.startswith(ALDER) and text.endswith("first call"):
+                other = threading.Thread(target=delete)
+                other.start()
+                other.join()
+
+        results: list[Result] = []
+        summary = await in_thread(run, selected(), order(), on_result=results.append, tell=tell)
+    assert [each.offer.orchestrator.name for each in results] == [BIRCH]
+    assert (summary.tried, summary.unfinished) == (1, 1)

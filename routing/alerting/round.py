@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from routing.alerting.readings import read
 from routing.alerting.telling import Told, tell
@@ -78,8 +78,10 @@ def _tell(now: datetime) -> Iterator[str]:
     """Each channel once, with all it has not been told yet. What failed is tried again in the next round, for
     an hour; a silenced or acknowledged alert is not told again."""
     news: dict[AlertChannel, list[tuple[Alert, str]]] = defaultdict(list)
-    recent = Alert.objects.select_related("rule").prefetch_related("rule__channels")
-    for alert in recent.filter(seen_at__gte=now - timedelta(hours=1)).order_by("id"):
+    an_hour_ago = now - timedelta(hours=1)
+    # Of one that is over its cause may have been seen long ago, where rounds are rare or were interrupted.
+    recent = Alert.objects.filter(Q(seen_at__gte=an_hour_ago) | Q(ended_at__gte=an_hour_ago))
+    for alert in recent.select_related("rule").prefetch_related("rule__channels").order_by("id"):
         for channel in alert.rule.channels.all():
             event = _untold(alert, channel, now)
             if channel.enabled and event:
@@ -108,7 +110,9 @@ def _untold(alert: Alert, channel: AlertChannel, now: datetime) -> str:
 def _note(key: int, channel: str, event: str, sentence: str) -> None:
     """People acknowledge while messages are under way: only this one column is written, on the row as it is."""
     with transaction.atomic():
-        alert = Alert.objects.select_for_update().get(pk=key)
+        alert = Alert.objects.select_for_update().filter(pk=key).first()
+        if alert is None:  # its rule was deleted meanwhile
+            return
         before = alert.told.get(channel, {}).get("took", "")
         alert.told[channel] = {"took": before if sentence else event, "failed": sentence}
         alert.save(update_fields=["told"])

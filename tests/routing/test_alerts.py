@@ -32,7 +32,7 @@ from routing.models import Alert, AlertChannel, AlertRule, Job, PriceCeiling, Us
 from routing.roles import make_groups
 from tests.orchestrators.scenes import ALDER, offer, orchestrator
 from tests.support.forms import act
-from tests.support.lists import ListServer, listing, raw
+from tests.support.lists import ListServer, Say, listing, raw
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shipped")]
 PAGE = "/admin/alerts/"
@@ -97,6 +97,36 @@ def test_one_cause_is_one_alert_until_it_is_gone_for_a_while(hook: ListServer) -
     changed_certificate()
     check(now + timedelta(hours=1))
     assert Alert.objects.count() == 2
+
+
+def test_the_end_of_one_is_told_however_long_nobody_looked(hook: ListServer) -> None:
+    """By a check that runs once in two hours, say."""
+    rule(Kind.CERTIFICATE, channel(hook))
+    certificate, now = changed_certificate(), timezone.now()
+    check(now)
+    Certificate.objects.filter(pk=certificate.pk).update(trusted="bb")
+    for hours in (2, 4):
+        check(now + timedelta(hours=hours))
+    assert [json.loads(body)["alerts"][0]["event"] for body in hook.bodies] == ["alert.began", "alert.ended"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rule_that_is_deleted_while_a_channel_is_told_ends_no_round(hook: ListServer) -> None:
+    first, second = channel(hook, "/slow"), channel(hook, name="pager")
+    rule(Kind.CERTIFICATE, first)
+    rule(Kind.PROBES, second, threshold=1)
+    changed_certificate()
+    OfferHealth.objects.create(offer=offer(orchestrator(ALDER), "depth"), probed_at=timezone.now())
+
+    def delete(write: Say) -> None:
+        AlertRule.objects.filter(kind=Kind.CERTIFICATE.value).delete()
+        connection.close()
+        raw("200 OK", b"")(write)
+
+    hook.say["/slow"] = delete
+    report = check(timezone.now() + timedelta(minutes=1))
+    assert report is not None and report.failed == []
+    assert Alert.objects.get().told["pager"]["took"] == "alert.began"
 
 
 def test_a_rule_that_is_off_or_gone_begins_nothing() -> None:

@@ -1,14 +1,14 @@
 """Several workers, one page: each leaves its samples in a file once a second, and whoever is asked adds up.
 
     <pid>-<random>.json   of one worker; its gauges count while it is fresh, its counters for ever
-    gone.json             the counters of those that the master has seen die, and whom it buried last
+    gone.json             the counters of those that the master has seen die, and whom it buried lately
 
 The folder is the master's: it makes it before the first worker and removes it at its own end; workers
 know it because they are its forks. Without a master there is none, and a worker tells of itself alone.
 
 Readers need no lock: the master first writes what it buried, then removes the file. A reader takes the
 workers' files first and `gone.json` last, and drops a file that is in there: nothing is missed or counted
-twice, so that no counter ever goes back.
+twice, so that no counter ever goes back. Workers that end together are buried while one reader reads.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from routing.metrics.families import FAMILIES, Across
 
 STALE = 5.0  # seconds: older files are of workers that died or hang
 GONE = "gone.json"
+LATELY = 100  # workers: more than end while somebody reads
 
 _folder: Path | None = None
 _own = ""
@@ -57,9 +58,10 @@ def remove_folder() -> None:
 def bury(pid: int) -> None:
     """In the master: a worker is gone. Its counts stay, its file goes."""
     for path in _folder.glob(f"{pid}-*.json") if _folder is not None else ():
-        last, gone = _read(path), _read(path.with_name(GONE))
+        last, gone = _read(path), _read(path.with_name(GONE)) or Snapshot(0.0, [])
         counted = [each for one in (last, gone) if one is not None for each in _lasting(one.samples)]
-        _write(path.with_name(GONE), Snapshot(0.0, merged([counted]), [path.name]))
+        buried = [*gone.buried, path.name][-LATELY:]
+        _write(path.with_name(GONE), Snapshot(0.0, merged([counted]), buried))
         path.unlink(missing_ok=True)
 
 

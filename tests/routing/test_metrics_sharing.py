@@ -83,6 +83,19 @@ def test_a_file_just_being_buried_is_counted_once(folder: Path) -> None:
     assert of_others(100.0) == {REQUESTS: 3}
 
 
+def test_files_being_buried_together_are_counted_once(folder: Path) -> None:
+    """As by a restart: who has read both files finds them in the counts of the dead, too."""
+    for pid in (1, 2):
+        leave(folder, pid, 100.0, (*REQUESTS, 3))
+    files = {path: path.read_bytes() for path in folder.iterdir()}
+    for pid in (1, 2):
+        sharing.bury(pid)
+    for path, kept in files.items():
+        path.write_bytes(kept)
+    assert of_others(100.0) == {REQUESTS: 6}
+    assert sharing.workers(100.0) == {}
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"at": 1, "samples": [1], "buried": []}'])
 def test_a_damaged_file_is_passed_over(folder: Path, text: str) -> None:
     (folder / "1-abcd.json").write_text(text)

@@ -263,7 +263,9 @@ class Runtime:
         numbers = await self._refresher.run(tables.numbers)
         if numbers is None:
             return
-        if self._refresher.replaced != self._replaced:
+        goes_back = any(now < before for now, before in zip(numbers, self._numbers, strict=True))
+        if goes_back or self._refresher.replaced != self._replaced:
+            # another file; a backup restored in place; a standby that had not heard of the latest
             self._replaced, self._numbers = self._refresher.replaced, (-1, -1)
             self.board.forget_epochs()
             self._marks = {}

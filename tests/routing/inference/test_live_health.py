@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from orchestrators.core.health import State
 from orchestrators.models import Capability, HealthSnapshot, OfferHealth, RoutingProfile
+from orchestrators.models import HealthSnapshot, OfferHealth, Revision, RoutingProfile
 from orchestrators.simulator import Container, Simulator
 from routing.models import Attempt, UsageHour
 from tests.routing.inference.scenes import (
@@ -289,3 +290,20 @@ async def test_it_has_the_neighbours_of_an_exhausted_memory_probed(gateway: Gate
     assert after["alder"].next_probe_at == before["alder"].next_probe_at
     assert (await health("cedar", "depth")).next_probe_at > now
     assert cedar.calls["pose"] == sampled + 1  # with its sample request, though that was sent just before
+
+
+async def test_a_database_that_goes_back_in_time_is_believed(gateway: Gateway) -> None:
+    """A backup restored in place, or a standby that lagged behind: its epochs are lower than ours for the rest
+    of their days."""
+    async with Simulator("alder", capabilities=[depth(10), Container("pose")]) as alder:
+        await both_by(gateway, alder)
+        backup = await Revision.objects.aget()
+        row = await health("alder")
+        await break_down(gateway, alder)
+        await gateway.drained()
+        await gateway.runtime.refresh()
+        assert state_of(gateway, row) is State.DOWN
+        await in_thread(row.save)
+        await Revision.objects.aupdate(policy=backup.policy, health=backup.health)
+        await gateway.runtime.refresh()
+        assert state_of(gateway, row) is State(row.state)

@@ -61,9 +61,10 @@ def make_days(table: str, now: datetime) -> None:
 
 
 def drop(partition: Partition) -> None:
-    """django.db.OperationalError if the table is read all the time: try again later."""
+    """django.db.OperationalError if the table is read all the time: try again later. Nothing where another
+    process has dropped it since."""
     with _soon() as cursor:
-        cursor.execute(f"DROP TABLE {partition.name}")
+        cursor.execute(f"DROP TABLE IF EXISTS {partition.name}")
 
 
 def _make(table: str, day: datetime) -> None:

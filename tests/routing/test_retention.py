@@ -150,6 +150,16 @@ def test_days_are_made_ahead_and_dropped_whole() -> None:
 
 
 @on_postgresql
+def test_a_day_that_somebody_else_has_dropped_is_gone() -> None:
+    """`prune_history`, while a worker prunes."""
+    partitions.make_days("routing_job", NOW - 9 * DAY)
+    oldest = partitions.partitions("routing_job")[0]
+    for _ in range(2):
+        partitions.drop(oldest)
+    assert oldest.name not in [each.name for each in partitions.partitions("routing_job")]
+
+
+@on_postgresql
 def test_a_day_that_is_made_late_takes_its_rows_from_the_default() -> None:
     store([record(0), record(3)], Sample())
     partitions.make_days("routing_job", NOW)

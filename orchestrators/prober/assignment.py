@@ -21,6 +21,7 @@ from orchestrators.core.latency import Latency
 from orchestrators.core.price import Price
 from orchestrators.core.signature import Signature
 from orchestrators.models import Capability, Offer
+from orchestrators.prober.leases import SKEW
 from orchestrators.upstream.base import Target
 
 # A call of a gateway this long ago may still hold the slots that a token does not show.
@@ -127,8 +128,8 @@ def _is_due(offer: Offer, health: Health, *, now: float, interval: float) -> boo
     sampled_at = offer.health.sampled_at
     if sampled_at is None or health.state not in (State.HEALTHY, State.DEGRADED) or health.cause is not None:
         return True
-    every = max(offer.capability.profile.fresh_for, 10 * interval)
-    return now - sampled_at.timestamp() >= every
+    age, every = now - sampled_at.timestamp(), max(offer.capability.profile.fresh_for, 10 * interval)
+    return age >= every or age < -SKEW.total_seconds()
 
 
 def sample_of(capability: Capability) -> Sample:

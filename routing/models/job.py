@@ -15,6 +15,8 @@ from django.db import models
 
 from orchestrators.models.fields import WeiField
 
+SKEW = timedelta(seconds=60)  # between the clocks of two nodes
+
 
 class Job(models.Model):
     """One request of one client. The request id is the primary key, so no line is applied twice."""
@@ -158,6 +160,8 @@ class Chore(models.Model):
 
     @classmethod
     def claim(cls, name: str, now: datetime, every: timedelta) -> bool:
-        """Whether the work is due, and ours for this time."""
+        """Whether the work is due, and ours for this time. It is, too, if it would be later than it can be: the
+        clock of whoever did it last has been put back since."""
         cls.objects.get_or_create(name=name, defaults={"due": now})
-        return bool(cls.objects.filter(name=name, due__lte=now).update(due=now + every))
+        is_due = models.Q(due__lte=now) | models.Q(due__gt=now + every + SKEW)
+        return bool(cls.objects.filter(is_due, name=name).update(due=now + every))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.utils import timezone
 from orchestrators.models import Advert, Capability, Offer, OfferHealth
 from orchestrators.prober import Report, Settings, run, selected, watch
 from orchestrators.prober.contact import Finding
-from orchestrators.prober.leases import make_rows
+from orchestrators.prober.leases import due, make_rows
 from orchestrators.prober.network import Failure, Network, Patience
 from orchestrators.prober.rounds import Prober
 from orchestrators.prober.seats import Seats
@@ -179,6 +180,21 @@ async def test_it_yields_to_whoever_changed_the_state_meanwhile() -> None:
     assert (row.state, row.epoch, report.after) == ("down", 7, "down")
     assert "changed meanwhile" in report.reason
     assert row.next_probe_at is not None and row.next_probe_at <= timezone.now()
+
+
+async def test_it_looks_at_once_where_a_clock_was_ahead_and_is_put_back() -> None:
+    """As of a machine that came up with another zone's time: it would be blind for as long."""
+    async with simulator(ALDER) as alder:
+        await in_thread(register, alder)
+        ahead = time.time() + 7200
+        _, summary = await in_thread(probe, clock=lambda: ahead)
+        assert summary.probed == 1
+        await OfferHealth.objects.aupdate(lease_until=timezone.now() + timedelta(hours=2))
+        assert await in_thread(lambda: due(selected(), timezone.now()).count()) == 1
+        reports, summary = await in_thread(probe)
+        assert (summary.probed, summary.left) == (1, 0)
+        assert reports[ALDER, "depth"].latency_ms is not None, "its sample request, too"
+        assert await in_thread(lambda: due(selected(), timezone.now()).count()) == 0
 
 
 class Together(Network):

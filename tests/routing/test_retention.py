@@ -89,6 +89,12 @@ def test_one_process_prunes_an_hour() -> None:
     assert Chore.objects.get().due == NOW + timedelta(hours=2)
 
 
+def test_it_is_due_once_the_clock_of_whoever_did_it_last_was_put_back() -> None:
+    assert retention.is_due(NOW + timedelta(days=365))
+    assert retention.is_due(NOW)
+    assert not retention.is_due(NOW - timedelta(minutes=1)), "as far as the clocks of two nodes differ"
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_a_worker_prunes_when_it_is_due(gateway: Gateway) -> None:
     def make_old_history_due() -> None:

@@ -34,7 +34,7 @@ EVERY_STATE = [
     FRESH,
     HEALTHY,
     Health(state=State.DEGRADED, reason="slower than its target"),
-    Health(state=State.DOWN, until=500.0, cause=C.TIMEOUT, ejections=1),
+    Health(state=State.DOWN, until=300.0, cause=C.TIMEOUT, ejections=1),
     Health(state=State.PROBATION, ejections=1),
 ]
 
@@ -99,6 +99,14 @@ def test_the_window_slides() -> None:
 
 def test_the_window_is_bounded() -> None:
     assert contacts(run(HEALTHY, *[OK] * 100), 100.0) == (0, 64)
+
+
+def test_a_down_of_a_clock_that_was_put_back_since_is_over() -> None:
+    """None lasts longer than five minutes; between two machines' clocks there may be one more."""
+    assert at(replace(DOWN, since=7300.0, until=460.0), 100.0).state is State.DOWN
+    back = at(replace(DOWN, since=7300.0, until=7305.0), 100.0)
+    assert (back.state, back.since, back.until) == (State.PROBATION, 100.0, None)
+    assert run(back, TIMEOUT, now=100.0, draw=0.0).until == 105.0
 
 
 @pytest.mark.parametrize(("draw", "until"), [(0.0, 102.5), (0.5, 103.75), (1.0, 105.0)])

@@ -50,7 +50,8 @@ class Purses:
         return self._fd is not None
 
     def claim(self, periods: frozenset[str]) -> bool:
-        """Take a free slot, with what was spent in it in these periods. OSError if the disk will not."""
+        """Take a free slot, with what was spent in it in these periods, or in later ones: a machine's clock may
+        begin behind. OSError if the disk will not."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for slot in range(self._slots):
             fd = _locked(self._path(slot))
@@ -59,7 +60,7 @@ class Purses:
             spent = _read(fd)
             for key, wei in self._of_lost_slots():
                 spent[key] = spent.get(key, 0) + wei
-            self._begin(fd, {key: wei for key, wei in spent.items() if key[1] in periods})
+            self._begin(fd, {key: wei for key, wei in spent.items() if not _is_over(key[1], periods)})
             return True
         return False
 
@@ -81,6 +82,8 @@ class Purses:
         for each in earlier:
             if not self._purses[each].reserved:
                 del self._purses[each]
+                if each in self._places and key not in self._places:
+                    self._places[key] = self._places.pop(each)
 
     def write(self, client_id: int, period: str) -> None:
         """Keep what this purse says. A disk that refuses is told of once; memory counts on."""
@@ -130,6 +133,10 @@ class Purses:
 
     def _path(self, slot: int) -> Path:
         return self._folder / f"{self._node}-{slot}{SUFFIX}"
+
+
+def _is_over(period: str, periods: frozenset[str]) -> bool:
+    return all(period < each for each in periods if len(each) == len(period))
 
 
 def _locked(path: Path) -> int | None:

@@ -37,6 +37,36 @@ def test_a_new_worker_goes_on_from_what_was_spent(tmp_path: Path) -> None:
     second.give_up()
 
 
+def test_a_new_day_takes_the_line_of_the_last(tmp_path: Path) -> None:
+    """The file grows with clients, not with days."""
+    purses = claimed(tmp_path)
+    for client in (7, 8):
+        spend(purses, 3, client, MONTH)
+    for day in (YESTERDAY, TODAY, "2026-11-26"):
+        for client in (7, 8):
+            spend(purses, client, client, day)
+    (file,) = tmp_path.iterdir()
+    assert len(file.read_bytes().splitlines()) == 4
+    purses.give_up()
+
+    second = claimed(tmp_path)
+    assert [second.purse(client, "2026-11-26").spent for client in (7, 8)] == [7, 8]
+    assert [second.purse(client, MONTH).spent for client in (7, 8)] == [3, 3]
+    second.give_up()
+
+
+def test_a_clock_that_was_behind_at_the_start_forgets_nothing(tmp_path: Path) -> None:
+    first = claimed(tmp_path)
+    spend(first, 11)
+    spend(first, 11, period=MONTH)
+    first.give_up()
+
+    second = Purses(tmp_path, "node", 1)
+    assert second.claim(frozenset({"2000-01-01", "2000-01"}))
+    assert (second.purse(7, TODAY).spent, second.purse(7, MONTH).spent) == (11, 11)
+    second.give_up()
+
+
 def test_a_slot_is_held_by_one_worker_at_a_time(tmp_path: Path) -> None:
     first, second, third = claimed(tmp_path, 2), claimed(tmp_path, 2), Purses(tmp_path, "node", 2)
     spend(first, 11)
@@ -88,7 +118,7 @@ def test_fewer_workers_take_over_what_the_others_spent(tmp_path: Path) -> None:
 
 def test_past_periods_and_torn_lines_are_dropped(tmp_path: Path) -> None:
     first = claimed(tmp_path)
-    spend(first, 9, period=YESTERDAY)
+    spend(first, 9, client=8, period=YESTERDAY)
     spend(first, 2)
     first.give_up()
     (file,) = tmp_path.iterdir()
@@ -98,7 +128,7 @@ def test_past_periods_and_torn_lines_are_dropped(tmp_path: Path) -> None:
 
     second = claimed(tmp_path)
 
-    assert (second.purse(7, YESTERDAY).spent, second.purse(7, TODAY).spent) == (0, 2)
+    assert (second.purse(8, YESTERDAY).spent, second.purse(7, TODAY).spent) == (0, 2)
     assert file.stat().st_size == size // 2
     second.give_up()
 

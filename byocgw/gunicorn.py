@@ -50,7 +50,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
         "server_header": False,
     }
 
-    place = 0  # among the workers of this server; the master gives it
+    place = turn = 0  # among the workers of this server; the master gives them
 
     async def _serve(self) -> None:
         # How long a thread that builds a table or drains the journal may make every call wait, in seconds.
@@ -126,8 +126,9 @@ def on_starting(server: object) -> None:
 
 def pre_fork(server: Any, worker: Worker) -> None:
     succession.takes_a_place = worker.age > server.num_workers
-    worker.place = listening.free_place({each.place for each in server.WORKERS.values()})
-    succession.place = worker.place
+    others = list(server.WORKERS.values())
+    worker.place = listening.free_place({each.place for each in others})
+    worker.turn = succession.turn = succession.free_turn([each.turn for each in others], server.num_workers)
 
 
 def child_exit(server: Any, worker: Worker) -> None:

@@ -10,15 +10,21 @@ would take every core from the calls between them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 
 takes_a_place = False
-place = 0  # the least that no other of the server's workers has
+turn = 0  # which of the turns is this worker's
+
+
+def free_turn(taken: Sequence[int], workers: int) -> int:
+    """For a new worker, one that the fewest have: while workers are exchanged they are more than the turns."""
+    return min(range(workers), key=taken.count)
 
 
 def last_turn(now: float, every: float, workers: int) -> float:
     """When this worker's turn was, `now` at the latest: processes of a machine agree on monotonic seconds."""
-    offset = every * (place % workers) / workers
+    offset = every * (turn % workers) / workers
     return now - (now - offset) % every
 
 

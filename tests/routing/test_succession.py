@@ -9,8 +9,8 @@ from routing import succession
 EVERY = 0.5
 
 
-def turns_at(place: int, monkeypatch: pytest.MonkeyPatch, *, now: float, workers: int) -> float:
-    monkeypatch.setattr(succession, "place", place)
+def turns_at(turn: int, monkeypatch: pytest.MonkeyPatch, *, now: float, workers: int) -> float:
+    monkeypatch.setattr(succession, "turn", turn)
     last = succession.last_turn(now, EVERY, workers)
     assert now - EVERY < last <= now
     return last % EVERY
@@ -27,8 +27,14 @@ def test_it_is_the_same_turn_whenever_a_worker_starts(monkeypatch: pytest.Monkey
     assert turns == pytest.approx([0.25, 0.25, 0.25])
 
 
-def test_a_worker_that_comes_while_another_goes_has_the_turn_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a rolling restart there are more places than workers."""
+def test_a_worker_that_takes_anothers_place_takes_its_turn() -> None:
+    """Also after a rolling restart, whose new workers began while the old ones had all turns."""
+    assert [succession.free_turn(taken, 2) for taken in ([], [0], [0, 1], [0, 1, 0])] == [0, 1, 0, 1]
+    assert [succession.free_turn(taken, 2) for taken in ([0], [1])] == [1, 0]
+
+
+def test_a_turn_beyond_the_last_is_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gunicorn can be told to have more workers, or fewer."""
     assert turns_at(2, monkeypatch, now=10.1, workers=2) == turns_at(0, monkeypatch, now=10.1, workers=2)
 
 

@@ -300,9 +300,9 @@ class Runtime:
     # --- report ----------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Journal and news, until nothing is left or the database fails."""
+        """Journal and news, until nothing is left or the database fails. No news waits for a long journal."""
         while await self._drainer.run(self.journal.drain):
-            pass
+            await self._tell()
         await self._tell()
 
     async def report(self) -> None:

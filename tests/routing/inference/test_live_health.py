@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -307,3 +308,18 @@ async def test_a_database_that_goes_back_in_time_is_believed(gateway: Gateway) -
         await Revision.objects.aupdate(policy=backup.policy, health=backup.health)
         await gateway.runtime.refresh()
         assert state_of(gateway, row) is State(row.state)
+
+
+async def test_news_do_not_wait_for_a_long_journal(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an hour without a database a worker has minutes to drain: meanwhile the others hear of health."""
+    async with Simulator("alder", capabilities=[depth(10), Container("pose")]) as alder:
+        await both_by(gateway, alder)
+        more = True
+        monkeypatch.setattr(gateway.runtime.journal, "drain", lambda: more)
+        draining = asyncio.create_task(gateway.runtime.drain())
+        await break_down(gateway, alder)
+        async with asyncio.timeout(10):
+            while (await health("alder")).state != State.DOWN:
+                assert not draining.done()
+        more = False
+        await draining

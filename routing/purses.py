@@ -1,11 +1,12 @@
 """What clients have spent of this worker's share of their budgets, in a file that outlives the worker.
 
-    <journal folder>/<node>-<slot>.purses      one line a client and period, rewritten in place
+    <journal folder>/<node>-<slot>-of-<slots>.purses      one line a client and period, rewritten in place
 
 Each worker of a node holds one of as many slots as there are workers, and may spend a like share of each
-budget; whoever takes a slot goes on from what was spent in it. So the workers together never spend more
-than the budget, across restarts and `kill -9`, and with one worker the budget is exact. A line is written
-by one `os.pwrite` (some 2 us) when a call of a client with a budget ends.
+budget; whoever takes a slot goes on from what was spent in it. Where there were more workers, or fewer, what
+they spent is shared out evenly first. So the workers together never spend more than the budget, across
+restarts and `kill -9`, and with one worker the budget is exact. A line is written by one `os.pwrite` (some
+2 us) when a call of a client with a budget ends.
 
 A worker that drains gives up its slot at once, with what its last calls may still cost counted as spent:
 its successor is waiting for it.
@@ -17,7 +18,8 @@ import fcntl
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 from routing.core.limits import Purse
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".purses"
 _LINE = re.compile(rb" *(\d+) (\d{4}-\d\d(?:-\d\d)?) * (\d+) *\n")
+_NAME = re.compile(r"\d+(-of-(?P<slots>\d+))?" + re.escape(SUFFIX))  # without a number: of an earlier version
 _FORM = b"%12d %-10s %40d\n"
 _WIDTH = len(_FORM % (0, b"", 0))
 
@@ -53,15 +56,14 @@ class Purses:
         """Take a free slot, with what was spent in it in these periods, or in later ones: a machine's clock may
         begin behind. OSError if the disk will not."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._share_out():
+            return False
         for slot in range(self._slots):
             fd = _locked(self._path(slot))
-            if fd is None:
-                continue
-            spent = _read(fd)
-            for key, wei in self._of_lost_slots():
-                spent[key] = spent.get(key, 0) + wei
-            self._begin(fd, {key: wei for key, wei in spent.items() if not _is_over(key[1], periods)})
-            return True
+            if fd is not None:
+                spent = _read(fd)
+                self._begin(fd, {key: wei for key, wei in spent.items() if not _is_over(key[1], periods)})
+                return True
         return False
 
     def purse(self, client_id: int, period: str) -> Purse:
@@ -91,7 +93,7 @@ class Purses:
             return  # given up: the successor counts it as spent already
         key = (client_id, period)
         place = self._places.setdefault(key, len(self._places) * _WIDTH)
-        line = _FORM % (client_id, period.encode(), self._purses[key].spent)
+        line = _FORM % (*_printed(key), self._purses[key].spent)
         try:
             os.pwrite(self._fd, line, place)
         except OSError as exc:
@@ -120,19 +122,40 @@ class Purses:
             self.write(*key)
         os.ftruncate(fd, len(spent) * _WIDTH)
 
-    def _of_lost_slots(self) -> Iterator[tuple[Key, int]]:
-        """What was spent in slots that there are no more, since there are fewer workers now."""
-        for path in self._folder.glob(f"{self._node}-*{SUFFIX}"):
-            number = path.name.removeprefix(f"{self._node}-").removesuffix(SUFFIX)
-            if number.isdecimal() and int(number) >= self._slots:
+    def _share_out(self) -> bool:
+        """What was spent in slots of another number of workers, over all of ours. False: one of them lives."""
+        former = [path for path in self._folder.glob(f"{self._node}-*{SUFFIX}") if self._is_former(path)]
+        if not former:
+            return True
+        with ExitStack() as locks:
+            total: Counter[Key] = Counter()
+            for path in former:
                 fd = _locked(path)
-                if fd is not None:
-                    yield from _read(fd).items()
-                    path.unlink()
-                    os.close(fd)
+                if fd is None:
+                    return False
+                locks.callback(os.close, fd)
+                total.update(_read(fd))
+            lines = [_FORM % (*_printed(key), -(-wei // self._slots)) for key, wei in total.items()]
+            # Broken off anywhere, it is begun anew: the former files go last, and none of ours is made twice.
+            for path in map(self._path, range(self._slots)):
+                if not path.exists():
+                    made = path.with_suffix(".new")
+                    made.write_bytes(b"".join(lines))
+                    made.rename(path)
+            for path in former:
+                path.unlink(missing_ok=True)
+        return True
+
+    def _is_former(self, path: Path) -> bool:
+        found = _NAME.fullmatch(path.name.removeprefix(f"{self._node}-"))
+        return found is not None and found["slots"] != str(self._slots)
 
     def _path(self, slot: int) -> Path:
-        return self._folder / f"{self._node}-{slot}{SUFFIX}"
+        return self._folder / f"{self._node}-{slot}-of-{self._slots}{SUFFIX}"
+
+
+def _printed(key: Key) -> tuple[int, bytes]:
+    return key[0], key[1].encode()
 
 
 def _is_over(period: str, periods: frozenset[str]) -> bool:

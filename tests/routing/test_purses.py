@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from routing.purses import Purses
 
 TODAY, MONTH, YESTERDAY = "2026-11-25", "2026-11", "2026-11-24"
@@ -101,6 +103,60 @@ def test_what_is_in_flight_when_a_slot_is_given_up_counts_in_full(tmp_path: Path
 
     assert second.purse(7, TODAY).spent == 100
     second.give_up()
+
+
+@pytest.mark.parametrize("before", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("after", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("spent", [0.0, 0.5, 1.0])
+def test_no_number_of_workers_spends_more_than_the_budget(
+    tmp_path: Path, before: int, after: int, spent: float
+) -> None:
+    """Not by the day's change of that number either: each may spend a like share, and some have."""
+    budget = 100
+
+    def spend_all(slots: int, most: float) -> int:
+        workers, total = [claimed(tmp_path, slots) for _ in range(slots)], 0
+        for each in workers:
+            while each.purse(7, TODAY).spent < most * (budget // slots):
+                spend(each, 1)
+                total += 1
+        for each in workers:
+            each.give_up()
+        return total
+
+    total = spend_all(before, spent) + spend_all(after, 1.0)
+    assert budget - 3 * (before + after) <= total <= budget, "less by what rounding costs"
+
+
+def test_more_workers_wait_for_those_whose_place_they_take(tmp_path: Path) -> None:
+    former, next_ones = claimed(tmp_path), [Purses(tmp_path, "node", 2) for _ in range(2)]
+    spend(former, 10)
+    assert not next_ones[0].claim(NOW)
+    spend(former, 10)
+    former.give_up()
+    assert [each.claim(NOW) for each in next_ones] == [True, True]
+    assert [each.purse(7, TODAY).spent for each in next_ones] == [10, 10]
+    for each in next_ones:
+        each.give_up()
+
+
+def test_sharing_out_that_was_broken_off_is_finished(tmp_path: Path) -> None:
+    """As by `kill -9`, with one of two files made."""
+    former = claimed(tmp_path)
+    spend(former, 20)
+    former.give_up()
+    (file,) = tmp_path.iterdir()
+    kept = file.read_bytes()
+    first = claimed(tmp_path, 2)
+    first.give_up()
+    (tmp_path / "node-1-of-2.purses").unlink()
+    file.write_bytes(kept)
+
+    both = [claimed(tmp_path, 2) for _ in range(2)]
+    assert [each.purse(7, TODAY).spent for each in both] == [10, 10]
+    assert len(list(tmp_path.iterdir())) == 2
+    for each in both:
+        each.give_up()
 
 
 def test_fewer_workers_take_over_what_the_others_spent(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings as django_settings
+from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 from django.db.models import QuerySet
 
@@ -110,7 +111,7 @@ class Prober:
         try:
             with writing():
                 settled = [(found, self._settle(found)) for found in self._found]
-        except (OperationalError, InterfaceError):
+        except DatabaseError:
             for found in self._found:
                 self._leave(found.assignment.offer_id)  # their leases run out by themselves
             raise
@@ -235,14 +236,14 @@ def watch(
     stop: threading.Event,
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> Summary:
-    """Probe what is due among these offers, until `stop`. A database that is away is waited for."""
+    """Probe what is due among these offers, until `stop`. A database that fails is asked again."""
     with Network(django_settings.BYOCGW_SENDER_ADDRESS, clock=settings.clock) as network:
         prober = Prober(network, settings)
         while not stop.is_set():
             try:
                 close_old_connections()
                 _pass(prober, offers, settings, stop, on_report)
-            except (OperationalError, InterfaceError) as error:
+            except DatabaseError as error:  # or refuses: an offer may be deleted at any moment
                 log.warning("The database is away, trying again: %s", error)
                 stop.wait(LOOK_EVERY)
         _wind_up(prober, on_report)

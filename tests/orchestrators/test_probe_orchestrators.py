@@ -9,12 +9,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from orchestrators.models import Mode, OfferHealth
 from orchestrators.simulator import Container, SimulatorProcess
@@ -111,7 +113,8 @@ def test_it_says_who_was_left_to_others_and_who_could_not_be_probed() -> None:
         poisoned.response = {"schema": 3}
         poisoned.save()
         command("--quiet")
-        OfferHealth.objects.filter(offer__capability__slug="depth").update(lease_until="2999-01-01T00:00:00Z")
+        held = timezone.now() + timedelta(minutes=2)
+        OfferHealth.objects.filter(offer__capability__slug="depth").update(lease_until=held)
         out, _ = command()
     sentence = "1 left to another prober, 1 could not be probed and are put off for an hour (see the log)."
     assert out.splitlines()[-1] == f"0 probed, {sentence}"

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 from django.utils import timezone
 
 from orchestrators.models import Advert, Capability, Offer, OfferHealth
@@ -267,6 +267,32 @@ async def test_it_gives_back_what_it_cannot_finish() -> None:
         assert await in_thread(stopped) == (0, 1)
     row = await in_thread(health, ALDER)
     assert row.lease_until is None and row.next_probe_at is not None and row.next_probe_at <= timezone.now()
+
+
+async def test_it_goes_on_watching_where_the_database_refuses_a_row() -> None:
+    """Of an offer that is deleted just before its rows are made."""
+    async with simulator(ALDER) as alder:
+        await in_thread(register, alder)
+        refused: list[str] = []
+
+        def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql.startswith("INSERT") and not refused:
+                refused.append(sql)
+                raise IntegrityError("no such offer")
+            return execute(sql, params, many, context)
+
+        stop, reports = threading.Event(), []
+
+        def on_report(report: Report) -> None:
+            reports.append(report.capability)
+            stop.set()
+
+        def work() -> None:
+            with connection.execute_wrapper(refuse):
+                watch(selected(), Settings(), stop=stop, on_report=on_report)
+
+        await in_thread(work)
+    assert (reports, len(refused)) == (["depth"], 1)
 
 
 async def test_it_watches_what_is_due_and_nothing_else() -> None:

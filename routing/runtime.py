@@ -270,13 +270,15 @@ class Runtime:
             self.board.forget_epochs()
             self._marks = {}
         stale = time.monotonic() - self.built_at > REBUILD_EVERY or time.time() >= self.table.until
-        if stale or numbers[0] != self._numbers[0]:
+        stale = stale or numbers[0] != self._numbers[0]
+        if stale:
             built = await self._refresher.run(build_table)
             if built is None:
                 return
             self._take(built)
         silent = time.monotonic() - self._heard_at > HEAR_EVERY
-        if (silent or numbers[1] != self._numbers[1]) and not await self._hear():
+        # a new table may have offers of which nothing was heard yet
+        if (stale or silent or numbers[1] != self._numbers[1]) and not await self._hear():
             return
         self._numbers, self.confirmed_at = numbers, time.monotonic()
 

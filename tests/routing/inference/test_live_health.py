@@ -16,6 +16,7 @@ from django.utils import timezone
 from orchestrators.core.health import State
 from orchestrators.models import Capability, HealthSnapshot, OfferHealth, RoutingProfile
 from orchestrators.models import HealthSnapshot, OfferHealth, Revision, RoutingProfile
+from orchestrators.models import HealthSnapshot, Offer, OfferHealth, Revision, RoutingProfile
 from orchestrators.simulator import Container, Simulator
 from routing.models import Attempt, UsageHour
 from tests.routing.inference.scenes import (
@@ -323,3 +324,16 @@ async def test_news_do_not_wait_for_a_long_journal(gateway: Gateway, monkeypatch
                 assert not draining.done()
         more = False
         await draining
+
+
+async def test_an_offer_that_comes_back_is_as_ill_as_it_was(gateway: Gateway) -> None:
+    """Disabled, it is forgotten; enabled again, it must not pass for one that nobody has tried."""
+    async with Simulator("alder", capabilities=[depth(10), Container("pose")]) as alder:
+        await both_by(gateway, alder)
+        await break_down(gateway, alder)
+        await gateway.drained()
+        row = await health("alder")
+        for mode in ("disabled", "active"):
+            await Offer.objects.filter(pk=row.offer_id).aupdate(mode=mode)
+            await gateway.runtime.refresh()
+        assert state_of(gateway, row) is State.DOWN

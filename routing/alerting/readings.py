@@ -11,6 +11,7 @@ from django.db.models import F, Max, OuterRef, Subquery, Sum
 
 from orchestrators.core.price import Price, PriceError
 from orchestrators.models import Certificate, HealthSnapshot, Mode, Offer, OfferHealth
+from orchestrators.models.fields import WeiSum
 from routing.core.alerting import Jump, Kind, Readings
 from routing.dashboard import current_table
 from routing.explain import explain, stored_board
@@ -71,7 +72,7 @@ def _p95(now: datetime) -> dict[str, tuple[int, int]]:
 def _spend(now: datetime) -> dict[str, int]:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     rows = UsageHour.objects.filter(hour__gte=midnight).order_by().values_list("capability")
-    return {slug: int(wei or 0) for slug, wei in rows.annotate(Sum("wei"))}
+    return {slug: int(wei or 0) for slug, wei in rows.annotate(WeiSum("wei"))}
 
 
 def _prices(now: datetime) -> Iterator[Jump]:

@@ -129,6 +129,17 @@ def test_a_rule_that_is_deleted_while_a_channel_is_told_ends_no_round(hook: List
     assert Alert.objects.get().told["pager"]["took"] == "alert.began"
 
 
+@pytest.mark.parametrize("wei", [6 * 10**18, 6 * 10**24])
+def test_a_day_that_costs_more_than_64_bits_of_wei_is_read_exactly(wei: int) -> None:
+    """SQLite's own sum ends there, with an error that would be one of the database, for all rules."""
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    for client in ("acme", "birch"):
+        UsageHour.objects.create(hour=midnight, client=client, capability="depth", requests=1, wei=wei + 1)
+    rule(Kind.SPEND, budget=2 * wei)
+    check(timezone.now())
+    assert Alert.objects.get().value == str(2 * wei + 2)
+
+
 def test_a_rule_that_is_off_or_gone_begins_nothing() -> None:
     off = rule(Kind.CERTIFICATE, enabled=False)
     changed_certificate()
@@ -244,7 +255,7 @@ def test_every_kind_reads_what_it_watches() -> None:
     row = offer(orchestrator(ALDER), "depth")
     PriceCeiling.objects.create(capability=row.capability, price="1000 wei/second")
     Advert.objects.create(offer=row, claimed=True, price="20 wei/second", capacity=4, checked_at=now)
-    values = {"state": "down", "until": now + timedelta(hours=1), "epoch": 1}
+    values = {"state": "down", "until": now + timedelta(minutes=5), "epoch": 1}
     values["probed_at"] = now - timedelta(minutes=20)
     OfferHealth.objects.create(offer=row, **values)
     for minutes, price in ((90, "10 wei/second"), (30, "15 wei/second")):

@@ -89,7 +89,7 @@ def _entries(item: object) -> Iterator[Entry]:
     home = service_uri(address)
     runners = list(_runners(said.get("runners")))
     apps = {each.name for _, each in runners}
-    names = tuple(_capability(each) for each in _listed(said, "capabilities") if each not in apps)
+    names = tuple(_capability(each) for each in _listed(said, "capabilities") if name(each) not in apps)
     yield Entry(home, score(said.get("score")), serves=names)
     for where, runner in runners:
         yield Entry(where, serves=(runner,))

@@ -246,6 +246,14 @@ def test_a_score_that_is_no_number_leaves_the_entry_out(score: object) -> None:
         addresses({"address": O1, "score": score})
 
 
+@pytest.mark.parametrize("name", [None, 7, 1.5, True, {"name": "depth"}, ["depth"]])
+def test_a_name_is_text(name: object) -> None:
+    """Objects are what some registries list; the other entries count."""
+    answer = addresses({"address": O1, "capabilities": [name]}, {"address": O2})
+    assert [each.service_uri for each in answer.entries] == [O2]
+    assert answer.remarks[0].startswith("Entry 1 is left out: a name of what it serves is ")
+
+
 @pytest.mark.parametrize("name", ["", "x" * 201, "dépth", "two\nlines", 7])
 def test_a_name_is_one_line_of_ascii(name: object) -> None:
     with pytest.raises(NotTheFormat, match="name"):

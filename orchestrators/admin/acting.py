@@ -120,7 +120,10 @@ class TrustAction(Host):
         changed = certificates.exclude(trusted=F("seen"))
         for certificate in changed:
             note(request, f"trusted {certificate.seen} for {certificate.orchestrator}")
+        homes = [each.orchestrator_id for each in changed]
         number = changed.update(trusted=F("seen"))
+        # who has been out of reach for long is else looked at every few minutes only
+        OfferHealth.objects.filter(offer__orchestrator__in=homes).update(next_probe_at=timezone.now())
         some = ngettext("%s new certificate trusted.", "%s new certificates trusted.", number) % number
         text = some if number else _("No certificate has changed.")
         self.message_user(request, text, messages.SUCCESS if number else messages.INFO)

@@ -380,8 +380,11 @@ def test_it_trusts_a_changed_certificate_only_when_told_to(ada: Client) -> None:
     Certificate.objects.create(orchestrator=alder, trusted="a" * 64, seen="b" * 64, seen_at=timezone.now())
     assert f'now <span title="{"b" * 64}">bbbbbbbbbbbb…<' in ada.get(page("orchestrator")).content.decode()
     assert ada.get(page("certificate"), {"changed": "yes"}).context["cl"].result_count == 1
+    later = timezone.now() + timedelta(minutes=5)
+    OfferHealth.objects.create(offer=offer(alder, "depth"), next_probe_at=later)
     assert act(ada, page("orchestrator"), "trust_new_certificate", alder) == ["1 new certificate trusted."]
     assert Certificate.objects.get().trusted == "b" * 64
+    assert OfferHealth.objects.filter(next_probe_at__lte=timezone.now()).exists(), "it is not waited for longer"
     assert ConfigRevision.objects.get().summary == f"trusted {'b' * 64} for alder"
     assert act(ada, page("certificate"), "trust_new_certificate", alder.certificate) == [
         "No certificate has changed."

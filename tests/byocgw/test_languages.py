@@ -9,6 +9,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from byocgw.console import labels
 from orchestrators.display.states import state
 from orchestrators.models import Capability, ConfigRevision, RoutingProfile
 from orchestrators.standing import Standing
+from routing.models import UsageHour
 from tests.support.forms import submit
 
 ROOT = Path(settings.BASE_DIR)
@@ -124,6 +126,20 @@ def test_who_chooses_german_reads_german(ada: Client) -> None:
         assert told in form, told
     offers = ada.get("/admin/orchestrators/offer/").content.decode()
     assert "Erproben: etwa fünfzehn" in offers and "Aktivieren" in offers and "0 Angebote" in offers
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_every_moment_has_its_zone(ada: Client, language: str) -> None:
+    """Those of Django's own columns and fields, and what a form asks for."""
+    ada.post("/i18n/setlang/", {"language": language})
+    UsageHour.objects.create(hour=datetime(2026, 11, 27, 14, tzinfo=UTC), client="acme", capability="depth")
+    for address in (
+        "/admin/routing/usagehour/",
+        f"/admin/routing/usagehour/{UsageHour.objects.get().pk}/change/",
+    ):
+        assert "2026-11-27 14:00:00 UTC" in ada.get(address).content.decode(), address
+    assert "(UTC):" in ada.get("/admin/routing/apikey/add/").content.decode()
 
 
 @pytest.mark.django_db

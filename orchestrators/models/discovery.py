@@ -22,6 +22,7 @@ from orchestrators.models.fields import validate_allowed
 from orchestrators.models.secret import NoKey, SecretField
 
 LONGEST_TEXT = 256 * 1024  # bytes; every change set keeps a copy
+LONGEST_INTERVAL = 30 * 86400  # seconds
 
 
 class FormatChoice(models.TextChoices):
@@ -94,7 +95,7 @@ class DiscoverySource(models.Model):
         for field, check in (
             *(("url", self._check_url), ("text", self._check_text)),
             *(("names", self._check_names), ("exclude", self._check_exclude)),
-            ("headers", self.header_fields),
+            *(("headers", self.header_fields), ("interval", self._check_interval)),
         ):
             try:
                 check()
@@ -122,6 +123,10 @@ class DiscoverySource(models.Model):
     def _check_text(self) -> None:
         if len(self.text.encode()) > LONGEST_TEXT:
             raise ValueError(f"Is larger than {LONGEST_TEXT // 1024} KiB; serve it, and give its URL.")
+
+    def _check_interval(self) -> None:
+        if (self.interval or 0) > LONGEST_INTERVAL:  # None: its field has already said so
+            raise ValueError(f"Give seconds, at most {LONGEST_INTERVAL:,}: a month.")
 
     def _check_names(self) -> None:
         if not isinstance(self.names, dict) or not all(isinstance(slug, str) for slug in self.names.values()):

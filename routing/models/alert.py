@@ -76,7 +76,12 @@ class AlertChannel(models.Model):
         # A document of configuration has no secrets: a channel made of one gets its URL here.
         if not url:
             return
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        try:
+            parts = urlsplit(url)
+            is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # half an IPv6 address, or no port at all
+            is_whole = False
+        if not is_whole:
             raise ValidationError({"url": _("Must be http:// or https:// with a host.")})
         try:
             validate_allowed(url)

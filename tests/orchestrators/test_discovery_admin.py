@@ -133,6 +133,9 @@ def test_a_source_is_added_in_the_form(ada: Client) -> None:
     assert (made.name, made.names, made.exclude, made.trusted) == ("ours", {}, [], False)
     with pytest.raises(AssertionError, match="Give either a URL"):
         submit(ada, f"{LIST}add/", name="none")
+    # beyond what a clock can add, which would end the loop for every source
+    with pytest.raises(AssertionError, match=r"interval.*Give seconds, at most 2,592,000: a month"):
+        submit(ada, f"{LIST}add/", name="late", format="orch-addr", text=O1, interval="9223372036854775807")
 
 
 def test_who_may_only_look_neither_asks_nor_applies(client: Client, lists: ListServer) -> None:

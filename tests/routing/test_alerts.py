@@ -228,10 +228,17 @@ def test_nobody_is_told_of_what_somebody_has_in_hand(hook: ListServer) -> None:
     assert [each["subject"] for each in json.loads(hook.bodies[1])["alerts"]] == ["birch"]
 
 
-@pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "https://10.0.0.1/", "ftp://a.example/", "x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://169.254.169.254/latest", "https://10.0.0.1/", "ftp://a.example/", "x"),
+        *("http://[::1", "https://a.example:99999/", "https://a.example:0/"),
+    ],
+)
 def test_a_webhook_leads_to_the_public_internet_alone(url: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError) as refused:
         AlertChannel(name="ops", url=Secret.of(url)).full_clean()
+    assert set(refused.value.message_dict) == {"url"}
 
 
 def test_an_address_is_judged_again_when_it_is_called(hook: ListServer, settings: Any) -> None:

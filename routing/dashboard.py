@@ -19,7 +19,7 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from orchestrators.display.moments import rough
-from orchestrators.models import ConfigRevision, Offer, Orchestrator
+from orchestrators.models import ASLEEP, ConfigRevision, Offer, Orchestrator
 from orchestrators.models.fields import WeiSum
 from orchestrators.standing import TROUBLED, Standing, with_standing
 from routing import table as tables
@@ -94,7 +94,7 @@ def dashboard(now: datetime) -> dict[str, Any]:
     table = current_table()
     served = list(_served(table, by_slug, now))
     capabilities = [(each.id, each.slug) for each in served]
-    probed = [row.health.probed_at for row in offers if getattr(row, "health", None) and row.health.probed_at]
+    probed = [row for row in offers if getattr(row, "health", None) and row.health.probed_at]
     latest = list(Job.objects.order_by("-at").values_list("ms", flat=True)[:LATEST])
     standings = Counter(row.standing for row in offers)
     return {
@@ -106,7 +106,7 @@ def dashboard(now: datetime) -> dict[str, Any]:
         "ready": sum(standings[each.value] for each in _READY),
         "troubled": sum(standings[each.value] for each in TROUBLED),
         "served": served,
-        "notices": [*_notices(served), *_late(max(probed, default=None), offers, now), *_open_to_all(table)],
+        "notices": [*_notices(served), *_late(offers, probed, now), *_open_to_all(table)],
         "capabilities": capabilities,
         "matrix": matrix(offers, [slug for _id, slug in capabilities]),
         "changes": ConfigRevision.objects.defer("bundle", "summary")[:6],
@@ -187,9 +187,12 @@ def _notices(served: list[Served]) -> Iterator[Notice]:
             yield Notice("warn", said, _("Raise it, or find cheaper ones."), each.id)
 
 
-def _late(probed: datetime | None, offers: list[Any], now: datetime) -> Iterator[Notice]:
-    seconds = (now - probed).total_seconds() if probed else None
-    if offers and (seconds is None or seconds > PROBES_LATE):
+def _late(offers: list[Any], probed: list[Any], now: datetime) -> Iterator[Notice]:
+    """Where anything is to be probed."""
+    latest = max((row.health.probed_at for row in probed), default=None)
+    seconds = (now - latest).total_seconds() if latest else None
+    is_wanted = any(not {row.mode, row.orchestrator.mode} & {*ASLEEP} for row in offers)
+    if is_wanted and (seconds is None or seconds > PROBES_LATE):
         said = _("No offer has been probed yet")
         if seconds is not None:
             said = _("The latest probe was %(length)s ago") % {"length": rough(seconds)}

@@ -67,10 +67,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One offer. `place`: its turn among `eligible` if a request came now; None: it would not be asked, and
-    `refusal` says why. `price` and `ceiling` of clients without a tier's own. `seats`: calls at once.
-    `served`, `of`: its part of its capability's answers, since yesterday. `looks`: tones of the latest, oldest
-    first.
+    """One offer as it is `at` a moment. `place`: its turn among `eligible` if a request came then; None: it
+    would not be asked, and `refusal` says why. `price` and `ceiling` of clients without a tier's own. `seats`:
+    calls at once. `served`, `of`: its part of its capability's answers, since yesterday. `looks`: tones of the
+    latest, oldest first.
     """
 
     offer: Any
@@ -86,6 +86,7 @@ class Line:
     of: int
     looks: list[Tone]
     ignored: bool
+    at: datetime
 
     @property
     def health(self) -> Any:
@@ -110,9 +111,12 @@ class Line:
 
     @property
     def breaker(self) -> str:
-        """closed: calls go there; open: they do not; half-open: a few find out."""
-        state = getattr(self.health, "state", State.UNKNOWN)
-        return {State.DOWN: "open", State.PROBATION: "half-open"}.get(State(state), "closed")
+        """closed: calls go there; open: they do not; half-open: a few find out, also once `until` is over."""
+        state = State(getattr(self.health, "state", State.UNKNOWN))
+        is_over = state is State.DOWN and self.health.until is not None and self.health.until <= self.at
+        if is_over or state is State.PROBATION:
+            return "half-open"
+        return "open" if state is State.DOWN else "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,7 @@ def _line(
         of=calls[slug].total(),
         looks=looks,
         ignored=offer.ignored_until is not None and offer.ignored_until > now,
+        at=now,
     )
 
 

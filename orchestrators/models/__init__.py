@@ -10,7 +10,7 @@ from __future__ import annotations
 from orchestrators.models.capability import Capability
 from orchestrators.models.discovery import DiscoveredEndpoint, DiscoveryRun, DiscoverySource
 from orchestrators.models.offer import Advert, Offer, OfferHealth
-from orchestrators.models.orchestrator import Certificate, Mode, Orchestrator
+from orchestrators.models.orchestrator import ASLEEP, Certificate, Mode, Orchestrator
 from orchestrators.models.profile import RoutingProfile
 from orchestrators.models.revision import ConfigRevision, Revision
 from orchestrators.models.signature import FailureSignature
@@ -18,6 +18,7 @@ from orchestrators.models.snapshot import HealthSnapshot
 from orchestrators.models.trial import ReputationEvent, Trial
 
 __all__ = [
+    "ASLEEP",
     "Advert",
     "Capability",
     "Certificate",

@@ -25,6 +25,9 @@ class Mode(models.TextChoices):
     RETIRED = "retired", "retired: kept for its history"
 
 
+ASLEEP = (Mode.DISABLED, Mode.RETIRED)  # not even probed
+
+
 class ProtocolChoice(models.TextChoices):
     BYOC = "byoc", "BYOC: through a Livepeer orchestrator"
     LIVE_RUNNER = "live-runner", "Live Runner: an app behind a Livepeer orchestrator"

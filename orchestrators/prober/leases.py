@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Case, DateTimeField, F, Q, QuerySet, Value, When
 
-from orchestrators.models import Advert, Mode, Offer, OfferHealth
+from orchestrators.models import ASLEEP, Advert, Offer, OfferHealth
 
 LEASE = timedelta(seconds=120)
 # Between the clocks of probers. What is written further ahead than that can be, a clock wrote that has been put
@@ -21,7 +21,6 @@ LEASE = timedelta(seconds=120)
 SKEW = timedelta(seconds=60)
 # A row that cannot be probed is left alone for so long: it must not spoil every run.
 POISONED_FOR = timedelta(hours=1)
-_ASLEEP = (Mode.DISABLED, Mode.RETIRED)
 
 Column = dict[str, Any]
 
@@ -33,7 +32,7 @@ def moment(at: float) -> datetime:
 
 def selected(orchestrators: Iterable[str] = (), capabilities: Iterable[str] = ()) -> QuerySet[Offer]:
     """Offers that people have not put to sleep; names and slugs narrow the choice, none means all."""
-    offers = Offer.objects.exclude(mode__in=_ASLEEP).exclude(orchestrator__mode__in=_ASLEEP)
+    offers = Offer.objects.exclude(mode__in=ASLEEP).exclude(orchestrator__mode__in=ASLEEP)
     if orchestrators:
         offers = offers.filter(orchestrator__name__in=orchestrators)
     if capabilities:

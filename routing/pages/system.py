@@ -23,13 +23,16 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from orchestrators.display.sentences import told
 from orchestrators.display.states import Tone
-from orchestrators.models import OfferHealth, Revision
+from orchestrators.models import ASLEEP, OfferHealth, Revision
+from routing.alerting.round import CHORE
+from routing.dashboard import PROBES_LATE
 from routing.metrics import sharing
 from routing.models import Chore, JournalMark
-from routing.readiness import BACKLOG, LATE, SILENT
+from routing.readiness import BACKLOG, LATE
 
 BEHIND = 5.0  # seconds a worker may take to follow the policy before it is marked
 FIRST_LINE = 128  # bytes, about: a file's own name, which is no call
@@ -80,7 +83,9 @@ class Finding:
 def system(site: AdminSite, request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     policy = Revision.objects.values_list("policy", flat=True).get(pk=1)
-    probed = OfferHealth.objects.aggregate(latest=Max("probed_at"), due=Min("next_probe_at"))
+    # what sleeps stays due for ever
+    awake = OfferHealth.objects.exclude(offer__mode__in=ASLEEP).exclude(offer__orchestrator__mode__in=ASLEEP)
+    probed = awake.aggregate(latest=Max("probed_at"), due=Min("next_probe_at"))
     context = {
         **site.each_context(request),
         "title": _("System"),
@@ -90,9 +95,11 @@ def system(site: AdminSite, request: HttpRequest) -> HttpResponse:
         "processes": list(processes(policy, now)),
         "probed": probed["latest"],
         "probe_due": probed["due"],
-        "probes_late": probed["due"] is not None and now - probed["due"] > timedelta(seconds=SILENT),
+        "probes_late": probed["due"] is not None and now - probed["due"] > timedelta(seconds=PROBES_LATE),
         "files": list(files()),
+        "now": now,
         "chores": Chore.objects.order_by("name"),
+        "check_alerts": CHORE,
         "findings": list(findings()),
     }
     return TemplateResponse(request, "admin/system.html", context)
@@ -164,5 +171,9 @@ def findings() -> Iterator[Finding]:
     people: Any = get_user_model()._default_manager
     without = people.filter(is_staff=True, is_active=True, totpdevice=None).count()
     if without and settings.BYOCGW_SECOND_FACTOR != "required":
-        said = _("%(number)s people log in by a password alone.") % {"number": without}
+        said = ngettext(
+            "%(number)s person logs in by a password alone.",
+            "%(number)s people log in by a password alone.",
+            without,
+        ) % {"number": without}
         yield Finding("news", said, _("Set BYOCGW_SECOND_FACTOR=required, or ask them to set one up."))

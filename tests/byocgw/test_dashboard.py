@@ -67,6 +67,8 @@ def test_it_says_what_a_ceiling_excludes_and_that_probes_are_late() -> None:
         "The ceiling excludes 1 of 2 offers of depth",
         "The latest probe was 10 min ago",
     ]
+    Offer.objects.update(mode="disabled")
+    assert "The latest probe was 10 min ago" not in said(), "nobody probes them"
 
 
 def test_it_says_who_is_let_in_without_a_key() -> None:

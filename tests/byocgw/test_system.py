@@ -15,10 +15,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.html import strip_tags
 
-from orchestrators.models import OfferHealth, Revision
+from orchestrators.models import Offer, OfferHealth, Revision
 from routing.metrics import sharing
-from routing.models import JournalMark
+from routing.models import Chore, JournalMark
 from routing.roles import make_groups
 from tests.orchestrators.scenes import ALDER, offer, orchestrator
 
@@ -86,7 +87,7 @@ def test_who_drains_which_file_is_told(ada: Client, around: Any) -> None:
 def test_faults_of_the_settings_come_with_their_fix(ada: Client, around: Any) -> None:
     around.BYOCGW_FIELD_KEYS, around.BYOCGW_HTTPS = [], False
     text = ada.get(PAGE).content.decode()
-    for told in ("byocgw.W101", "Set BYOCGW_FIELD_KEYS", "1 people log in by a password alone"):
+    for told in ("byocgw.W101", "Set BYOCGW_FIELD_KEYS", "1 person logs in by a password alone"):
         assert told in text, told
 
 
@@ -96,8 +97,19 @@ def test_a_prober_that_is_late_is_told(ada: Client) -> None:
     row = offer(orchestrator(ALDER), "depth")
     OfferHealth.objects.create(offer=row, probed_at=now, next_probe_at=now)
     assert "silent" not in ada.get(PAGE).content.decode()
-    OfferHealth.objects.update(next_probe_at=now - timedelta(hours=1))
-    assert "silent" in ada.get(PAGE).content.decode()
+    OfferHealth.objects.update(next_probe_at=now - timedelta(minutes=4))
+    assert "silent" in ada.get(PAGE).content.decode(), "as the dashboard says"
+    Offer.objects.update(mode="disabled")
+    assert "silent" not in ada.get(PAGE).content.decode(), "nobody probes it any more"
+
+
+def test_what_is_due_says_so_and_who_does_it(ada: Client) -> None:
+    now = timezone.now()
+    Chore.objects.create(name="check alerts", due=now - timedelta(minutes=6, seconds=1))
+    Chore.objects.create(name="prune history", due=now + timedelta(minutes=6, seconds=1))
+    text = " ".join(strip_tags(ada.get(PAGE).content.decode()).split())
+    assert "due 6 min ago, by manage.py check_alerts --loop" in text
+    assert "next in 6 min, by whichever worker comes first" in text
 
 
 def test_it_asks_few_questions_and_a_viewer_may_look(client: Client, folder: Path) -> None:

@@ -220,6 +220,7 @@ def test_its_page_tells_each_capability_apart(depth: list[Offer]) -> None:
     )
     assert second.looks == ["good", "bad"] and second.place is None
     assert [each.detail for each in told["failures"]] == ["CUDA out of memory"] * 3
+    assert fleet(home, now + timedelta(minutes=3))["lines"][1].breaker == "half-open", "its time is over"
     (dear,) = fleet(depth[2].orchestrator, now)["lines"]
     assert dear.place is None and dear.why == "2000 wei/second is above the ceiling of 1000 wei/second"
 

@@ -112,6 +112,22 @@ def test_a_policy_is_rolled_back(served: str, browser: Any) -> None:
     page.context.close()
 
 
+def test_no_word_of_a_heading_is_broken(served: str, browser: Any) -> None:
+    """Above the matrix of health, where twelve capabilities stand close."""
+    page, _errors = logged_in(browser, served, "ada", "light")
+    broken = """() => [...document.querySelectorAll(".matrix thead th")].flatMap(head => {
+        const text = head.firstChild;
+        return [...text.data.matchAll(/\\w+/g)].filter(word => {
+            const range = document.createRange();
+            range.setStart(text, word.index);
+            range.setEnd(text, word.index + word[0].length);
+            return range.getClientRects().length > 1;
+        }).map(word => word[0]);
+    })"""
+    assert page.evaluate(broken) == []
+    page.context.close()
+
+
 def test_the_first_page_is_light_and_a_slash_leads_to_the_search(served: str, browser: Any) -> None:
     """Issue 5, bar 2: 150 kB at the most as it is sent, with every asset, to a browser that has none."""
     page, _errors = logged_in(browser, served, "ada", "light")

@@ -123,6 +123,8 @@ def _days(span: Span) -> QuerySet[OfferDay]:
 def _date(name: str, parameters: Mapping[str, str], default: date) -> date:
     text = parameters.get(name)
     try:
-        return date.fromisoformat(text) if text else default
-    except ValueError:
+        read = date.fromisoformat(text) if text else default
+        read - LONGEST * DAY, read + DAY  # the calendar has ends
+        return read
+    except (ValueError, OverflowError):
         raise BadSpan(f"{name}: {str(text)[:40]!r} is no date such as 2026-11-25.") from None

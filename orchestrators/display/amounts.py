@@ -49,6 +49,12 @@ def amount(wei: int | Fraction) -> str:
     return f"{number_format(Decimal(text), places, force_grouping=True)} {name}"
 
 
+def dollars(text: str) -> str:
+    """An amount such as $3600.50, in the reader's figures."""
+    number = text.removeprefix("$")
+    return f"${number_format(Decimal(number), len(number.partition('.')[2]))}"
+
+
 def money(wei: int | None) -> SafeString | str:
     """An amount, with every wei of it in the title."""
     if wei is None:

@@ -20,7 +20,7 @@ from django.utils.translation import gettext
 
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.core.price import Price, PriceError, Unit
-from orchestrators.display.amounts import per, price
+from orchestrators.display.amounts import dollars, per, price
 from orchestrators.display.states import word
 from orchestrators.display.wordings import FORMS
 from orchestrators.models import Mode
@@ -71,6 +71,7 @@ def _any_of(words: type[OutcomeClass | Mode | Unit]) -> str:
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "price": (rf"[\d./]+ wei/(?:{_any_of(Unit)})", _price),
     "per": (f"per (?:{_any_of(Unit)})", lambda text: per(Unit(text.removeprefix("per ")))),
+    "usd": (r"\$\d+(?:\.\d+)?", dollars),
     "unit": (_any_of(Unit), lambda text: per(Unit(text)).split()[-1]),
     "outcome": (_any_of(OutcomeClass), word),
     "mode": (_any_of(Mode), word),

@@ -81,7 +81,7 @@ def _budgets(client: Client, today: int, month: int) -> list[Used]:
 
 
 def _spent(title: str, wei: int, budget: int | None, rate: EthRate | None) -> Used:
-    note = dollars(worth(wei, rate)) if rate else ""
+    note = amounts.dollars(dollars(worth(wei, rate))) if rate else ""
     return Used(
         title, amounts.amount(wei), "" if budget is None else amounts.amount(budget), wei, budget or 0, note
     )

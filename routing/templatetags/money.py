@@ -18,7 +18,9 @@ register = template.Library()
 
 @register.simple_tag
 def usd(wei: int, rate: EthRate | None) -> str:
-    return _("in USD: unknown until a rate is set") if rate is None else dollars(worth(wei, rate))
+    return (
+        _("in USD: unknown until a rate is set") if rate is None else amounts.dollars(dollars(worth(wei, rate)))
+    )
 
 
 @register.simple_tag

@@ -65,6 +65,7 @@ async def test_it_explains_and_sends_once_as_the_holder_of_a_key(gateway: Gatewa
         assert [each["orchestrator"] for each in page.context["decision"]["candidates"]] == ["cedar", "alder"]
         # the dearest, until the longest answer ends: the most that it may cost
         assert page.context["told"]["most"] > 100 * 600 and "Send for real (up to" in text
+        assert "as long as an answer may. As usual" in " ".join(text.split()), "no rate, and so no dollars"
         explained = await in_thread(ada.post, PAGE, filled(page, do="explain", body=json.dumps(PICTURE)))
         assert explained.status_code == 200 and "a picture" in explained.content.decode()
         assert not cedar.jobs and not alder.jobs, "explaining asks nobody"

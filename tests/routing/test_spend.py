@@ -96,6 +96,8 @@ def test_a_name_narrows_it(spent: None) -> None:
     ("parameters", "said"),
     [
         ({"from": "soon"}, "from: 'soon' is no date"),
+        ({"to": "0001-01-01"}, "to: '0001-01-01' is no date"),
+        ({"to": "9999-12-31"}, "to: '9999-12-31' is no date"),
         ({"from": "2026-03-02", "to": "2026-03-01"}, "to: must not be before from"),
         ({"from": "2025-03-02", "to": "2026-03-01"}, f"from: at most {LONGEST} days"),
     ],
@@ -117,6 +119,8 @@ def test_the_page_says_it_in_wei_and_dollars_and_links_the_calls_behind(ada: Cli
         text = ada.get("/admin/spend/", asked).content.decode()
     assert len(queries) <= 15, [each["sql"][:120] for each in queries]
     assert f"{HUGE + 70:,} wei" in text and "$18446.74" in text and "1 ETH = $2000, 3 h ago" in text
+    german = ada.get("/admin/spend/", asked, headers={"accept-language": "de"}).content.decode()
+    assert "$18446,74" in german and "1 ETH = $2000, vor 3 h" in german
     assert "?client=acme&amp;since=2026-03-01T00%3A00&amp;until=2026-03-02T00%3A00" in text
     assert "/admin/spend/?from=2026-03-01&amp;to=2026-03-01&amp;capability=depth" in text
 

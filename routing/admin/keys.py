@@ -32,6 +32,7 @@ OVERLAPS = (
     ("604800", gettext_lazy("for seven days")),
 )
 LATELY = timedelta(hours=1)
+DOING = ("routing.add_apikey", "routing.change_apikey")  # what rotating and revoking ask for
 Secrets = list[tuple[ApiKey, str]]
 
 
@@ -69,7 +70,7 @@ class KeyStateFilter(admin.SimpleListFilter):
 
 
 class KeyColumns:
-    """What a list of keys shows, wherever it stands."""
+    """What a list of keys shows, wherever it stands. `doing` comes last, for those who may."""
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, key: ApiKey) -> SafeString:
@@ -112,6 +113,9 @@ class ApiKeyInline(KeyColumns, MeasuredInline):
         ),
     )
 
+    def get_fields(self, request: HttpRequest, obj: Client | None = None) -> tuple[str, ...]:
+        return self.fields if request.user.has_perms(DOING) else self.fields[:-1]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return super().get_queryset(request).select_related("client")  # whom a key's name tells
 
@@ -141,6 +145,9 @@ class ApiKeyAdmin(KeyColumns, PolicyAdmin):
     readonly_fields = ("hint", "created_at", "last_used")
     actions = ("rotate", "revoke")
     list_per_page = 50
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return self.list_display if request.user.has_perms(DOING) else self.list_display[:-1]
 
     def get_urls(self) -> list[URLPattern]:
         own = [

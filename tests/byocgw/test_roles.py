@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.apps import apps
@@ -102,6 +105,23 @@ def test_who_may_not_edit_still_sees_everything_that_is_ours(client: Client, fle
             name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
             assert someone.get(reverse(name)).status_code == 200, name
     assert someone.get(reverse("admin:auth_user_changelist")).status_code == 403
+
+
+@pytest.mark.parametrize("role", ["Viewer", "Operator", "Policy editor", "Key manager", "Administrator"])
+def test_no_link_leads_where_its_reader_may_not_go(client: Client, fleet: Offer, role: str) -> None:
+    """From the first page on, along every link; of pages that differ by a number one."""
+    someone = person(client, role)
+    found, kinds = ["/admin/"], set[str]()
+    for address in found:
+        answer = someone.get(address)
+        assert answer.status_code == 200, address
+        for link in re.findall(r'href="([^"#]+)', answer.content.decode()):
+            to = urljoin(address, unescape(link))
+            kind = re.sub(r"\d+|\?.*", "", to)
+            if to.startswith("/admin/") and kind not in kinds:
+                kinds.add(kind)
+                found.append(to)
+    assert len(found) > 30, "they are found"
 
 
 def test_an_operator_drains_and_cannot_edit(client: Client, fleet: Offer) -> None:

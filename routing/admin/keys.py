@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from orchestrators.admin import MeasuredInline, PolicyAdmin
 from orchestrators.admin.columns import moment
@@ -210,7 +210,10 @@ class ApiKeyAdmin(KeyColumns, PolicyAdmin):
             return self._asked(request, "revoke", form)
         with _change(request, "revoke", form):
             number = chosen(request).update(revoked_at=timezone.now())
-        self.message_user(request, _("%d keys revoked: refused within a second.") % number, messages.SUCCESS)
+        said = ngettext(
+            "%d key revoked: refused within a second.", "%d keys revoked: refused within a second.", number
+        )
+        self.message_user(request, said % number, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:routing_apikey_changelist"))
 
     def _asked(self, request: HttpRequest, what: str, form: forms.Form) -> HttpResponse:
@@ -236,7 +239,11 @@ def address(what: str, keys: Iterable[ApiKey]) -> str:
 
 def chosen(request: HttpRequest) -> QuerySet[ApiKey]:
     """Those of the address that are not revoked yet."""
-    ids = [int(text) for text in request.GET.get("ids", "").split(",") if text.isascii() and text.isdecimal()]
+    ids = [
+        int(text)
+        for text in request.GET.get("ids", "").split(",")
+        if text.isascii() and text.isdecimal() and len(text) < 19
+    ]
     return ApiKey.objects.filter(pk__in=ids[:200], revoked_at=None)
 
 

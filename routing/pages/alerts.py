@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from orchestrators.changes import change_set
 from routing.alerting.round import CHORE
@@ -121,17 +122,27 @@ def _act(request: HttpRequest) -> None:
     if not request.user.has_perm("orchestrators.operate"):
         raise PermissionDenied
     now, who = timezone.now(), request.user.get_username()
-    wanted = [key for key in request.POST.getlist("alert") if key.isdecimal()]
+    wanted = [key for key in request.POST.getlist("alert") if _is_number(key)]
     rule = request.POST.get("rule", "")
     rows = Alert.objects.filter(ended_at=None)
-    rows = rows.filter(pk__in=wanted) if wanted or not rule.isdecimal() else rows.filter(rule=int(rule))
+    rows = rows.filter(pk__in=wanted) if wanted or not _is_number(rule) else rows.filter(rule=int(rule))
     hours = HOURS.get(request.POST.get("silence", ""))
     if "acknowledge" in request.POST:
         number = rows.filter(acknowledged_at=None).update(acknowledged_at=now, acknowledged_by=who)
-        messages.success(request, _("%(number)s alerts are in your hand now.") % {"number": number})
+        said = ngettext(
+            "%(number)s alert is in your hand now.", "%(number)s alerts are in your hand now.", number
+        )
+        messages.success(request, said % {"number": number})
     elif hours is not None:
         number = rows.update(silenced_until=now + timedelta(hours=hours))
-        messages.success(request, _("%(number)s alerts are silent until then.") % {"number": number})
+        said = ngettext(
+            "%(number)s alert is silent until then.", "%(number)s alerts are silent until then.", number
+        )
+        messages.success(request, said % {"number": number})
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def _add_usual(request: HttpRequest) -> None:

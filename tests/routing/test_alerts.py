@@ -346,7 +346,9 @@ def test_an_operator_takes_an_alert_in_hand(client: Client, hook: ListServer) ->
     assert len(asked) <= 15, [each["sql"][:90] for each in asked]
     assert "alder shows another certificate" in text and "It answered 500." in text
     first, second = Alert.objects.order_by("id")
-    eve.post(PAGE, {"alert": [first.pk], "acknowledge": "yes"})
+    eve.post(PAGE, {"alert": ["9" * 40], "acknowledge": "yes"})
+    taken = eve.post(PAGE, {"alert": [first.pk], "acknowledge": "yes"}, follow=True)
+    assert "1 alert is in your hand now" in taken.content.decode()
     eve.post(PAGE, {"rule": second.rule_id, "silence": "8"})
     Alert.objects.filter(pk=first.pk).update(silenced_until=None)
     first.refresh_from_db()

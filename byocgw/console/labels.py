@@ -44,7 +44,7 @@ def _things() -> Iterator[tuple[Any, tuple[str, ...]]]:
         for field in fields(model):
             yield field, ("verbose_name", "help_text")
     for site in sites():
-        yield site, ("search_help_text",)
+        yield site, ("search_help_text", "none_yet")
         yield from ((each, ("short_description",)) for each in functions(site))
         yield from ((each, ("title",)) for each in site.list_filter if isinstance(each, type))
         for inline in site.inlines:

@@ -34,6 +34,10 @@ class PlanChanged(Exception):
 
 @admin.register(DiscoverySource)
 class DiscoverySourceAdmin(PolicyAdmin):
+    none_yet = (
+        "No source yet. One is a list of orchestrators, by URL or as text; manage.py "
+        "discover_orchestrators asks it, and what it names waits at Candidates."
+    )
     list_display = ("name", "read_as", "is_on", "becomes", "every", "endpoints", "asked", "succeeded", "said")
     list_filter = ("enabled", "trusted", "format")
     search_fields = ("name", "url")

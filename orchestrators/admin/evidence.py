@@ -122,6 +122,7 @@ class SnapshotCapabilityFilter(ByTime, CapabilityFilter): ...
 
 @admin.register(HealthSnapshot)
 class HealthSnapshotAdmin(OfEveryOffer):
+    none_yet = "Nothing has been looked at yet: manage.py probe_orchestrators does."
     list_display = (
         *("seen", "offered", state("outcome"), "became", "claimed", "took"),
         *(sentence("price"), "capacity", sentence("detail")),

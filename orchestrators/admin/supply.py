@@ -146,6 +146,10 @@ class FitFirst(ChangeList):
 
 @admin.register(Orchestrator)
 class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, TrustAction, PolicyAdmin):
+    none_yet = (
+        "No orchestrator yet. Add one, take over a list with manage.py import_orch_addr, or add a source "
+        "at Sources."
+    )
     unlocked_actions = Steering.unlocked_actions | ProbeAction.unlocked_actions
     to_offer = "orchestrator__in"
     list_display = (
@@ -237,6 +241,7 @@ class OfferHealthInline(MeasuredInline):
 
 @admin.register(Offer)
 class OfferAdmin(Approving, ProbeAction, ResetAction, TrialAction, PolicyAdmin):
+    none_yet = "No offer yet. An offer is a capability of an orchestrator; add the orchestrator first."
     acts = ("probe_now", "run_trial", "reset")
     unlocked_actions = (
         Approving.unlocked_actions

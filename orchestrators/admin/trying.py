@@ -98,6 +98,7 @@ class KindFilter(WordFilter):
 
 @admin.register(Trial)
 class TrialAdmin(OfEveryOffer):
+    none_yet = "No trial yet. Run one at Candidates, at Offers, or with manage.py run_trial ORCHESTRATOR."
     measured = (milliseconds("cold_ms"), milliseconds("warm_ms"), milliseconds("warm_p95_ms"))
     list_display = (
         *(moment("at"), "offered", state("verdict"), *measured),

@@ -21,6 +21,7 @@ from routing.models import Alert, AlertChannel, AlertRule
 
 @admin.register(AlertRule)
 class AlertRuleAdmin(PolicyAdmin):
+    none_yet = "No rule yet. Alerts has a button that adds the usual ones."
     list_display = ("name", "enabled", "in_words", "told")
     list_filter = ("enabled", "kind", "channels")
     list_select_related = ("capability",)

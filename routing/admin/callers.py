@@ -60,6 +60,7 @@ class TierAdmin(PolicyAdmin):
 
 @admin.register(Client)
 class ClientAdmin(PolicyAdmin):
+    none_yet = "No client yet. Add one, then issue it a key on its page."
     list_display = (
         *("name", "standing", "tier", "calls", "failed", "spent", "key_count", moment("last_used"), "may_call"),
     )

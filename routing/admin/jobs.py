@@ -166,6 +166,7 @@ class AttemptAdmin(MeasuredAdmin):
 
 @admin.register(UsageHour)
 class UsageHourAdmin(MeasuredAdmin):
+    none_yet = "Nobody has called yet. Sums come here within seconds of a call."
     list_display = (
         *("hour", "client", "capability", number("requests"), number("failures"), "mean_ms"),
         *(number("bytes_in"), number("bytes_out"), money("wei", "cost")),

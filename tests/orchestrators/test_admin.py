@@ -115,6 +115,25 @@ def test_it_has_nothing_that_is_an_orchestrators_or_a_developers_task(ada: Clien
     assert not [field for field in fields if field.get_internal_type() in ("FileField", "FilePathField")]
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("orchestrator", "manage.py import_orch_addr"),
+        ("offer", "add the orchestrator first"),
+        ("discoverysource", "manage.py discover_orchestrators"),
+        ("healthsnapshot", "manage.py probe_orchestrators"),
+        ("trial", "manage.py run_trial ORCHESTRATOR"),
+    ],
+)
+def test_an_empty_list_tells_what_fills_it(ada: Client, model: str, told: str) -> None:
+    """Not where rows are only hidden."""
+    assert told in ada.get(page(model)).content.decode()
+    assert told not in ada.get(page(model), {"q": "nobody"}).content.decode()
+    observed(offer(orchestrator(ALDER), "depth"))
+    if model in ("orchestrator", "offer", "healthsnapshot"):
+        assert told not in ada.get(page(model)).content.decode()
+
+
 def test_it_makes_a_capability_that_nobody_thought_of(ada: Client) -> None:
     """R1: the vocabulary is open."""
     warm = RoutingProfile.objects.get(slug="warm")

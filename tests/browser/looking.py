@@ -22,8 +22,9 @@ VIEWS: dict[str, dict[str, Any]] = {
     "phone": {"viewport": PHONE, "color_scheme": "light"},
 }
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# A table that does not fit its place has to be moved to be read.
-CLIPPED = """[...document.querySelectorAll(".results, .scroll, .tabular fieldset")]
+# A table that does not fit its place has to be moved to be read; on a telephone some places are made for that.
+PLACES = {"light": ".results, .scroll, .card, .tabular fieldset", "phone": ".card"}
+CLIPPED = """places => [...document.querySelectorAll(places)]
     .map(each => each.scrollWidth - each.clientWidth).reduce((one, other) => Math.max(one, other), 0)"""
 AXE = f"if (!window.axe) {{ {AXE_SCRIPT} }}"
 SERIOUS = """([kinds, rules]) => axe.run(
@@ -77,7 +78,7 @@ class Looking:
             wide = page.evaluate(TOO_WIDE)
             if wide > 0:
                 yield f"{name}: {wide} px too wide"
-            clipped = page.evaluate(CLIPPED) if name == "light" else 0
+            clipped = page.evaluate(CLIPPED, PLACES[name]) if name in PLACES else 0
             if clipped > 0:
                 yield f"{name}: a table is {clipped} px wider than its place"
             if kinds:

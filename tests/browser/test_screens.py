@@ -7,15 +7,18 @@ CONSOLE_SCALE=0.02, a fiftieth of the calls, and CONSOLE_PEOPLE=admin spare five
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
-from tests.browser.looking import VIEWS, Looking, listed
+from tests.browser.looking import TOO_WIDE, VIEWS, Looking, listed
 from tests.browser.seed import PASSWORD, PEOPLE
 from tests.browser.served import CHROMIUM, SCALE, Running, running
 
@@ -167,4 +170,26 @@ def test_what_yesterday_cost_is_two_links_away(served: str, browser: Any) -> Non
     page.click(".spent tbody a >> nth=1")  # the calls behind the first row
     page.wait_for_selector("text=Served by")
     assert "capability=" in page.url and errors == []
+    page.context.close()
+
+
+def test_the_longest_names_widen_no_page(product: Running, browser: Any, tmp_path: Path) -> None:
+    """Last: it leaves them behind."""
+    name, slug, label = "o" * 63, f"{'c' * 31}-{'d' * 31}", "h" * 63
+    home = {"name": name, "service_uri": f"https://{label}.{label}.{label}.example:8935"}
+    document = {
+        "capabilities": [{"slug": slug, "profile": "warm", "price_ceiling": "1000 wei/second"}],
+        "orchestrators": [home | {"offers": [{"capability": slug}]}],
+    }
+    (tmp_path / "long.json").write_text(json.dumps(document))
+    product.manage("apply", str(tmp_path / "long.json"))
+    page, _errors = logged_in(browser, product.url, "ada", "light")
+    page.goto(f"{product.url}/admin/search/?q={name}")
+    ways = [page.url, f"{product.url}/admin/", f"{product.url}/admin/prices/"]
+    ways += [page.get_attribute("a:has-text('Disable…')", "href")]
+    for way in ways:
+        page.goto(urljoin(page.url, way))
+        for view in ("light", "phone"):
+            page.set_viewport_size(VIEWS[view]["viewport"])
+            assert page.evaluate(TOO_WIDE) == 0, (way, view)
     page.context.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +14,7 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from orchestrators.core.health import State
-from orchestrators.models import Capability, HealthSnapshot, OfferHealth, RoutingProfile
-from orchestrators.models import HealthSnapshot, OfferHealth, Revision, RoutingProfile
-from orchestrators.models import HealthSnapshot, Offer, OfferHealth, Revision, RoutingProfile
+from orchestrators.models import Capability, HealthSnapshot, Offer, OfferHealth, Revision, RoutingProfile
 from orchestrators.simulator import Container, Simulator
 from routing.models import Attempt, UsageHour
 from tests.routing.inference.scenes import (

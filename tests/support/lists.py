@@ -41,7 +41,8 @@ class ListServer:
 
 
 def raw(status: str, body: bytes, *headers: str) -> Callable[[Say], None]:
-    lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers, "", ""]
+    """An answer that says what its server does: each connection is for one request."""
+    lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", "connection: close", *headers, "", ""]
     return lambda write: write("\r\n".join(lines).encode() + body)
 
 

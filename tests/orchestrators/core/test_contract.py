@@ -49,6 +49,25 @@ def test_a_success_without_an_answer_is_none(content_type: str) -> None:
     assert judge(body=b"", content_type=content_type).cls is C.API_MISMATCH
 
 
+@pytest.mark.parametrize(("contract", "cls"), [(ANY, C.OK), (JSON, C.API_MISMATCH), (DEPTH, C.API_MISMATCH)])
+def test_no_content_is_an_answer_where_none_is_declared(contract: Contract, cls: OutcomeClass) -> None:
+    assert judge(204, body=b"", contract=contract).cls is cls
+
+
+@pytest.mark.parametrize(
+    ("contract", "content_type", "holds"),
+    [
+        (DEPTH, "text/plain", True),  # a schema alone declares JSON, whatever it is called
+        (Contract.of(["application/problem+json"], SCHEMA), "Application/Problem+JSON; charset=utf-8", True),
+        (Contract.of(["text/*"], SCHEMA), "text/plain", False),
+        (JSON, "application/json", False),  # without a schema nothing is judged
+    ],
+)
+def test_a_document_is_what_a_schema_judges(contract: Contract, content_type: str, holds: bool) -> None:
+    """R56: of such an answer all is waited for, if its length is not known."""
+    assert contract.holds_document(content_type) is holds
+
+
 @pytest.mark.parametrize(
     ("body", "cls"),
     [

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from tests.benchmarks.bench.load import closed_by
 from tests.benchmarks.bench.targets import Seen, Target, judged
 
 COLOURS = {"stretch": "#0b6e4f", "must": "#4c9f70", "missed": "#c8553d", "not measured": "#9a9a9a"}
@@ -21,7 +22,7 @@ PACKAGES = ("Django", "djangorestframework", "gunicorn", "uvicorn", "uvloop", "h
 
 def machine() -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}; load by {closed_by()}"
 
 
 def text(figures: Mapping[str, Seen], tables: Mapping[str, list[list[str]]], skipped: Mapping[str, str]) -> str:

@@ -276,6 +276,7 @@ FORMS = (
     _("One of them is no header; write one name: value a line."),
     _("{header} is said by the gateway itself."),
     _("Give seconds, at most {n}: a month."),
+    _("Give seconds, at most {n}: a day."),
     _("A client that is known by its network needs a tier, with its limits."),
     _("{network} is {client}'s already."),
     _("This capability already has a ceiling for this tier."),

@@ -11,7 +11,7 @@ from django.db import models
 from orchestrators.core.contract import Contract
 from orchestrators.core.fit import fit_of
 from orchestrators.models.fields import validate_slug
-from orchestrators.models.profile import POSITIVE, RoutingProfile, check_retry_budget
+from orchestrators.models.profile import POSITIVE, RoutingProfile, check_times
 
 
 class Capability(models.Model):
@@ -91,7 +91,7 @@ class Capability(models.Model):
         return self.slug
 
     def clean(self) -> None:
-        check_retry_budget(self.retry_timeout)
+        check_times(self)
         errors: dict[str, list[str]] = {}
         for field, check in (
             ("request", self.check_request),

@@ -11,10 +11,20 @@ from orchestrators.models.fields import PriceField, validate_slug
 POSITIVE = [MinValueValidator(0.001)]
 
 
-def check_retry_budget(seconds: float | None) -> None:
-    """ValidationError for more than an hour: whoever writes that has meant milliseconds."""
-    if seconds and seconds > 3600:
-        raise ValidationError({"retry_timeout": "More than an hour is no retry budget; give seconds."})
+LONGEST = 86_400  # seconds; no timer of an event loop goes to 1e308
+_TIMES = ("attempt_timeout", "cold_grace", "seat_wait", "fresh_for", "typical_seconds")
+
+
+def check_times(row: models.Model) -> None:
+    """Of a profile or capability. ValidationError for what nobody means but who writes milliseconds."""
+    errors = {}
+    if (getattr(row, "retry_timeout", None) or 0) > 3600:
+        errors["retry_timeout"] = "More than an hour is no retry budget; give seconds."
+    for name in _TIMES:
+        if (getattr(row, name, None) or 0) > LONGEST:
+            errors[name] = f"Give seconds, at most {LONGEST:,}: a day."
+    if errors:
+        raise ValidationError(errors)
 
 
 class RoutingProfile(models.Model):
@@ -71,4 +81,4 @@ class RoutingProfile(models.Model):
         return self.slug
 
     def clean(self) -> None:
-        check_retry_budget(self.retry_timeout)
+        check_times(self)

@@ -160,6 +160,8 @@ def test_it_fills_in_from_the_profile_and_lets_an_override_win(ada: Client) -> N
         ("retry_timeout", "nan", "Enter a number"),
         ("retry_timeout", "3601", "More than an hour is no retry budget"),
         ("max_attempts", "0", "greater than or equal to 1"),
+        ("attempt_timeout", "1e308", "Give seconds, at most 86,400: a day."),
+        ("cold_grace", "86401", "Give seconds, at most 86,400: a day."),
     ],
 )
 def test_it_refuses_what_is_no_retry_policy(ada: Client, field: str, value: str, sentence: str) -> None:

@@ -167,6 +167,7 @@ class Runtime:
         Runtime.running = self
         for every, step in (
             (REFRESH_EVERY, self.refresh),
+            (REFRESH_EVERY, self.claim_late),
             (REPORT_EVERY, self.report),
             (COLLECT_EVERY, self.collect),
             (KEPT_EVERY, self.keeper.beat),
@@ -217,6 +218,11 @@ class Runtime:
                 return
             await asyncio.sleep(0.05)
 
+    async def claim_late(self) -> None:
+        """Budgets that nobody handed over at the start. OSError if the disk will not: this step alone fails."""
+        if not (self._purses.held or self.draining):
+            self._purses.claim(periods_at(time.time()))
+
     @property
     def lag(self) -> float:
         """Seconds by which the event loop was late, at worst, in the last one to two seconds."""
@@ -258,8 +264,6 @@ class Runtime:
 
     async def refresh(self) -> None:
         """One look at the numbers, and what follows from it."""
-        if not (self._purses.held or self.draining):
-            self._purses.claim(periods_at(time.time()))
         numbers = await self._refresher.run(tables.numbers)
         if numbers is None:
             return

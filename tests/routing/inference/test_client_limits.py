@@ -7,10 +7,12 @@ from collections import Counter
 from typing import Any
 
 import httpx
+import pytest
 from django.db.models import Sum
 
 from orchestrators.simulator import Container, Simulator
 from routing.models import UsageHour
+from routing.purses import Purses
 from tests.routing.inference.scenes import DEPTH, PICTURE, ask, depth_by, orchestrator
 from tests.support.gateway import Gateway, in_thread
 
@@ -101,3 +103,19 @@ async def test_a_budget_of_1000_calls_buys_1000_calls(gateway: Gateway) -> None:
     assert (late.status_code, late.json()["code"]) == (429, "budget_spent")
     assert int(late.headers["retry-after"]) >= 1
     assert await in_thread(lambda: UsageHour.objects.aggregate(wei=Sum("wei"))["wei"]) == 3000
+
+
+async def test_a_disk_that_refuses_budgets_holds_up_no_policy(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Purses, periods: frozenset[str]) -> bool:
+        raise OSError("no space left on device")
+
+    gateway.runtime.drain_begins()  # which gives its budgets up
+    gateway.runtime.draining = False
+    monkeypatch.setattr(Purses, "claim", refuse)
+    await gateway.apply({"capabilities": [{"slug": "pose", "profile": "warm"}]})
+    await gateway.runtime.refresh()
+    assert "pose" in gateway.runtime.table.policies
+    with pytest.raises(OSError, match="no space"):
+        await gateway.runtime.claim_late()

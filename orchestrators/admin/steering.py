@@ -29,6 +29,7 @@ from orchestrators.admin.deleting import ReasonedDeletion
 from orchestrators.admin.door import note, reason
 from orchestrators.display.moments import utc
 from orchestrators.models import Mode
+from orchestrators.models.fields import is_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ class Steering(ReasonedDeletion, Operated):
 
     def _named(self, request: HttpRequest) -> QuerySet[Any]:
         given = request.POST if request.method == "POST" else request.GET
-        keys = [each for each in given.getlist("id") if each.isascii() and each.isdecimal() and len(each) < 19]
+        keys = [each for each in given.getlist("id") if is_key(each)]
         related = [each.name for each in self.opts.fields if each.name in ("orchestrator", "capability")]
         rows: QuerySet[Any] = self.model._default_manager.filter(pk__in=keys).select_related(*related)
         if not rows:

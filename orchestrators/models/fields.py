@@ -19,6 +19,11 @@ from orchestrators.core.price import Price, PriceError
 from orchestrators.core.slug import check_slug
 
 
+def is_key(text: str) -> bool:
+    """Whether a text, as of an address, may be a row's number: digits, and no more than any database takes."""
+    return text.isascii() and text.isdecimal() and len(text) < 19
+
+
 def validate_slug(text: str) -> None:
     """A contract name (R30); the sentence of `core.slug` becomes the form's error."""
     try:

@@ -16,12 +16,11 @@ from orchestrators.core import latency as latencies
 from orchestrators.core.advert import Claim
 from orchestrators.core.classify import Setting
 from orchestrators.core.contract import Contract
-from orchestrators.core.health import Health, State
+from orchestrators.core.health import SKEW, Health, State
 from orchestrators.core.latency import Latency
 from orchestrators.core.price import Price
 from orchestrators.core.signature import Signature
 from orchestrators.models import Capability, Offer
-from orchestrators.prober.leases import SKEW
 from orchestrators.upstream.base import Target
 
 # A call of a gateway this long ago may still hold the slots that a token does not show.
@@ -129,7 +128,7 @@ def _is_due(offer: Offer, health: Health, *, now: float, interval: float) -> boo
     if sampled_at is None or health.state not in (State.HEALTHY, State.DEGRADED) or health.cause is not None:
         return True
     age, every = now - sampled_at.timestamp(), max(offer.capability.profile.fresh_for, 10 * interval)
-    return age >= every or age < -SKEW.total_seconds()
+    return age >= every or age < -SKEW
 
 
 def sample_of(capability: Capability) -> Sample:

@@ -23,6 +23,7 @@ from orchestrators.admin import MeasuredInline, PolicyAdmin
 from orchestrators.admin.columns import moment
 from orchestrators.changes import change_set
 from orchestrators.display import moments, states
+from orchestrators.models.fields import is_key
 from routing.models import ApiKey, Client
 
 OVERLAPS = (
@@ -239,11 +240,7 @@ def address(what: str, keys: Iterable[ApiKey]) -> str:
 
 def chosen(request: HttpRequest) -> QuerySet[ApiKey]:
     """Those of the address that are not revoked yet."""
-    ids = [
-        int(text)
-        for text in request.GET.get("ids", "").split(",")
-        if text.isascii() and text.isdecimal() and len(text) < 19
-    ]
+    ids = [int(text) for text in request.GET.get("ids", "").split(",") if is_key(text)]
     return ApiKey.objects.filter(pk__in=ids[:200], revoked_at=None)
 
 

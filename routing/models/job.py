@@ -13,9 +13,8 @@ from datetime import datetime, timedelta
 
 from django.db import models
 
+from orchestrators.core.health import SKEW
 from orchestrators.models.fields import WeiField
-
-SKEW = timedelta(seconds=60)  # between the clocks of two nodes
 
 
 class Job(models.Model):
@@ -163,5 +162,5 @@ class Chore(models.Model):
         """Whether the work is due, and ours for this time. It is, too, if it would be later than it can be: the
         clock of whoever did it last has been put back since."""
         cls.objects.get_or_create(name=name, defaults={"due": now})
-        is_due = models.Q(due__lte=now) | models.Q(due__gt=now + every + SKEW)
+        is_due = models.Q(due__lte=now) | models.Q(due__gt=now + every + timedelta(seconds=SKEW))
         return bool(cls.objects.filter(is_due, name=name).update(due=now + every))

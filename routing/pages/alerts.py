@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from orchestrators.changes import change_set
+from orchestrators.models.fields import is_key
 from routing.alerting.round import CHORE
 from routing.alerting.words import alert_in_words, rule_in_words, what_helps
 from routing.core.alerting import Kind
@@ -122,10 +123,10 @@ def _act(request: HttpRequest) -> None:
     if not request.user.has_perm("orchestrators.operate"):
         raise PermissionDenied
     now, who = timezone.now(), request.user.get_username()
-    wanted = [key for key in request.POST.getlist("alert") if _is_number(key)]
+    wanted = [key for key in request.POST.getlist("alert") if is_key(key)]
     rule = request.POST.get("rule", "")
     rows = Alert.objects.filter(ended_at=None)
-    rows = rows.filter(pk__in=wanted) if wanted or not _is_number(rule) else rows.filter(rule=int(rule))
+    rows = rows.filter(pk__in=wanted) if wanted or not is_key(rule) else rows.filter(rule=int(rule))
     hours = HOURS.get(request.POST.get("silence", ""))
     if "acknowledge" in request.POST:
         number = rows.filter(acknowledged_at=None).update(acknowledged_at=now, acknowledged_by=who)
@@ -139,10 +140,6 @@ def _act(request: HttpRequest) -> None:
             "%(number)s alert is silent until then.", "%(number)s alerts are silent until then.", number
         )
         messages.success(request, said % {"number": number})
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def _add_usual(request: HttpRequest) -> None:

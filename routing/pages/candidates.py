@@ -18,6 +18,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from orchestrators.models import DiscoverySource
+from orchestrators.models.fields import is_key
 from routing.approval import BY_HAND, TRIALS, told, waiting_for
 from routing.dashboard import current_table
 from routing.models.rate import eth_rate
@@ -76,7 +77,7 @@ def _url(parameters: dict[str, str]) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return not text or (text.isascii() and text.isdecimal() and len(text) < 19)
+    return not text or is_key(text)
 
 
 def _page(asked: Asked) -> tuple[list[Any], bool, bool]:

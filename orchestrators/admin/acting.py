@@ -7,11 +7,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, models
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -108,22 +109,39 @@ def _told(reports: list[Report], summary: Summary) -> str:
 
 
 class TrustAction(Host):
-    """`to_orchestrator`: the lookup that leads from a certificate to the selected rows."""
+    """For orchestrators, and for their certificates, which have the same keys. What the list showed is trusted,
+    and nothing that was seen since."""
 
-    to_orchestrator = "orchestrator__in"
+    def action_checkbox(self, obj: models.Model) -> SafeString:
+        box = super().action_checkbox(obj)
+        certificate = obj if isinstance(obj, Certificate) else getattr(obj, "certificate", None)
+        if certificate is None or not certificate.changed:
+            return box
+        shown = '{}<input type="hidden" name="{}" value="{}">'
+        return format_html(shown, box, _shown_as(certificate), certificate.seen)
 
     @admin.action(description="Trust the new certificate", permissions=["change"])
     def trust_new_certificate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        certificates = Certificate.objects.select_related("orchestrator").filter(
-            **{self.to_orchestrator: list(queryset.values_list("pk", flat=True))}
-        )
-        changed = certificates.exclude(trusted=F("seen"))
-        for certificate in changed:
+        chosen = Certificate.objects.filter(pk__in=list(queryset.values_list("pk", flat=True)))
+        changed = list(chosen.exclude(trusted=F("seen")).select_related("orchestrator"))
+        shown = [each for each in changed if request.POST.get(_shown_as(each)) == each.seen]
+        for certificate in shown:
+            Certificate.objects.filter(pk=certificate.pk).update(trusted=certificate.seen)
             note(request, f"trusted {certificate.seen} for {certificate.orchestrator}")
-        homes = [each.orchestrator_id for each in changed]
-        number = changed.update(trusted=F("seen"))
         # who has been out of reach for long is else looked at every few minutes only
+        homes = [each.orchestrator_id for each in shown]
         OfferHealth.objects.filter(offer__orchestrator__in=homes).update(next_probe_at=timezone.now())
-        some = ngettext("%s new certificate trusted.", "%s new certificates trusted.", number) % number
-        text = some if number else _("No certificate has changed.")
-        self.message_user(request, text, messages.SUCCESS if number else messages.INFO)
+        if shown:
+            some = ngettext("%s new certificate trusted.", "%s new certificates trusted.", len(shown))
+            self.message_user(request, some % len(shown), messages.SUCCESS)
+        elif not changed:
+            self.message_user(request, _("No certificate has changed."), messages.INFO)
+        for certificate in [each for each in changed if each not in shown][:MOST_NAMED]:
+            text = _("Not trusted: %(orchestrator)s shows %(seen)s by now, which the list did not show.")
+            now = {"orchestrator": certificate.orchestrator, "seen": certificate.seen}
+            self.message_user(request, text % now, messages.WARNING)
+
+
+def _shown_as(certificate: Certificate) -> str:
+    """The field of the list that says what it showed."""
+    return f"certificate-{certificate.pk}"

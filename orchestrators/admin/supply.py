@@ -306,7 +306,6 @@ class ChangedFilter(admin.SimpleListFilter):
 class CertificateAdmin(TrustAction, PolicyAdmin):
     """Machines see, people trust: by the one action, because a fingerprint typed by hand is a mistake."""
 
-    to_orchestrator = "pk__in"
     list_display = ("orchestrator", "is_trusted", short("trusted"), short("seen"), moment("seen_at"))
     list_filter = (ChangedFilter,)
     list_select_related = ("orchestrator",)

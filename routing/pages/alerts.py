@@ -78,6 +78,11 @@ class Group:
     def number(self) -> int:
         return len(self.first) + len(self.rest)
 
+    @property
+    def newest(self) -> int:
+        """Who acts on all of them has seen none that began later."""
+        return (self.rest or self.first)[-1].row.pk
+
 
 def open_alerts() -> QuerySet[Alert]:
     """That nobody has in hand, for the menu."""
@@ -87,7 +92,7 @@ def open_alerts() -> QuerySet[Alert]:
 
 
 def alerts(site: AdminSite, request: HttpRequest) -> HttpResponse:
-    """GET: the page. POST: acknowledge or silence those ticked, or all of a rule; make the usual rules."""
+    """GET: the page. POST: acknowledge or silence those ticked, or all shown of a rule; add the usual rules."""
     if request.method == "POST":
         _act(request)
         return HttpResponseRedirect(reverse("admin:alerts"))
@@ -124,9 +129,12 @@ def _act(request: HttpRequest) -> None:
         raise PermissionDenied
     now, who = timezone.now(), request.user.get_username()
     wanted = [key for key in request.POST.getlist("alert") if is_key(key)]
-    rule = request.POST.get("rule", "")
+    rule, newest = request.POST.get("rule", ""), request.POST.get("newest", "")
     rows = Alert.objects.filter(ended_at=None)
-    rows = rows.filter(pk__in=wanted) if wanted or not is_key(rule) else rows.filter(rule=int(rule))
+    if wanted or not (is_key(rule) and is_key(newest)):
+        rows = rows.filter(pk__in=wanted)
+    else:
+        rows = rows.filter(rule=int(rule), pk__lte=int(newest))
     hours = HOURS.get(request.POST.get("silence", ""))
     if "acknowledge" in request.POST:
         number = rows.filter(acknowledged_at=None).update(acknowledged_at=now, acknowledged_by=who)

@@ -412,6 +412,26 @@ def test_it_trusts_a_changed_certificate_only_when_told_to(ada: Client) -> None:
     ]
 
 
+@pytest.mark.parametrize("model", ["orchestrator", "certificate"])
+@pytest.mark.parametrize("trusted", ["a" * 64, "b" * 64], ids=["changed", "unchanged"])
+def test_it_trusts_no_certificate_that_the_list_did_not_show(ada: Client, model: str, trusted: str) -> None:
+    alder, birch = orchestrator(ALDER, "https://alder.invalid"), orchestrator(BIRCH, "https://birch.invalid")
+    seen = {"seen": "b" * 64, "seen_at": timezone.now()}
+    Certificate.objects.create(orchestrator=alder, trusted=trusted, **seen)
+    Certificate.objects.create(orchestrator=birch, trusted="a" * 64, **seen)
+
+    def swap() -> None:
+        Certificate.objects.filter(orchestrator=alder).update(seen="c" * 64)
+
+    said = act(ada, page(model), "trust_new_certificate", alder, birch, meanwhile=swap)
+    assert said == [
+        "1 new certificate trusted.",
+        f"Not trusted: alder shows {'c' * 64} by now, which the list did not show.",
+    ]
+    assert [each.trusted for each in Certificate.objects.order_by("pk")] == [trusted, "b" * 64]
+    assert act(ada, page(model), "trust_new_certificate", alder) == ["1 new certificate trusted."]
+
+
 @pytest.mark.parametrize(("seconds", "warned"), [("4", True), ("5", False), ("10", False), ("11", True)])
 def test_it_warns_of_a_retry_timeout_outside_the_guidance_and_saves_it(
     ada: Client, seconds: str, warned: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
@@ -349,13 +350,26 @@ def test_an_operator_takes_an_alert_in_hand(client: Client, hook: ListServer) ->
     eve.post(PAGE, {"alert": ["9" * 40], "acknowledge": "yes"})
     taken = eve.post(PAGE, {"alert": [first.pk], "acknowledge": "yes"}, follow=True)
     assert "1 alert is in your hand now" in taken.content.decode()
-    eve.post(PAGE, {"rule": second.rule_id, "silence": "8"})
+    eve.post(PAGE, {"rule": second.rule_id, "newest": second.pk, "silence": "8"})
     Alert.objects.filter(pk=first.pk).update(silenced_until=None)
     first.refresh_from_db()
     second.refresh_from_db()
     assert first.acknowledged_by == "eve" and second.silenced_until is not None
     text = eve.get(PAGE).content.decode()
     assert "in eve’s hand" in text and "silent, ends" in text
+
+
+def test_who_takes_all_alerts_of_a_rule_takes_none_that_began_since(client: Client) -> None:
+    rule(Kind.CERTIFICATE)
+    now = timezone.now()
+    changed_certificate("alder")
+    check(now)
+    eve = person(client, "Operator")
+    shown = dict(re.findall(r'name="(rule|newest)" value="(\d+)"', eve.get(PAGE).content.decode()))
+    changed_certificate("birch")
+    check(now + timedelta(minutes=1))
+    eve.post(PAGE, shown | {"acknowledge": "yes"})
+    assert list(Alert.objects.order_by("id").values_list("acknowledged_by", flat=True)) == ["eve", ""]
 
 
 def test_a_viewer_sees_and_changes_nothing(client: Client) -> None:

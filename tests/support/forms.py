@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.messages import get_messages
@@ -34,9 +36,22 @@ def submit(client: Client, url: str, /, **changes: Any) -> list[str]:
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
-def act(client: Client, url: str, action: str, *rows: Any, why: str = "as agreed") -> list[str]:
-    """Run a list's action on these rows; returns what the admin says. `why`: where a reason is asked for."""
-    data = {"action": action, "index": "0", "_selected_action": [str(row.pk) for row in rows]}
+_HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
+
+
+def act(
+    client: Client,
+    url: str,
+    action: str,
+    *rows: Any,
+    why: str = "as agreed",
+    meanwhile: Callable[[], object] = bool,
+) -> list[str]:
+    """Run a list's action on these rows; returns what the admin says. `why`: where a reason is asked for.
+    `meanwhile`: what happens while the list is looked at."""
+    data: dict[str, Any] = dict(_HIDDEN.findall(client.get(url).content.decode()))
+    data |= {"action": action, "index": "0", "_selected_action": [str(row.pk) for row in rows]}
+    meanwhile()
     _forget_messages(client)
     response = client.post(url, data)
     if response.status_code == 200 and "told" in (response.context or ()):

@@ -38,6 +38,7 @@ PATIENCE = 5.0  # seconds for the database to take a claim
 STORED_WITHIN = 2.0  # seconds for which the last of an answer waits for its row
 STORE_AGAIN = 1.0
 BURY_EVERY = 2.0
+MOST_DOUBTFUL = 1000  # claims; of those that a database refuses one after the other the first may be in it
 LAST = 1.0  # seconds for the rows of calls that a stop has interrupted
 SLACK = 60.0  # between the clocks of nodes
 REPLAY_PATIENCE = 60.0  # with a client that takes a stored answer
@@ -119,7 +120,7 @@ class Keeper:
         self._service, self._thread, self._life, self._memory = service, thread, life, memory
         self._bounds, self._largest, self._longest, self._busy = bounds, largest, longest, busy
         self._buried_at = 0.0
-        self._undoing: set[asyncio.Task[object]] = set()
+        self._doubtful: set[str] = set()  # request ids
 
     def __repr__(self) -> str:
         return f"<Keeper {len(self.runs)} under way>"
@@ -153,27 +154,26 @@ class Keeper:
         return run
 
     async def _claim(self, row: KeptCall, now: datetime) -> KeptCall | Refusal:
-        """`row` itself when it is ours. One that comes too late for its client is given back."""
-        abandoned = False
-
-        def work() -> KeptCall | None:
-            return None if abandoned else kept.claim(row, now) or row
-
-        claiming = asyncio.ensure_future(self._thread.run(work))
+        """`row` itself when it is ours. One that came too late for its client, or that the database may have
+        taken although it broke off, is given back by the next `beat`."""
+        claimed = None
         try:
             async with asyncio.timeout(PATIENCE):
-                return await asyncio.shield(claiming) or AWAY
-        except (TimeoutError, asyncio.CancelledError) as exc:
-            abandoned = True
-            claiming.add_done_callback(lambda _: self._give_back(row))
-            if isinstance(exc, TimeoutError):
-                return AWAY
-            raise
+                claimed = await self._thread.run(lambda: kept.claim(row, now) or row)
+        except TimeoutError:
+            pass
+        finally:
+            if claimed is None and len(self._doubtful) < MOST_DOUBTFUL:
+                self._doubtful.add(row.pk)
+        return claimed or AWAY
 
-    def _give_back(self, row: KeptCall) -> None:
-        task = asyncio.ensure_future(self._thread.run(lambda: kept.release(row.pk)))
-        self._undoing.add(task)
-        task.add_done_callback(self._undoing.discard)
+    async def _give_back(self) -> None:
+        """What may have been claimed, and was not run."""
+        doubtful = self._doubtful.copy()
+        if not doubtful:
+            return
+        if await self._thread.run(lambda: kept.release(doubtful)):
+            self._doubtful -= doubtful
 
     async def _run(self, run: Run) -> None:
         try:
@@ -249,8 +249,7 @@ class Keeper:
         released = refusal is not None and not (run.answer or is_worth_keeping(refusal, accepted=run.accepted))
 
         def work() -> bool:
-            kept.release(row.pk) if released else kept.end(row)
-            return True
+            return kept.release([row.pk]) if released else kept.end(row)
 
         while not await self._thread.run(work):
             await asyncio.sleep(STORE_AGAIN)
@@ -268,7 +267,8 @@ class Keeper:
     # --- in the background -----------------------------------------------------------------------
 
     async def beat(self) -> None:
-        """Twice a second: what has begun, what was withdrawn elsewhere; now and then, who died."""
+        """Twice a second: what was not claimed, has begun, was withdrawn elsewhere; now and then, who died."""
+        await self._give_back()
         begun = [run for run in self.runs.values() if run.state is State.RUNNING and not run.begun]
         if begun:
             told = await self._thread.run(lambda: kept.begun([run.row.pk for run in begun]))
@@ -298,7 +298,7 @@ class Keeper:
             if run.task is not None:
                 run.task.cancel()
         await _over(self.runs, LAST)
-        await asyncio.gather(*self._undoing)
+        await self._give_back()
         self._life.end()
 
 

@@ -65,13 +65,15 @@ def begun(request_ids: Collection[str]) -> bool:
     return True
 
 
-def end(call: KeptCall) -> None:
+def end(call: KeptCall) -> bool:
     """Its outcome, as it stands in `call`: also of one that others have taken for dead meanwhile."""
     KeptCall.objects.filter(pk=call.pk).update(**{name: getattr(call, name) for name in _OUTCOME})
+    return True
 
 
-def release(request_id: str) -> None:
-    KeptCall.objects.filter(pk=request_id).delete()
+def release(request_ids: Collection[str]) -> bool:
+    KeptCall.objects.filter(pk__in=request_ids).delete()
+    return True
 
 
 def cancel(request_id: str) -> None:

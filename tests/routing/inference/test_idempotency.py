@@ -7,6 +7,8 @@ import gc
 import math
 import threading
 import weakref
+from datetime import datetime
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -338,7 +340,7 @@ async def test_what_a_dead_worker_left_is_never_run_again(gateway: Gateway) -> N
         assert held.calls == 1
 
 
-def away(*_: object) -> None:
+def away(*_: object) -> NoReturn:
     raise OperationalError("the database is away")
 
 
@@ -383,6 +385,34 @@ async def test_a_claim_that_comes_too_late_is_given_back(
         assert told(refused) == (503, "books_closed")
         assert held.calls == 1
     assert "idempotent-replayed" not in served.headers
+
+
+async def test_a_claim_that_was_taken_as_the_database_broke_off_is_given_back(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit was done, its answer lost: nothing is run, and the key is free once the database answers."""
+    claim, release = kept.claim, kept.release
+
+    def broken_off(wanted: KeptCall, now: datetime) -> KeptCall | None:
+        claim(wanted, now)
+        away()
+
+    async with Held() as held:
+        await held.offered(gateway)
+        held.go.set()
+        with monkeypatch.context() as patch:
+            patch.setattr(kept, "claim", broken_off)
+            patch.setattr(kept, "release", away)
+            refused = await ask(gateway, headers=KEY)
+            await gateway.runtime.keeper.beat()
+            patch.setattr(kept, "claim", claim)
+            early = await ask(gateway, headers=KEY)
+            patch.setattr(kept, "release", release)
+            await gateway.runtime.keeper.beat()
+            served = await ask(gateway, headers=KEY)
+        assert held.calls == 1
+    assert [told(refused), told(early)] == [(503, "books_closed"), (409, "under_way")]
+    assert (served.status_code, "idempotent-replayed" in served.headers) == (200, False)
 
 
 async def test_the_outcome_is_stored_once_the_database_is_back(

@@ -19,6 +19,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from orchestrators.core.clocks import SKEW
 from routing import kept
 from routing.collecting import Collected, TooLarge
 from routing.core.kept import INTERRUPTED, TOO_LARGE, UNDER_WAY, State, is_worth_keeping, on_result, state_after
@@ -40,7 +41,6 @@ STORE_AGAIN = 1.0
 BURY_EVERY = 2.0
 MOST_DOUBTFUL = 1000  # claims; of those that a database refuses one after the other the first may be in it
 LAST = 1.0  # seconds for the rows of calls that a stop has interrupted
-SLACK = 60.0  # between the clocks of nodes
 REPLAY_PATIENCE = 60.0  # with a client that takes a stored answer
 
 AWAY = Refusal(
@@ -132,7 +132,7 @@ class Keeper:
     ) -> Run | KeptCall | Refusal:
         """The call under way; or the one that has its key already; or why it cannot be kept."""
         now, policy = datetime.now(UTC), call.lane.policy
-        seconds = policy.retry_timeout + policy.attempt_timeout + policy.cold_grace + self._longest + SLACK
+        seconds = policy.retry_timeout + policy.attempt_timeout + policy.cold_grace + self._longest + SKEW
         row = KeptCall(
             request_id=call.request_id,
             client=call.client.name,

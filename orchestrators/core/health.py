@@ -34,6 +34,7 @@ from math import inf
 import msgspec
 from msgspec.structs import replace
 
+from orchestrators.core.clocks import has_come
 from orchestrators.core.effects import EFFECTS, OnHealth
 from orchestrators.core.outcome import Outcome, OutcomeClass, Speaker
 from orchestrators.core.window import SECONDS, Window
@@ -42,7 +43,6 @@ _FAULTS_IN_A_ROW = 2
 _WINDOW_LEAST = 5
 _DOWN_FIRST = 5.0
 _DOWN_LONGEST = 300.0
-SKEW = 60.0  # seconds between the clocks of two machines
 _MOST_EJECTIONS = 7  # 5 s doubled six times is beyond the longest
 _TRAFFIC_SUCCESSES = 3
 _LONG_START = 10.0
@@ -121,10 +121,9 @@ def step(health: Health, outcome: Outcome, source: Source, now: float, draw: flo
 
 
 def at(health: Health, now: float) -> Health:
-    """The health as the clock shows it: a down whose time is up reads as probation. So does one that ends later
-    than any can: it was written by a clock that has been put back since."""
+    """The health as the clock shows it: a down whose time is up reads as probation."""
     until = health.until
-    if health.state is not _DOWN or until is None or now < until <= now + _DOWN_LONGEST + SKEW:
+    if health.state is not _DOWN or until is None or not has_come(until, now, _DOWN_LONGEST):
         return health
     return replace(health, state=_PROBATION, since=min(until, now), until=None, trial_successes=0)
 

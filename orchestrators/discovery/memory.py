@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db.models import Max, QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
+from orchestrators.core.clocks import has_come
 from orchestrators.core.discovery import Answer, Format, NotTheFormat, read
 from orchestrators.core.storable import storable
 from orchestrators.discovery.fetching import LIMITS, fetch
@@ -30,10 +31,12 @@ class Look:
 
 def due(sources: QuerySet[DiscoverySource], now: datetime) -> list[DiscoverySource]:
     """Those whose interval is over since they were last asked."""
+    latest = DiscoveryRun.objects.filter(source=OuterRef("pk")).order_by("-id").values("at")[:1]
     return [
         each
-        for each in sources.annotate(asked_at=Max("runs__at")).order_by("name")
-        if each.asked_at is None or each.asked_at + timedelta(seconds=each.interval) <= now
+        for each in sources.annotate(asked_at=Subquery(latest)).order_by("name")
+        if each.asked_at is None
+        or has_come(each.asked_at.timestamp() + each.interval, now.timestamp(), each.interval)
     ]
 
 

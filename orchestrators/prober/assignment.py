@@ -15,8 +15,9 @@ from typing import Any
 from orchestrators.core import latency as latencies
 from orchestrators.core.advert import Claim
 from orchestrators.core.classify import Setting
+from orchestrators.core.clocks import has_come
 from orchestrators.core.contract import Contract
-from orchestrators.core.health import SKEW, Health, State
+from orchestrators.core.health import Health, State
 from orchestrators.core.latency import Latency
 from orchestrators.core.price import Price
 from orchestrators.core.signature import Signature
@@ -127,8 +128,8 @@ def _is_due(offer: Offer, health: Health, *, now: float, interval: float) -> boo
     sampled_at = offer.health.sampled_at
     if sampled_at is None or health.state not in (State.HEALTHY, State.DEGRADED) or health.cause is not None:
         return True
-    age, every = now - sampled_at.timestamp(), max(offer.capability.profile.fresh_for, 10 * interval)
-    return age >= every or age < -SKEW
+    every = max(offer.capability.profile.fresh_for, 10 * interval)
+    return has_come(sampled_at.timestamp() + every, now, every)
 
 
 def sample_of(capability: Capability) -> Sample:

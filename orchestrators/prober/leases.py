@@ -13,13 +13,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Case, DateTimeField, F, Q, QuerySet, Value, When
 
-from orchestrators.core.health import SKEW
+from orchestrators.core.clocks import SKEW
 from orchestrators.models import ASLEEP, Advert, Offer, OfferHealth
+from orchestrators.models.clocks import has_come
 
 LEASE = timedelta(seconds=120)
-# What is written further ahead than that can be, a clock wrote that has been put back since: a machine's that
-# came up with another zone's time, say.
-_SKEW = timedelta(seconds=SKEW)
 # A row that cannot be probed is left alone for so long: it must not spoil every run.
 POISONED_FOR = timedelta(hours=1)
 
@@ -44,7 +42,7 @@ def selected(orchestrators: Iterable[str] = (), capabilities: Iterable[str] = ()
 def due(offers: QuerySet[Offer], now: datetime) -> QuerySet[Offer]:
     """Of these, the ones whose time has come and whom nobody holds."""
     time_has_come = Q(health__next_probe_at=None) | Q(health__next_probe_at__lte=now)
-    time_has_come |= Q(health__probed_at__gt=now + _SKEW)
+    time_has_come |= Q(health__probed_at__gt=now + timedelta(seconds=SKEW))  # by a clock put back since
     return offers.filter(time_has_come, _free("health__", now))
 
 
@@ -89,4 +87,4 @@ def give_back(offer_id: int, lease: datetime, next_probe_at: datetime) -> None:
 
 def _free(prefix: str, now: datetime) -> Q:
     lease = f"{prefix}lease_until"
-    return Q(**{lease: None}) | Q(**{f"{lease}__lte": now}) | Q(**{f"{lease}__gt": now + LEASE + _SKEW})
+    return Q(**{lease: None}) | has_come(lease, now, LEASE)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import models
 
-from orchestrators.core.health import SKEW
+from orchestrators.models.clocks import has_come
 from orchestrators.models.fields import WeiField
 
 
@@ -159,8 +159,6 @@ class Chore(models.Model):
 
     @classmethod
     def claim(cls, name: str, now: datetime, every: timedelta) -> bool:
-        """Whether the work is due, and ours for this time. It is, too, if it would be later than it can be: the
-        clock of whoever did it last has been put back since."""
+        """Whether the work is due, and ours for this time."""
         cls.objects.get_or_create(name=name, defaults={"due": now})
-        is_due = models.Q(due__lte=now) | models.Q(due__gt=now + every + timedelta(seconds=SKEW))
-        return bool(cls.objects.filter(is_due, name=name).update(due=now + every))
+        return bool(cls.objects.filter(has_come("due", now, every), name=name).update(due=now + every))

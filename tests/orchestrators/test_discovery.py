@@ -384,6 +384,15 @@ def test_a_source_is_due_when_its_interval_is_over() -> None:
     assert due(sources, NOW + timedelta(seconds=60)) == [often]
 
 
+def test_a_source_is_due_once_where_a_clock_was_ahead_and_is_put_back() -> None:
+    often = source("often", text=O1, format="orch-addr", interval=60)
+    sources = DiscoverySource.objects.all()
+    run(often, now=NOW + timedelta(hours=2))
+    assert due(sources, NOW) == [often]
+    run(often)
+    assert due(sources, NOW + timedelta(seconds=59)) == []
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [

@@ -20,6 +20,7 @@ from routing.table import ClientEntry
 
 # A budget that only calls in flight keep from covering one more may do so as soon as one of them ends.
 SOON = 1.0
+AHEAD = 86_400.0  # as of a machine that came up with another zone's time, and is put back later
 
 
 class Reservation(msgspec.Struct, eq=False):
@@ -92,9 +93,9 @@ class Allowances:
         return None
 
 
-def periods_at(wall: float) -> frozenset[str]:
-    """The day and the month (UTC) of a moment."""
-    moment = datetime.fromtimestamp(wall, UTC)
+def periods_since(wall: float) -> frozenset[str]:
+    """The day and the month (UTC) before which all are over, by clocks that are up to AHEAD seconds ahead."""
+    moment = datetime.fromtimestamp(wall - AHEAD, UTC)
     return frozenset({_day(moment), _month(moment)})
 
 

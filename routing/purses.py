@@ -54,7 +54,7 @@ class Purses:
 
     def claim(self, periods: frozenset[str]) -> bool:
         """Take a free slot, with what was spent in it in these periods, or in later ones: a machine's clock may
-        begin behind. OSError if the disk will not."""
+        begin behind, or be ahead (`allowances.periods_since`). OSError if the disk will not."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._share_out():
             return False
@@ -75,13 +75,14 @@ class Purses:
         return found
 
     def _forget_before(self, key: Key) -> None:
-        """The client's earlier days or months, but those that a call in flight is still to be settled with."""
-        earlier = [
+        """The client's earlier days or months, but the latest, to which a clock that is ahead may be put back,
+        and those that a call in flight is still to be settled with."""
+        earlier = sorted(
             (client_id, period)
             for client_id, period in self._purses
             if client_id == key[0] and len(period) == len(key[1]) and period < key[1]
-        ]
-        for each in earlier:
+        )
+        for each in earlier[:-1]:
             if not self._purses[each].reserved:
                 del self._purses[each]
                 if each in self._places and key not in self._places:

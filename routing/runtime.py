@@ -33,7 +33,7 @@ from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
 from routing import kept, retention, succession
 from routing import table as tables
-from routing.allowances import Allowances, periods_at
+from routing.allowances import Allowances, periods_since
 from routing.counts import Counts
 from routing.database import DatabaseThread, refuse_old_schema
 from routing.journal import Journal
@@ -212,7 +212,7 @@ class Runtime:
     async def _claim_purses(self) -> None:
         """In a rolling restart the worker that this one replaces has them until it drains."""
         due = time.monotonic() + HANDED_OVER_WITHIN
-        while not self._purses.claim(periods_at(time.time())):
+        while not self._purses.claim(periods_since(time.time())):
             if time.monotonic() > due:
                 log.warning("no worker has handed over its budgets yet; clients with one are refused meanwhile")
                 return
@@ -221,7 +221,7 @@ class Runtime:
     async def claim_late(self) -> None:
         """Budgets that nobody handed over at the start. OSError if the disk will not: this step alone fails."""
         if not (self._purses.held or self.draining):
-            self._purses.claim(periods_at(time.time()))
+            self._purses.claim(periods_since(time.time()))
 
     @property
     def lag(self) -> float:

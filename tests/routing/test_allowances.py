@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from routing.allowances import Allowances, Reservation, periods_at
+from routing.allowances import Allowances, Reservation, periods_since
 from routing.core.refusal import Code, Refusal
 from routing.purses import Purses
 from routing.table import ClientEntry
@@ -24,7 +24,7 @@ def client(**limits: int | None) -> ClientEntry:
 @pytest.fixture
 def allowances(tmp_path: Path) -> Iterator[Allowances]:
     purses = Purses(tmp_path, "node", 1)
-    purses.claim(periods_at(NOON))
+    purses.claim(periods_since(NOON))
     yield Allowances(purses)
     purses.give_up()
 
@@ -67,6 +67,27 @@ def test_the_month_counts_beside_the_day(allowances: Allowances) -> None:
     assert "2026-11 " in over.detail
     assert over.retry_after == 4.5 * 86400  # from the 26th at noon to the first
     taken(allowances, acme, 60, tomorrow)
+
+
+@pytest.mark.parametrize("now", [NOON, datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()])
+@pytest.mark.parametrize("budget", ["daily_budget", "monthly_budget"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_was_spent_is_known_after_a_clock_that_was_ahead_is_put_back(
+    tmp_path: Path, now: float, budget: str, restarts: bool
+) -> None:
+    """Over midnight, and over the end of the month."""
+    acme, ahead = client(**{budget: 100}), now + 20 * 3600
+    allowances = Allowances(Purses(tmp_path, "node", 1))
+    allowances.purses.claim(periods_since(now))
+    taken(allowances, acme, 90, now).settle(90)
+    if restarts:
+        allowances.purses.give_up()
+        allowances = Allowances(Purses(tmp_path, "node", 1))
+        allowances.purses.claim(periods_since(ahead))
+    allowances.reserve(acme, 5, ahead)
+
+    refused(allowances, acme, 20, now)
+    allowances.purses.give_up()
 
 
 def test_a_refusal_holds_neither_seat_nor_money(allowances: Allowances) -> None:

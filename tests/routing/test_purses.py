@@ -39,20 +39,20 @@ def test_a_new_worker_goes_on_from_what_was_spent(tmp_path: Path) -> None:
     second.give_up()
 
 
-def test_a_new_day_takes_the_line_of_the_last(tmp_path: Path) -> None:
+def test_a_new_day_takes_the_line_of_the_last_but_one(tmp_path: Path) -> None:
     """The file grows with clients, not with days."""
     purses = claimed(tmp_path)
     for client in (7, 8):
         spend(purses, 3, client, MONTH)
-    for day in (YESTERDAY, TODAY, "2026-11-26"):
+    for day in (YESTERDAY, TODAY, "2026-11-26", "2026-11-27", "2026-11-28"):
         for client in (7, 8):
             spend(purses, client, client, day)
     (file,) = tmp_path.iterdir()
-    assert len(file.read_bytes().splitlines()) == 4
+    assert len(file.read_bytes().splitlines()) == 6, "a month, a day, and the day before"
     purses.give_up()
 
     second = claimed(tmp_path)
-    assert [second.purse(client, "2026-11-26").spent for client in (7, 8)] == [7, 8]
+    assert [second.purse(client, "2026-11-28").spent for client in (7, 8)] == [7, 8]
     assert [second.purse(client, MONTH).spent for client in (7, 8)] == [3, 3]
     second.give_up()
 

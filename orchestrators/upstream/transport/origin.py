@@ -77,6 +77,11 @@ class Origin:
         where = f"{self._address.host}:{self._address.port}"
         return f"<Origin {where} open {len(self._connections)} idle {len(self._idle)}>"
 
+    @property
+    def is_in_use(self) -> bool:
+        """Something is under way, or a connection is kept."""
+        return self._seats < self._limits.connections or bool(self._connections)
+
     def send(
         self,
         method: bytes,

@@ -15,9 +15,12 @@ from orchestrators.upstream.transport.limits import DEFAULT, Limits
 from orchestrators.upstream.transport.origin import Address, Origin
 from orchestrators.upstream.transport.tls import ways
 
+FEW = 1000  # origins, 2.6 KB each
+
 
 class Pool:
-    """Origins by service URI, trust and fingerprint: a certificate trusted anew is a new origin.
+    """Origins by service URI, trust and fingerprint: a certificate trusted anew is a new origin. They come and
+    go, so those without a connection are forgotten whenever their number has doubled.
 
     `allowed`: networks beside the public internet, None for those of the settings.
     """
@@ -26,6 +29,7 @@ class Pool:
         self._limits = limits
         self._allowed = settings.BYOCGW_ALLOWED_NETWORKS if allowed is None else allowed
         self._origins: dict[tuple[str, str, str], Origin] = {}
+        self._most = FEW
 
     def __repr__(self) -> str:
         return f"<Pool {list(self._origins.values())}>"
@@ -53,6 +57,9 @@ class Pool:
                 trusted = ways(secure=address.secure, tls=tls, fingerprint=fingerprint)
             except ValueError as error:
                 raise NotConnected(Fault.UNREACHABLE, str(error)) from error
+            if len(self._origins) >= self._most:
+                self._origins = {of: each for of, each in self._origins.items() if each.is_in_use}
+                self._most = max(FEW, 2 * len(self._origins))
             origin = self._origins[key] = Origin(address, trusted, self._limits, self._allowed)
         return origin
 

@@ -12,6 +12,7 @@ import pytest
 
 from orchestrators.upstream.base import UpstreamError
 from orchestrators.upstream.transport.connection import Connection
+from orchestrators.upstream.transport.pool import FEW
 
 from .conftest import OK, Conversation, MakePool, Script, Serve, ask, read, saying
 
@@ -33,6 +34,31 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[weakref.WeakSet[Con
     yield known
     gc.enable()
     gc.unfreeze()
+
+
+async def test_a_pool_forgets_origins_that_are_not_in_use(serve: Serve, make_pool: MakePool) -> None:
+    """As of certificates that change every day: none is named any more, and none is closed by anybody."""
+    go = asyncio.Event()
+
+    async def twice(conversation: Conversation) -> None:
+        await conversation.request()
+        await conversation.say(OK)
+        await conversation.request()
+        await go.wait()
+        await conversation.say(OK)
+
+    kept, busy, pool = await serve(twice), await serve(twice), make_pool()
+    for peer in (kept, busy):
+        await read(await ask(pool, peer))
+    waiting = asyncio.create_task(ask(pool, busy))
+    await asyncio.sleep(0)
+    for day in range(3 * FEW):
+        pool.origin(kept.target(fingerprint=f"{day:064x}"))
+    go.set()
+
+    assert repr(pool).count("<Origin ") <= FEW
+    assert await read(await ask(pool, kept)) == await read(await waiting) == b"hi"
+    assert (kept.connections, busy.connections) == (1, 1)
 
 
 async def hang_up(conversation: Conversation) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -91,6 +92,22 @@ async def test_it_counts_heads_of_a_kept_connection_one_by_one(edge: Edge) -> No
     for _ in range(3):
         await client.send(b"GET / HTTP/1.1\r\nLivepeer: %s\r\n\r\n" % (b"x" * 900_000))
         assert (await client.answer())[0] == 200
+
+
+async def test_an_idle_connection_keeps_no_large_head(edge: Edge) -> None:
+    clients, head = (
+        [await edge.connect() for _ in range(4)],
+        b"GET / HTTP/1.1\r\nLivepeer: %s\r\n\r\n" % (b"x" * 2**20),
+    )
+    tracemalloc.start()
+    try:
+        for client in clients:
+            for _ in range(3):
+                await client.send(head)
+                assert (await client.answer())[0] == 200
+        assert tracemalloc.get_traced_memory()[0] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 async def test_it_does_not_count_a_body_as_head(edge: Edge) -> None:

@@ -26,6 +26,7 @@ from routing.context import current
 WINDOW = 10.0  # seconds
 SOME = 5
 MOST_KINDS = 1000
+LONGEST = 10_000  # characters of a value; strangers may name a host of a megabyte
 
 # What a line may carry besides its text; libraries hang other things on theirs.
 EXTRAS = (
@@ -43,8 +44,9 @@ _PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")
 
 
 class Thinned(logging.Filter):
-    """Of warnings and errors with the same text before its arguments, SOME pass within WINDOW seconds; the
-    first after that says how many did not. `clock`: monotonic seconds."""
+    """Of warnings and errors with the same text before its arguments, or without any from the same place in the
+    code, SOME pass within WINDOW seconds; the first after that says how many did not. So strangers, who may
+    write a part of a text, make no kind of their own. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -54,7 +56,8 @@ class Thinned(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        kind, now = (record.name, str(record.msg)[:200]), self._clock()
+        told = str(record.msg)[:200] if record.args else f"{record.pathname}:{record.lineno}"
+        kind, now = (record.name, told), self._clock()
         seen = self._kinds.get(kind)
         if seen is None or now - seen[0] >= WINDOW:
             if len(self._kinds) >= MOST_KINDS:
@@ -82,7 +85,8 @@ def clean(value: Any) -> Any:
     if isinstance(value, str):
         text = _SCHEME.sub(rf"\1 {HIDDEN}", value)
         text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
-        return _PASSWORD.sub(rf"\1{HIDDEN}@", _KEY.sub(f"byoc_{HIDDEN}", text))
+        text = _PASSWORD.sub(rf"\1{HIDDEN}@", _KEY.sub(f"byoc_{HIDDEN}", text))
+        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     if isinstance(value, MutableMapping):
         return {key: clean(each) for key, each in value.items()}
     return value if isinstance(value, int | float | bool | None) else clean(str(value))
@@ -123,6 +127,7 @@ def configuration(level: str, *, console: bool = False) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "httpx": {"level": "WARNING"},  # a line per request says nothing
+            "axes": {"level": "WARNING"},  # nor do several per attempt to log in, which are not thinned
             "gunicorn.error": own,
             "gunicorn.access": own,
         },

@@ -6,13 +6,15 @@ import io
 import json
 import logging
 import logging.config
+from collections import Counter
 from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any
 
 import pytest
+from django.test import Client
 
-from byocgw.logs import SOME, WINDOW, Thinned, clean, configuration
+from byocgw.logs import LONGEST, SOME, WINDOW, Thinned, clean, configuration
 from orchestrators.simulator import Container, Simulator
 from routing import context
 from routing.access import MOST, AccessLog
@@ -124,6 +126,27 @@ def test_repeated_warnings_are_thinned_and_counted() -> None:
     assert passes(text="another")[0] and passes(logging.INFO)[0]
     clock.now += WINDOW
     assert [passes(), passes()] == [(True, 3), (True, 0)]
+
+
+@pytest.mark.django_db
+def test_hosts_and_names_that_strangers_make_up_fill_no_log(
+    client: Client, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.ALLOWED_HOSTS = ["console.example"]
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a quick one
+    with caplog.filtering(Thinned(Clock())):
+        for number in range(SOME + 3):
+            assert client.get("/admin/login/", headers={"host": f"{number}.example"}).status_code == 400
+            name = {"username": f"u{number}", "password": "x"}
+            assert client.post("/admin/login/", name, headers={"host": "console.example"}).status_code == 200
+    names = Counter(record.name for record in caplog.records)
+    assert names == {"django.security.DisallowedHost": SOME, "axes.handlers.database": SOME}
+
+
+def test_a_line_has_an_end(written: Written) -> None:
+    written.log.error("%s", "x" * 2**20)
+    (line,) = written.lines()
+    assert LONGEST < len(line["event"]) < LONGEST + 10
 
 
 async def test_a_line_within_a_call_has_its_ids(gateway: Gateway, written: Written) -> None:

@@ -9,8 +9,8 @@ class OrchestratorsConfig(AppConfig):
     verbose_name = "Supply"
 
     def ready(self) -> None:
-        from orchestrators import changes, checks  # noqa: F401  (checks registers itself)
+        from orchestrators import checks, triggers  # noqa: F401  (checks registers itself)
         from orchestrators.models.fields import teach_sqlite_wei
 
         connection_created.connect(teach_sqlite_wei)
-        changes.watch_own_tables()
+        triggers.watch_own_tables()

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 from django.db import Error as DatabaseError
 
-from orchestrators.changes import missing_triggers
+from orchestrators.triggers import missing_triggers
 
 
 @register("byocgw")

@@ -10,14 +10,14 @@ class RoutingConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
-        from orchestrators import changes, trial
+        from orchestrators import changes, trial, triggers
         from routing import checks, configuration, roles  # noqa: F401  (checks registers itself)
         from routing.models import ApiKey, Client, Pipeline, PriceCeiling, Rate, Tier
         from routing.table.ceilings import payable
 
         for model in (PriceCeiling, Pipeline, Tier, Client, Rate):
-            changes.watch(model)
-        changes.watch(ApiKey, ignored=("last_used", "label"))
+            triggers.watch(model)
+        triggers.watch(ApiKey, ignored=("last_used", "label"))
         configuration.watch()
         changes.export_with(configuration.export)
         trial.ceilings_with(payable)

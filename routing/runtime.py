@@ -27,8 +27,9 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from orchestrators import scoreboard
-from orchestrators.changes import note_outside, sqlite_file
+from orchestrators.changes import note_outside
 from orchestrators.scoreboard import Marks, News, Scoreboard, moved_since
+from orchestrators.sqlite import sqlite_file
 from orchestrators.upstream.registry import Upstreams
 from orchestrators.upstream.transport import Limits, Pool
 from routing import kept, retention, succession

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Revision(models.Model):
-    """The one row (id 1). Its numbers are moved by database triggers alone (see changes.py)."""
+    """The one row (id 1). Its numbers are moved by database triggers alone (see triggers.py)."""
 
     policy = models.BigIntegerField(
         default=0, help_text="Moves with every change of what people decided or orchestrators claim."

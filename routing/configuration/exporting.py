@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import models
 
-from orchestrators import changes
+from orchestrators import triggers
 from orchestrators.models import (
     Capability,
     DiscoverySource,
@@ -43,11 +43,11 @@ def watch() -> None:
     """Let whatever changes an export move the number of what people decided."""
     for section in SECTIONS:
         columns = tuple(each.name for each in section.fields if not each.many_to_many)
-        changes.watch(section.model, number="decided", only=columns)
+        triggers.watch(section.model, number="decided", only=columns)
     # whose offer it is stands above it in a document, and counts
     left_out = tuple(name for name in OFFERS.left_out if name != "orchestrator")
-    changes.watch(Offer, number="decided", ignored=left_out)
-    changes.watch(PriceCeiling, number="decided")
+    triggers.watch(Offer, number="decided", ignored=left_out)
+    triggers.watch(PriceCeiling, number="decided")
 
 
 def export() -> dict[str, list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ from django.core.management.base import SystemCheckError
 from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 
-from orchestrators import changes
+from orchestrators import changes, sqlite, triggers
 from orchestrators.changes import change_set, configuration_at
 from orchestrators.checks import triggers_are_there
 from orchestrators.core.price import Price
@@ -233,7 +233,7 @@ def test_it_reports_a_lost_trigger() -> None:
 
 def test_it_reports_a_lost_revision_row() -> None:
     Revision.objects.all().delete()
-    assert changes.missing_triggers() == ["row 1 of orchestrators_revision"]
+    assert triggers.missing_triggers() == ["row 1 of orchestrators_revision"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -242,20 +242,20 @@ def test_migrate_puts_triggers_back_and_moves_all_numbers_once() -> None:
     with pytest.raises(SystemCheckError, match=r"byocgw\.E001"):
         call_command("check")
     before = *numbers(), decided()
-    changes.install_triggers()
+    triggers.install_triggers()
     assert (*numbers(), decided()) == tuple(each + 1 for each in before)
     drop_a_trigger()
     call_command("migrate", verbosity=0, skip_checks=False)
-    assert changes.missing_triggers() == []
+    assert triggers.missing_triggers() == []
 
 
 def test_a_database_of_an_earlier_version_waits_for_migrate() -> None:
     """Whoever upgrades has a table without the newest number, and `migrate` is the way to it."""
-    changes.remove_triggers()
+    triggers.remove_triggers()
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE orchestrators_revision DROP COLUMN decided")
-    assert changes.missing_triggers() == []
-    changes.install_triggers()
+    assert triggers.missing_triggers() == []
+    triggers.install_triggers()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -266,16 +266,16 @@ def test_a_migration_may_drop_a_watched_column() -> None:
     with connection.schema_editor() as editor:
         editor.add_field(Tier, note)
     columns = ("id", "slug", "extra")
-    changes._watched["routing_tier", "policy"] = changes.Watch("routing_tier", "policy", columns)
+    triggers._watched["routing_tier", "policy"] = triggers.Watch("routing_tier", "policy", columns)
     try:
-        changes.install_triggers()
-        changes.remove_triggers()
+        triggers.install_triggers()
+        triggers.remove_triggers()
         with connection.schema_editor() as editor:
             editor.remove_field(Tier, note)
-        changes.install_triggers()  # though the watch names a column that is gone
+        triggers.install_triggers()  # though the watch names a column that is gone
     finally:
-        changes.watch(Tier)
-        changes.install_triggers()
+        triggers.watch(Tier)
+        triggers.install_triggers()
     with moves(policy=True):
         Tier.objects.create(slug="gold")
 
@@ -391,7 +391,7 @@ def test_the_document_on_record_is_in_force_until_somebody_decides_otherwise(
         write()
         assert not is_on_record()
         assert changes.note_outside() and is_on_record() and not changes.note_outside()
-    changes.install_triggers()  # as after an upgrade
+    triggers.install_triggers()  # as after an upgrade
     assert not is_on_record()
     assert not changes.note_outside() and is_on_record()
 
@@ -423,14 +423,14 @@ def test_it_says_when_there_is_no_database_file(tmp_path: Path, monkeypatch: pyt
     file = tmp_path / "a b.sqlite3"
     monkeypatch.setitem(connection.settings_dict, "NAME", f"file:{tmp_path}/a%20b.sqlite3?mode=rw")
     if connection.vendor != "sqlite":
-        assert changes.absent() == ""
+        assert sqlite.absent() == ""
         return
-    assert changes.sqlite_file() == file
-    assert changes.absent() == f"The database {file} does not exist yet: run manage.py migrate."
+    assert sqlite.sqlite_file() == file
+    assert sqlite.absent() == f"The database {file} does not exist yet: run manage.py migrate."
     file.touch()
-    assert changes.absent() == ""
+    assert sqlite.absent() == ""
 
 
 def test_watching_an_unknown_field_fails() -> None:
     with pytest.raises(Exception, match="no field named 'colour'"):
-        changes.watch(RoutingProfile, ignored=("colour",))
+        triggers.watch(RoutingProfile, ignored=("colour",))

@@ -12,7 +12,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
-from orchestrators import changes
+from orchestrators import triggers
 from orchestrators.core.price import Price
 from orchestrators.models import (
     Advert,
@@ -434,7 +434,7 @@ def test_every_column_it_reads_moves_the_number() -> None:
     read = {each for query in queries for each in re.findall(r'"(\w+)"\."(\w+)"', query["sql"])}
     watched = {
         (each.table, name)
-        for each in changes._watched.values()
+        for each in triggers._watched.values()
         if each.number == "policy"
         for name in each.columns
     }

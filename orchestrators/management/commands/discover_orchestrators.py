@@ -10,10 +10,11 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from orchestrators.changes import absent, operator
+from orchestrators.changes import operator
 from orchestrators.discovery import Look, Plan, apply, due, look, propose
 from orchestrators.management.stopping import stopping
 from orchestrators.models import DiscoverySource
+from orchestrators.sqlite import absent
 
 LOOK_EVERY = 5.0  # seconds
 EMPTY = "There is no discovery source yet. Add one in the admin, or by `manage.py apply FILE` (discovery:)."

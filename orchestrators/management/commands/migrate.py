@@ -12,7 +12,8 @@ from typing import Any
 from django.core.management.commands.migrate import Command as Migrate
 from django.db import connections
 
-from orchestrators.changes import install_triggers, missing_triggers, sqlite_file
+from orchestrators.sqlite import sqlite_file
+from orchestrators.triggers import install_triggers, missing_triggers
 
 
 class Command(Migrate):

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from orchestrators.changes import absent, operator
+from orchestrators.changes import operator
+from orchestrators.sqlite import absent
 from routing import configuration
 from routing.configuration.document import LARGEST, read
 

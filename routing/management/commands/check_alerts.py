@@ -10,8 +10,8 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections
 from django.utils import timezone
 
-from orchestrators.changes import absent
 from orchestrators.management.stopping import stopping
+from orchestrators.sqlite import absent
 from routing.alerting import EVERY, check
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from orchestrators.changes import absent, configuration_at
+from orchestrators.changes import configuration_at
 from orchestrators.models import ConfigRevision, Mode, Orchestrator
+from orchestrators.sqlite import absent
 from routing import configuration
 from routing.configuration.document import dump
 

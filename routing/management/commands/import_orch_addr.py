@@ -7,11 +7,12 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from orchestrators.changes import absent, change_set, operator
+from orchestrators.changes import change_set, operator
 from orchestrators.core.discovery import orch_addr
 from orchestrators.core.discovery.lists import DEFAULT_HOST, DEFAULT_PORT
 from orchestrators.models import Capability, Mode, Offer, Orchestrator
 from orchestrators.models.orchestrator import ProtocolChoice
+from orchestrators.sqlite import absent
 
 
 class Command(BaseCommand):

@@ -77,6 +77,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
         while os.getppid() == self.ppid:
             self.notify()
             await asyncio.sleep(1)
+        succession.expect_nobody()
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -127,11 +128,18 @@ def on_starting(server: object) -> None:
 def pre_fork(server: Any, worker: Worker) -> None:
     succession.takes_a_place = worker.age > server.num_workers
     others = list(server.WORKERS.values())
-    worker.place = listening.free_place({each.place for each in others})
+    worker.place = succession.place = listening.free_place({each.place for each in others})
+    if len(others) >= server.num_workers:  # in a rolling restart
+        succession.expect(worker.place)
     worker.turn = succession.turn = succession.free_turn([each.turn for each in others], server.num_workers)
 
 
+def worker_exit(server: object, worker: Worker) -> None:
+    succession.leave(worker.place)  # in the worker: of one that could not start the master says nothing
+
+
 def child_exit(server: Any, worker: Worker) -> None:
+    succession.leave(worker.place)
     listening.leave(worker.place)
     try:
         sharing.bury(worker.pid)

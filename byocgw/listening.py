@@ -5,6 +5,8 @@ as a reverse proxy does, may find them all with one worker, which then has all t
 tells the others how many it holds, in memory that they share, and who is ahead leaves the next one to them
 for a moment before it takes it after all: where they hang, nobody waits for long.
 
+Asked to end in a rolling restart, a worker serves on until who takes over can (`routing.succession`).
+
 The last worker to end takes what the kernel has accepted already before it closes its end.
 """
 
@@ -15,17 +17,20 @@ import logging
 from array import array
 from functools import partial
 from mmap import mmap
+from types import FrameType
 from typing import Any
 
 from uvicorn import Config
 from uvicorn.server import Server
 
 from byocgw import huge_pages
+from routing import succession
+from routing.succession import PLACES
 
-PLACES = 256  # workers of one server, those that go and come included
 ABSENT = 2**31 - 1
 REST = 0.001  # seconds; others are woken within some 0.1 ms, if they are not at work
 RETRY = 1.0  # seconds, when there are no descriptors left
+TOGETHER = 0.02  # seconds between two looks at whether the others could serve as well
 
 # By place, how many connections a worker holds, or ABSENT. Made in the master, shared by its forks.
 held = memoryview(mmap(-1, 4 * PLACES)).cast("i")
@@ -120,6 +125,9 @@ class FairServer(Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets=[])
         huge_pages.gather()
+        if succession.arrive():
+            while succession.anyone_is_coming() and not self.should_exit:
+                await asyncio.sleep(TOGETHER)
         state = self.server_state
         made: Any = self.config.http_protocol_class
         protocol = partial(made, config=self.config, server_state=state, app_state=self.lifespan.state)
@@ -127,6 +135,15 @@ class FairServer(Server):
             listener = Listener(sock, self.place, protocol, state.connections, self.config.ssl)
             self.listeners.append(listener)
             listener.open()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.started:
+            succession.arrive()
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end."""
+        return await super().on_tick(counter) and not succession.anyone_is_coming()
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         for listener in self.listeners:

@@ -7,6 +7,8 @@ in one process, and of more workers each has a like share of every limit.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +20,9 @@ from routing.core.refusal import Code, Refusal
 from routing.purses import Purses
 from routing.table import ClientEntry
 
+logger = logging.getLogger(__name__)
+
+HANDED_OVER_WITHIN = 5.0  # seconds that a call waits for the budgets; a worker that drains keeps them for one
 # A budget that only calls in flight keep from covering one more may do so as soon as one of them ends.
 SOON = 1.0
 AHEAD = 86_400.0  # as of a machine that came up with another zone's time, and is put back later
@@ -45,6 +50,7 @@ class Reservation(msgspec.Struct, eq=False):
 class Allowances:
     def __init__(self, purses: Purses) -> None:
         self.purses = purses
+        self.hand_over: asyncio.Task[None] | None = None  # while another worker has the budgets
         self.accounts: defaultdict[int, Account] = defaultdict(Account)  # by client
 
     @property
@@ -65,6 +71,15 @@ class Allowances:
             return self._with_money(client, account, most, wall)
         account.in_flight += 1
         return account
+
+    async def handed_over(self) -> bool:
+        """Wait until another worker has handed its budgets over. False where that is of no use."""
+        if self.hand_over is None or self.hand_over.done():
+            return False
+        await asyncio.wait([self.hand_over], timeout=HANDED_OVER_WITHIN)
+        if not self.purses.held:
+            logger.warning("no worker hands over its budgets; clients with one are refused")
+        return self.purses.held
 
     def _with_money(
         self, client: ClientEntry, account: Account, most: int, wall: float

@@ -8,8 +8,8 @@ they spent is shared out evenly first. So the workers together never spend more 
 restarts and `kill -9`, and with one worker the budget is exact. A line is written by one `os.pwrite` (some
 2 us) when a call of a client with a budget ends.
 
-A worker that drains gives up its slot at once, with what its last calls may still cost counted as spent:
-its successor is waiting for it.
+A worker that drains gives up its slot once no more calls begin, with what its last ones may still cost counted
+as spent: its successor is waiting for it.
 """
 
 from __future__ import annotations

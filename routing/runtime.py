@@ -61,7 +61,8 @@ BEAT_EVERY = 1.0
 COLLECT_EVERY = 1.0
 TELL_USE_EVERY = 60.0  # of keys
 REBUILD_EVERY = 600.0  # reputations recover with time, which moves no number
-HANDED_OVER_WITHIN = 5.0
+HAND_OVER_AFTER = 1.1  # seconds into a drain: calls begin for one (byocgw/protocol.py, LINGER)
+HAND_OVER_EVERY = 0.05  # seconds between two attempts to take the budgets over
 KEPT_EVERY = 0.5
 DRAIN_WITHIN = 25.0  # seconds for what is under way when a stop begins (byocgw/gunicorn.py)
 LAST_DRAIN = 5.0  # seconds a stopping worker spends on its journal; whoever comes next adopts the rest
@@ -138,8 +139,10 @@ class Runtime:
         self._pool = Pool(limits)
         upstreams = Upstreams(self._pool, settings.BYOCGW_SENDER_ADDRESS)
         self._purses = Purses(settings.BYOCGW_JOURNAL_DIR, settings.BYOCGW_NODE, settings.WEB_CONCURRENCY)
-        await self._claim_purses()
         self.allowances = Allowances(self._purses)
+        if not self._purses.claim(periods_since(time.time())):
+            self.allowances.hand_over = asyncio.create_task(self._take_over_purses())
+            self._tasks.append(self.allowances.hand_over)
         self.service = RoutingService(
             upstreams,
             self.board,
@@ -168,7 +171,6 @@ class Runtime:
         Runtime.running = self
         for every, step in (
             (REFRESH_EVERY, self.refresh),
-            (REFRESH_EVERY, self.claim_late),
             (REPORT_EVERY, self.report),
             (COLLECT_EVERY, self.collect),
             (KEPT_EVERY, self.keeper.beat),
@@ -183,6 +185,7 @@ class Runtime:
         """Requests are over. What the last drain does not manage, an adopter does."""
         Runtime.running = None
         self.drain_begins()
+        self._purses.give_up()
         began = self._draining_since or 0.0
         await self.keeper.stop(began + DRAIN_WITHIN - time.monotonic())
         self._loop_watch.stop()
@@ -202,27 +205,26 @@ class Runtime:
 
     def drain_begins(self) -> None:
         """The server takes no new connections; it finishes what it has."""
+        if not self.draining and self.started:
+            self.loop.call_later(HAND_OVER_AFTER, self._purses.give_up)
         self.draining = True
         self._draining_since = self._draining_since or time.monotonic()
-        if self.started:
-            self._purses.give_up()
 
     def _count(self, calls: int) -> None:
         self.in_flight += calls
 
-    async def _claim_purses(self) -> None:
-        """In a rolling restart the worker that this one replaces has them until it drains."""
-        due = time.monotonic() + HANDED_OVER_WITHIN
-        while not self._purses.claim(periods_since(time.time())):
-            if time.monotonic() > due:
-                log.warning("no worker has handed over its budgets yet; clients with one are refused meanwhile")
-                return
-            await asyncio.sleep(0.05)
-
-    async def claim_late(self) -> None:
-        """Budgets that nobody handed over at the start. OSError if the disk will not: this step alone fails."""
-        if not (self._purses.held or self.draining):
-            self._purses.claim(periods_since(time.time()))
+    async def _take_over_purses(self) -> None:
+        """In a rolling restart the worker that this one replaces has them until it has drained for a moment."""
+        refused = ""
+        while not self.draining:
+            try:
+                if self._purses.claim(periods_since(time.time())):
+                    return
+            except OSError as exc:
+                if str(exc) != refused:
+                    log.error("budgets cannot be taken over: %s; clients with one are refused", exc)
+                refused = str(exc)
+            await asyncio.sleep(HAND_OVER_EVERY)
 
     @property
     def lag(self) -> float:

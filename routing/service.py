@@ -110,7 +110,11 @@ class RoutingService:
         most = most_wei(call.lane, self._longest_answer) if call.client.has_budget else 0
         reservation = self._allowances.reserve(call.client, most, at)
         if isinstance(reservation, Refusal):
-            return self._refuse(Trip(call, at, now), reservation)
+            if call.client.has_budget and await self._allowances.handed_over():
+                at = self._wall()
+                reservation = self._allowances.reserve(call.client, most, at)
+            if isinstance(reservation, Refusal):
+                return self._refuse(Trip(call, at, now), reservation)
         trip = Trip(call, at, now, reservation)
         context.enter(trip)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from orchestrators.simulator import SimulatorProcess
 from tests.chaos.conftest import document
 from tests.chaos.load import Books, Load
 from tests.chaos.postgres import Cluster
+from tests.chaos.test_restarts import until_replaced
 from tests.support.served import Served
 
 RATE = 100
@@ -55,6 +57,25 @@ async def test_it_serves_while_the_database_file_is_away(gateway: Served, fault_
     assert books.balanced
     said = Counter(re.findall(r"([a-z ]+): the database does not answer", gateway.log()))
     assert said["journal drain"] and max(said.values()) <= 2  # by each thread, once in each worker
+
+
+async def test_a_rolling_restart_waits_for_the_database(gateway: Served, lasting: bool) -> None:
+    """SIGHUP while it is away: the old workers serve, however often asked to end, until the new ones could."""
+    assert gateway.process is not None
+    old = set(gateway.workers())
+    async with Load(gateway, rate=RATE) as load:
+        moved = move(gateway.database, "away")
+        gateway.process.send_signal(signal.SIGHUP)
+        await asyncio.sleep(45 if lasting else 5)  # gunicorn waits for 30, and then asks every second
+        assert old < set(gateway.workers())
+        for path, away in moved.items():
+            away.rename(path)
+        await until_replaced(gateway, old)
+    books = await Books.of(gateway, load)
+
+    assert [call for call in load.failures if call.got or call.fresh] == []
+    assert books.lost(load) == set()
+    assert books.balanced
 
 
 async def test_it_notices_that_the_database_file_was_replaced(gateway: Served) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "paced": {"requests_per_minute": 50, "burst": 50},
     "seated": {"max_in_flight": 5},
     "spender": {"daily_budget": "3000 wei"},
+    "saver": {"daily_budget": "1 eth"},
 }
 QUICK, LONG = "/v1/capabilities/quick", "/v1/capabilities/long"
 ISSUE = """
@@ -143,6 +145,31 @@ async def test_a_budget_of_1000_calls_buys_1000_calls(stage: Stage) -> None:
     assert (told["200"], set(told), set(late)) == (1000, {"200", "budget_spent"}, {"budget_spent"})
     assert stage.alder.calls["quick"] - before == 1000
     assert sum(int(row[1]) for row in stage.gateway.rows(sums)) == 3000
+
+
+async def test_a_budget_is_there_all_through_a_rolling_restart(stage: Stage) -> None:
+    """SIGHUP while four clients that have one call without a pause: none is refused."""
+    gateway, told, done = stage.gateway, Counter[str](), asyncio.Event()
+
+    async def one() -> None:
+        while not done.is_set():
+            told[(await ask(gateway, QUICK, key=stage.keys["saver"])).code] += 1
+
+    clients = [asyncio.create_task(one()) for _ in range(4)]
+    assert gateway.process is not None
+    old = set(gateway.workers())
+    gateway.process.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(60):
+        while old & set(gateway.workers()):
+            await asyncio.sleep(0.05)
+    since = told.total()
+    while told.total() < since + 20:
+        await asyncio.sleep(0.05)
+    done.set()
+    await asyncio.gather(*clients)
+    await stage.both_serve()
+
+    assert set(told) == {"200"}
 
 
 # --- keys: one execution each -------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from django.db.models import Sum
 
 from orchestrators.simulator import Container, Simulator
+from routing import allowances, runtime
 from routing.models import UsageHour
 from routing.purses import Purses
 from tests.routing.inference.scenes import DEPTH, PICTURE, ask, depth_by, orchestrator
@@ -105,17 +106,65 @@ async def test_a_budget_of_1000_calls_buys_1000_calls(gateway: Gateway) -> None:
     assert await in_thread(lambda: UsageHour.objects.aggregate(wei=Sum("wei"))["wei"]) == 3000
 
 
-async def test_a_disk_that_refuses_budgets_holds_up_no_policy(
+async def depth_with_budget(gateway: Gateway, alder: Simulator, budget: str) -> None:
+    offer = {"capability": "depth", "price": "3 wei/request"}
+    document = {
+        "capabilities": [DEPTH | {"price_ceiling": "3 wei/request"}],
+        "orchestrators": [orchestrator(alder, offer)],
+    }
+    await gateway.apply(document | tier(daily_budget=budget))
+    await gateway.probe()
+
+
+async def test_in_a_rolling_restart_calls_wait_for_their_budget(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Purses, periods: frozenset[str]) -> bool:
-        raise OSError("no space left on device")
+    """Until the worker that has it lets no more calls begin; those it serves. Both spend the same budget."""
+    monkeypatch.setattr(runtime, "HAND_OVER_AFTER", 0.3)
+    async with Simulator("alder", protocol="direct", capabilities=[Container("depth")]) as alder:
+        await depth_with_budget(gateway, alder, "9 wei")
+        async with Gateway() as successor:
+            successor.key = gateway.key
+            waiting = asyncio.create_task(ask(successor))
+            while not successor.runtime.in_flight:
+                await asyncio.sleep(0.01)
+            gateway.runtime.drain_begins()
+            answers = [await ask(gateway), await ask(gateway)]
+            assert not waiting.done()
+            answers += [await waiting, await ask(successor), await ask(gateway)]
 
-    gateway.runtime.drain_begins()  # which gives its budgets up
-    gateway.runtime.draining = False
-    monkeypatch.setattr(Purses, "claim", refuse)
-    await gateway.apply({"capabilities": [{"slug": "pose", "profile": "warm"}]})
-    await gateway.runtime.refresh()
-    assert "pose" in gateway.runtime.table.policies
-    with pytest.raises(OSError, match="no space"):
-        await gateway.runtime.claim_late()
+    assert [each.status_code for each in answers] == [200, 200, 200, 429, 429]
+    assert "has 0 wei left of 9 wei" in answers[3].json()["detail"]
+    assert "is being handed over" in answers[4].json()["detail"]
+
+
+async def test_a_disk_that_refuses_budgets_costs_nobody_else_anything(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Policy comes, and who has no budget is served; the others are, once the disk does not refuse."""
+    monkeypatch.setattr(runtime, "HAND_OVER_AFTER", 0)
+    monkeypatch.setattr(allowances, "HANDED_OVER_WITHIN", 0.2)
+    is_full, claim = False, Purses.claim
+
+    def claim_or_refuse(self: Purses, periods: frozenset[str]) -> bool:
+        if is_full:
+            raise OSError("no space left on device")
+        return claim(self, periods)
+
+    async with Simulator("alder", protocol="direct", capabilities=[Container("depth")]) as alder:
+        await depth_with_budget(gateway, alder, "9 wei")
+        monkeypatch.setattr(Purses, "claim", claim_or_refuse)
+        async with Gateway() as successor:
+            successor.key = gateway.key
+            is_full = True
+            gateway.runtime.drain_begins()
+            refused = await ask(successor)
+            await successor.apply(tier(daily_budget=None))
+            free = await ask(successor)
+            await successor.apply(tier(daily_budget="9 wei"))
+            is_full = False
+            monkeypatch.setattr(allowances, "HANDED_OVER_WITHIN", 30.0)
+            again = await ask(successor)
+
+    assert (refused.status_code, "is being handed over" in refused.json()["detail"]) == (429, True)
+    assert (free.status_code, again.status_code) == (200, 200)

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import environ
@@ -52,6 +53,33 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
 
     place = turn = 0  # among the workers of this server; the master gives them
 
+    def init_process(self) -> None:
+        try:
+            super().init_process()
+        except SystemExit as exc:
+            if exc.code != Arbiter.WORKER_BOOT_ERROR:
+                raise
+            self._stand_aside()
+            # The first exit code of this kind ends the server; a second would reach the master while it
+            # ends, which breaks off there, with a traceback.
+            sys.exit(Arbiter.WORKER_BOOT_ERROR if _first_to_fail() else 0)
+        except Exception:
+            if not self.booted and succession.is_expected():
+                self.log.exception("The application cannot be loaded.")
+                self._stand_aside()
+            raise
+
+    def _stand_aside(self) -> None:
+        """It cannot start, and the master would end the server for that. But whom it was to take over from
+        serves on for as long as it is expected."""
+        if not succession.is_expected():
+            return
+        self.log.critical("This worker cannot start. The old ones serve on: mend it, and send SIGHUP again.")
+        moment = Event()
+        while os.getppid() == self.ppid and listening.anyone_serves():
+            self.notify()
+            moment.wait(1)
+
     async def _serve(self) -> None:
         # How long a thread that builds a table or drains the journal may make every call wait, in seconds.
         sys.setswitchinterval(0.0005)
@@ -67,9 +95,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
             await server.serve(sockets=self.sockets)
         watch.cancel()
         if not server.started:
-            # The first exit code of this kind ends the server; a second would reach the master while it
-            # ends, which breaks off there, with a traceback.
-            sys.exit(Arbiter.WORKER_BOOT_ERROR if _first_to_fail() else 0)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     async def _watch(self) -> None:
         """A sign of life a second, also while it drains. Without a master it drains by itself: nobody could

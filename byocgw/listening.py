@@ -48,6 +48,10 @@ def leave(place: int) -> None:
     held[place] = ABSENT
 
 
+def anyone_serves() -> bool:
+    return min(held) < ABSENT
+
+
 class Listener:
     """A worker's end of a listening socket. `connections`: those that it holds, as the protocol keeps them."""
 
@@ -125,9 +129,10 @@ class FairServer(Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets=[])
         huge_pages.gather()
-        if succession.arrive():
-            while succession.anyone_is_coming() and not self.should_exit:
-                await asyncio.sleep(TOGETHER)
+        takes_over = succession.is_expected()
+        succession.arrive()
+        while takes_over and succession.anyone_is_coming() and not self.should_exit:
+            await asyncio.sleep(TOGETHER)
         state = self.server_state
         made: Any = self.config.http_protocol_class
         protocol = partial(made, config=self.config, server_state=state, app_state=self.lifespan.state)

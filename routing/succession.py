@@ -31,11 +31,13 @@ def expect(place: int) -> None:
     _coming[place] = True
 
 
-def arrive() -> bool:
-    """This worker could serve, or never will. Was it expected?"""
-    was_expected = bool(_coming[place])
+def is_expected() -> bool:
+    return bool(_coming[place])
+
+
+def arrive() -> None:
+    """This worker could serve, or is no longer to."""
     _coming[place] = False
-    return was_expected
 
 
 def leave(place: int) -> None:

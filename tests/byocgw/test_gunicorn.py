@@ -27,6 +27,9 @@ import asyncio, os, pathlib
 
 async def application(scope, receive, send):
     if scope["type"] == "lifespan":
+        while pathlib.Path("locked").exists():
+            pathlib.Path(f"starting.{os.getpid()}").touch()
+            await asyncio.sleep(0.01)
         while True:
             event = (await receive())["type"]
             if pathlib.Path("damaged").exists():
@@ -139,12 +142,22 @@ class Gunicorn:
         self.process = process
         self.url = ""
 
-    async def listen(self) -> None:
+    async def line(self) -> str:
+        """The next of its log."""
         assert self.process.stderr is not None
+        line = (await self.process.stderr.readline()).decode()
+        assert line, "gunicorn stopped"
+        return line
+
+    async def until_said(self, text: str) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while text not in await self.line():
+                pass
+
+    async def listen(self) -> None:
         booted = False
         while not (self.url and booted):
-            line = (await self.process.stderr.readline()).decode()
-            assert line, "gunicorn stopped before it listened"
+            line = await self.line()
             if found := re.search(r"Listening at: (http://\S+)", line):
                 self.url = found[1]
             booted = booted or "Application startup complete" in line
@@ -154,9 +167,10 @@ class Gunicorn:
 
 
 @contextlib.asynccontextmanager
-async def gunicorn(home: Path) -> AsyncIterator[Gunicorn]:
+async def gunicorn(home: Path, *arguments: str) -> AsyncIterator[Gunicorn]:
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
+        *arguments,
         "tiny:application",
         cwd=home,
         env=environment(BIND="127.0.0.1:0"),
@@ -225,3 +239,65 @@ async def test_it_restarts_without_losing_a_call(home: Path) -> None:
         done.set()
         await asyncio.gather(*clients)
     assert len(seen) == 2
+
+
+async def worker_of(client: httpx.AsyncClient) -> str:
+    """Who answers. A connection of its own: a kept one would stay with who has it."""
+    return str((await client.get("/", headers={"Connection": "close"})).headers["x-worker"])
+
+
+async def until(home: Path, pattern: str) -> list[str]:
+    """The ids of those who left such a file."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := list(home.glob(f"{pattern}.*"))):
+            await asyncio.sleep(0.01)
+    return [each.suffix[1:] for each in found]
+
+
+async def test_in_a_rolling_restart_the_old_serve_until_the_new_could(home: Path) -> None:
+    """However long a start takes; what began with the old one is finished there."""
+    async with gunicorn(home) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
+        old = await worker_of(client)
+        (home / "locked").touch()
+        server.send(signal.SIGHUP)
+        (new,) = await until(home, "starting")
+        assert [await worker_of(client) for _ in range(20)] == [old] * 20
+        await asyncio.sleep(0.3)  # it has been asked to end, and looks ten times a second whether it should
+        assert [await worker_of(client) for _ in range(20)] == [old] * 20
+        (home / "locked").unlink()
+        assert await until(home, "stopped") == [old]
+        assert await worker_of(client) == new
+
+
+@pytest.mark.parametrize("cannot", ["start", "be loaded"])
+async def test_who_cannot_take_over_leaves_the_old_at_work(home: Path, cannot: str) -> None:
+    """Until it is mended, and asked for once more. One that starts without being asked for ends the server."""
+    async with (
+        gunicorn(home, "--graceful-timeout", "1") as server,  # so long gunicorn hears nothing after a SIGHUP
+        httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client,
+    ):
+        old = await worker_of(client)
+        (home / "damaged").touch() if cannot == "start" else (home / "tiny.py").write_text("raise OSError")
+        server.send(signal.SIGHUP)
+        await server.until_said("This worker cannot start. The old ones serve on")
+        await asyncio.sleep(2)  # meanwhile gunicorn asks the old one to end once more
+        assert [await worker_of(client) for _ in range(20)] == [old] * 20
+
+        (home / "damaged").unlink(missing_ok=True)
+        (home / "tiny.py").write_text(APP)
+        server.send(signal.SIGHUP)
+        assert await until(home, "stopped") == [old]
+        assert await worker_of(client) != old
+
+        (home / "damaged").touch()
+        os.kill(int(await worker_of(client)), signal.SIGKILL)
+        assert await asyncio.wait_for(server.process.wait(), PATIENCE) == 3
+
+
+async def test_who_stands_aside_does_not_hold_up_a_stop(home: Path) -> None:
+    async with gunicorn(home, "--graceful-timeout", "1") as server:
+        (home / "damaged").touch()
+        server.send(signal.SIGHUP)
+        await server.until_said("This worker cannot start. The old ones serve on")
+        server.send(signal.SIGTERM)
+        assert await asyncio.wait_for(server.process.wait(), PATIENCE) == 0

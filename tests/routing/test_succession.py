@@ -57,7 +57,9 @@ def test_who_is_coming_is_known_until_it_arrives_or_ends(monkeypatch: pytest.Mon
     monkeypatch.setattr(succession, "place", 1)
     for place in (0, 1, 2):
         succession.expect(place)
-    assert (succession.arrive(), succession.arrive()) == (True, False)
+    assert succession.is_expected()
+    succession.arrive()
+    assert not succession.is_expected()
     succession.leave(0)
     assert succession.anyone_is_coming()
     succession.expect_nobody()

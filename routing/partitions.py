@@ -68,8 +68,13 @@ def drop(partition: Partition) -> None:
 
 
 def _make(table: str, day: datetime) -> None:
+    """Nothing where another process has made it since."""
     name, default = f"{table}_{day:%Y%m%d}", default_of(table)
     with _soon() as cursor:
+        # What attaching takes anyway. One process makes days at a time; rows come and go meanwhile.
+        cursor.execute(f"LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE")
+        if any(each.holds(day) for each in partitions(table)):
+            return
         cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
         cursor.execute(f"LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE")
         cursor.execute(

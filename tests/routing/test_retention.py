@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from io import StringIO
@@ -176,6 +178,55 @@ def test_a_day_that_is_made_late_takes_its_rows_from_the_default() -> None:
             "SELECT request_id FROM routing_job_20260320 UNION ALL SELECT '-' FROM routing_job_default"
         )
         assert cursor.fetchall() == [("job-0",), ("-",)]
+
+
+def somebody_waits() -> bool:
+    """For a table of this database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE datname = current_database() AND NOT granted"
+        )
+        return cursor.fetchone() is not None
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_two_processes_may_make_the_same_days_at_once() -> None:
+    """The second waits for the first, and finds them made."""
+    made, seen = threading.Event(), threading.Event()
+
+    def first() -> None:
+        try:
+            with transaction.atomic():
+                partitions.make_days("routing_job", NOW)
+                made.set()
+                assert seen.wait(60)
+        finally:
+            connection.close()
+
+    def second() -> None:
+        try:
+            partitions.make_days("routing_job", NOW)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor() as threads:
+        one = threads.submit(first)
+        assert made.wait(60)
+        other = threads.submit(second)
+        try:
+            while not somebody_waits():
+                assert not other.done(), "it did not wait"
+        finally:
+            seen.set()
+        one.result(60)
+        other.result(60)
+    week = [NOW.replace(hour=0) + number * DAY for number in range(7)]
+    days = [each for each in partitions.partitions("routing_job") if each.start in week]
+    for each in days:
+        partitions.drop(each)
+    assert [each.start for each in days] == week
 
 
 @on_postgresql

@@ -16,7 +16,7 @@ from orchestrators.admin.columns import milliseconds, moment, price, sentence, s
 from orchestrators.admin.measured import MeasuredAdmin, NameFilter, TimeFilter, WordFilter
 from orchestrators.core.outcome import OutcomeClass
 from orchestrators.display.moments import milliseconds as length_in
-from orchestrators.display.moments import when
+from orchestrators.display.moments import until, when
 from orchestrators.display.states import state as badge
 from orchestrators.display.states import word
 from orchestrators.models import (
@@ -89,8 +89,7 @@ class OfferHealthAdmin(OfEveryOffer):
         if row.since is None:
             return None
         now = timezone.now()
-        end = format_html("{} {}", _("until"), when(row.until, now)) if row.until else ""
-        return two_lines(when(row.since, now), end)
+        return two_lines(when(row.since, now), until(row.until, now) if row.until else "")
 
     @admin.display(description="probed")
     def probed(self, row: OfferHealth) -> SafeString:

@@ -233,7 +233,7 @@ class OfferHealthInline(MeasuredInline):
     model = OfferHealth
     verbose_name_plural = "what we observe"
     fields = readonly_fields = (
-        *(state("state"), moment("since"), moment("until"), sentence("reason"), "streak"),
+        *(state("state"), moment("since"), moment("until", "ends"), sentence("reason"), "streak"),
         *(milliseconds("warm_ms"), milliseconds("cold_ms"), state("last_outcome")),
         *(moment("last_success_at"), moment("probed_at"), moment("sampled_at"), moment("next_probe_at")),
     )

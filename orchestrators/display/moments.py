@@ -30,6 +30,17 @@ def when(at: datetime | None, now: datetime) -> SafeString | str:
         if seconds > 0
         else _("in %(length)s") % {"length": rough(-seconds)}
     )
+    return _marked(at, text)
+
+
+def until(at: datetime, now: datetime) -> SafeString:
+    """The end of a state, as what is left of it; `when` tells a moment by itself."""
+    seconds = (at - now).total_seconds()
+    form = _("for another %(length)s") if seconds > 0 else _("until %(length)s ago")
+    return _marked(at, form % {"length": rough(abs(seconds))})
+
+
+def _marked(at: datetime, text: str) -> SafeString:
     exact = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return format_html('<time datetime="{}" title="{}">{}</time>', exact, utc(at), text)
 

@@ -39,6 +39,11 @@ def when(at: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def until(at: datetime) -> SafeString:
+    return moments.until(at, timezone.now())
+
+
+@register.filter
 def state(word: str, told: str = "") -> SafeString:
     return states.state(str(word), told)
 

@@ -298,6 +298,14 @@ def test_it_tells_not_claimed_from_unhealthy_from_ready(
     assert (home.ready_offers, home.all_offers) == (int(usable), 1)
 
 
+@pytest.mark.parametrize("model", ["offerhealth", "orchestrator"])
+def test_it_tells_for_how_long_an_offer_stays_down(ada: Client, model: str) -> None:
+    home, now = orchestrator(ALDER), timezone.now()
+    observed(offer(home, "depth"), "down", since=now, until=now + timedelta(hours=23, minutes=30))
+    text = ada.get(page(model, home if model == "orchestrator" else None)).content.decode()
+    assert ">for another 23 h</time>" in text and "until <time" not in text
+
+
 def type_of_standing() -> Any:
     from orchestrators.standing import Standing
 

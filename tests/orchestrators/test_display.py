@@ -32,6 +32,22 @@ def test_a_moment_is_relative_with_the_exact_one_beside_it(ago: int, text: str) 
 
 
 @pytest.mark.parametrize(
+    ("left", "english", "german"),
+    [
+        (23 * 3600, "for another 23 h", "noch 23 h"),
+        (0.5, "for another 0 s", "noch 0 s"),
+        (-180, "until 3 min ago", "bis vor 3 min"),
+    ],
+)
+def test_an_end_is_what_is_left_until_then(left: float, english: str, german: str) -> None:
+    at = NOW + timedelta(seconds=left)
+    assert f">{english}</time>" in moments.until(at, NOW)
+    assert f'title="{at:%Y-%m-%d %H:%M:%S} UTC"' in moments.until(at, NOW)
+    with translation.override("de"):
+        assert f">{german}</time>" in moments.until(at, NOW)
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0.0364, "36 ms"),

@@ -131,6 +131,20 @@ def test_no_word_of_a_heading_is_broken(served: str, browser: Any) -> None:
     page.context.close()
 
 
+def test_the_filters_of_the_log_stand_in_line(served: str, browser: Any) -> None:
+    """Their fields are of one height and one weight, so that their labels are too."""
+    page, _errors = logged_in(browser, served, "ada", "light")
+    page.goto(f"{served}/admin/routing/job/")
+    places = page.eval_on_selector_all(
+        ".filters label",
+        """all => all.map(each => [each, each.lastElementChild].map(one => one.getBoundingClientRect()))
+            .map(([label, field]) => [label.top, field.top, field.bottom])""",
+    )
+    assert len(places) == 6 and all(each == places[0] for each in places)
+    weights = "all => all.map(each => getComputedStyle(each).fontWeight)"
+    assert set(page.eval_on_selector_all(".filters label > *", weights)) == {"400"}
+
+
 def test_the_first_page_is_light_and_a_slash_leads_to_the_search(served: str, browser: Any) -> None:
     """Issue 5, bar 2: 150 kB at the most as it is sent, with every asset, to a browser that has none."""
     page, _errors = logged_in(browser, served, "ada", "light")

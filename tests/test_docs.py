@@ -146,6 +146,13 @@ def guides() -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("example", [*examples(), *guides()])
+def test_no_example_takes_away_what_is_shipped(example: str, db: None) -> None:
+    """An omitted description means none."""
+    changes = plan(document.read(example.encode())).changes
+    assert [each for each in changes if each.endswith(' -> ""')] == []
+
+
 @pytest.mark.parametrize("example", guides())
 def test_the_guides_examples_are_accepted(example: str, db: None) -> None:
     result = plan(document.read(example.encode()))

@@ -1,4 +1,4 @@
-"""The name of a capability: a contract such as `image-to-image`, never a model.
+"""Names. That of a capability is a contract such as `image-to-image`, never a model.
 
 Which model serves a capability is the orchestrator's decision, and it changes without notice. A route
 that carries a model's name breaks on that day, so names that look like model ids are refused: an
@@ -23,17 +23,27 @@ _MODEL_ID = re.compile(
 
 
 def check_slug(text: str) -> None:
-    """Raises ValueError, with a sentence for the person who chose the name, if `text` is no slug."""
+    """Raises ValueError, with a sentence for the person who chose the name, if `text` is no capability's."""
+    check_contract(text)
+    check_name(text)
+
+
+def check_contract(text: str) -> None:
+    """The same, if `text` is a model id; letters and length are for `check_name`."""
     shown = text[:_LONGEST]
-    if len(text) > _LONGEST:
-        raise ValueError(f'"{shown}…" is too long; a capability\'s name has at most {_LONGEST} characters.')
-    if _MODEL_ID.search(text):
+    if _MODEL_ID.search(shown):
         raise ValueError(
             f'"{shown}" is a model id, and routing on model names breaks when an orchestrator updates'
             " its model; name the contract, such as image-to-image."
         )
+
+
+def check_name(text: str) -> None:
+    """The same, if `text` has other letters than a name has, or too many."""
+    shown = text[:_LONGEST]
+    if len(text) > _LONGEST:
+        raise ValueError(f'"{shown}…" is too long; a name has at most {_LONGEST} characters.')
     if not _SLUG.fullmatch(text):
         raise ValueError(
-            f'"{shown}" is not a capability\'s name; use lower-case letters and digits, joined by single'
-            " hyphens, such as image-to-image."
+            f'"{shown}" is not a name; use lower-case letters and digits, joined by single hyphens.'
         )

@@ -211,15 +211,12 @@ FORMS = (
     _("{text} is no amount; write it as 0.02 eth, 300 gwei or 1000 wei."),
     _("{text} is not a whole number of wei."),
     _("{text} is more ether than there is."),
-    _('"{text}…" is too long; a capability\'s name has at most {n} characters.'),
+    _('"{text}…" is too long; a name has at most {n} characters.'),
     _(
         '"{text}" is a model id, and routing on model names breaks when an orchestrator updates its '
         "model; name the contract, such as image-to-image."
     ),
-    _(
-        '"{text}" is not a capability\'s name; use lower-case letters and digits, joined by single '
-        "hyphens, such as image-to-image."
-    ),
+    _('"{text}" is not a name; use lower-case letters and digits, joined by single hyphens.'),
     _("{address} is {said}; to allow it, add its network to {setting}, such as {network}."),
     _("{host} is a number that is no address; write four decimal numbers, such as 203.0.113.7."),
     _("an unspecified address"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -10,6 +11,7 @@ from django.db import models
 
 from orchestrators.core.contract import Contract
 from orchestrators.core.fit import fit_of
+from orchestrators.core.slug import check_contract
 from orchestrators.models.fields import validate_slug
 from orchestrators.models.profile import POSITIVE, RoutingProfile, check_times
 
@@ -94,6 +96,7 @@ class Capability(models.Model):
         check_times(self)
         errors: dict[str, list[str]] = {}
         for field, check in (
+            ("slug", partial(check_contract, self.slug)),
             ("request", self.check_request),
             ("response", self.contract),
             ("sample_request", self.check_sample),

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from orchestrators.core import amount
 from orchestrators.core.addresses import refusal_of_host
 from orchestrators.core.price import Price, PriceError
-from orchestrators.core.slug import check_slug
+from orchestrators.core.slug import check_name
 
 
 def is_key(text: str) -> bool:
@@ -25,9 +25,9 @@ def is_key(text: str) -> bool:
 
 
 def validate_slug(text: str) -> None:
-    """A contract name (R30); the sentence of `core.slug` becomes the form's error."""
+    """A name of any kind; the sentence of `core.slug` becomes the form's error."""
     try:
-        check_slug(text)
+        check_name(text)
     except ValueError as exc:
         raise ValidationError(str(exc), code="slug") from exc
 

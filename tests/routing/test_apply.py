@@ -24,8 +24,8 @@ from orchestrators.models import (
     RoutingProfile,
 )
 from routing import table as tables
-from routing.configuration import apply, plan
-from routing.models import Client, PriceCeiling
+from routing.configuration import apply, export, plan
+from routing.models import Client, PriceCeiling, Tier
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -246,7 +246,8 @@ def test_it_names_every_error_with_its_path() -> None:
         "capabilities[0].max_attempts",
         "capabilities[0].response",
         "capabilities[1].profile",
-        "capabilities[1].slug",
+        "capabilities[1].slug",  # its letters are none of a name's
+        "capabilities[1].slug",  # and it is a model id
         "capabilities[0].price_ceiling",
         "clients[0].tier",
         "clients[0].capabilities",
@@ -266,9 +267,17 @@ def test_it_names_every_error_with_its_path() -> None:
 def test_a_model_name_is_refused_with_the_reason() -> None:
     """R30: routing on model names is an anti-pattern."""
     for slug in ("org/Model_v4", "stable-diffusion-v1-5"):
-        [error] = errors({"capabilities": [{"slug": slug, "profile": "warm"}]})
-        assert "is a model id" in error
+        found = errors({"capabilities": [{"slug": slug, "profile": "warm"}]})
+        assert "is a model id" in found[-1]
     assert not any("model" in each.name for each in RoutingProfile._meta.get_fields())
+
+
+def test_tiers_and_profiles_may_be_called_like_models() -> None:
+    """R30 is about capabilities: nothing is routed on these names."""
+    [error] = errors({"tiers": [{"slug": "Gold"}]})
+    assert error.endswith('"Gold" is not a name; use lower-case letters and digits, joined by single hyphens.')
+    do({"profiles": [{**export()["profiles"][0], "slug": "warm-8b"}], "tiers": [{"slug": "gold-v2"}]})
+    assert Tier.objects.get().slug == "gold-v2" and RoutingProfile.objects.filter(slug="warm-8b").exists()
 
 
 def test_a_byoc_offer_has_no_price_of_its_own() -> None:

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
+from orchestrators.core import schedule
 from orchestrators.display.moments import rough
 from orchestrators.models import ASLEEP, ConfigRevision, Offer, Orchestrator
 from orchestrators.models.fields import WeiSum
@@ -30,7 +31,6 @@ from routing.table import RoutingTable, Rows
 
 HOURS = 24
 LATEST = 500  # calls that the 95th percentile is taken from
-PROBES_LATE = 180.0  # seconds
 _COUNTS = ("requests", "failures", "milliseconds")
 _READY = (Standing.READY, Standing.DEGRADED)
 
@@ -187,15 +187,20 @@ def _notices(served: list[Served]) -> Iterator[Notice]:
             yield Notice("warn", said, _("Raise it, or find cheaper ones."), each.id)
 
 
+def is_late(latest: datetime, due: datetime | None, now: datetime) -> bool:
+    """Whether the prober is: by the latest probe, and the moment since which another one is due."""
+    return (now - max(latest, due or latest)).total_seconds() > schedule.LATE
+
+
 def _late(offers: list[Any], probed: list[Any], now: datetime) -> Iterator[Notice]:
     """Where anything is to be probed."""
+    awake = {row.pk for row in offers if not {row.mode, row.orchestrator.mode} & {*ASLEEP}}
+    dues = [row.health.next_probe_at for row in probed if row.pk in awake and row.health.next_probe_at]
     latest = max((row.health.probed_at for row in probed), default=None)
-    seconds = (now - latest).total_seconds() if latest else None
-    is_wanted = any(not {row.mode, row.orchestrator.mode} & {*ASLEEP} for row in offers)
-    if is_wanted and (seconds is None or seconds > PROBES_LATE):
+    if awake and (latest is None or is_late(latest, min(dues, default=None), now)):
         said = _("No offer has been probed yet")
-        if seconds is not None:
-            said = _("The latest probe was %(length)s ago") % {"length": rough(seconds)}
+        if latest is not None:
+            said = _("The latest probe was %(length)s ago") % {"length": rough((now - latest).total_seconds())}
         yield Notice("bad", said, _("Keep this running: manage.py probe_orchestrators --loop"))
 
 

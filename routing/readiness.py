@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrators.core import schedule
 from routing.journal import State as JournalState
 from routing.runtime import Runtime
 
 UNCONFIRMED = 10.0  # seconds since the database last said that the table is the latest
-SILENT = 600.0  # seconds since any offer was probed; a cron of a minute, missed ten times
 BACKLOG = 16 * 1024 * 1024  # bytes of the journal that wait: hours of calls, or minutes at full speed
 LATE = 0.5  # seconds
 
@@ -97,7 +97,7 @@ def _prober(runtime: Runtime, wall: float) -> Check:
     """Silent where there is something to probe and nothing was for long."""
     age = None if runtime.probed_at is None else round(max(0.0, wall - runtime.probed_at))
     wanted = any(runtime.table.entries.values())
-    return _degraded_if(wanted and (age is None or age > SILENT), probe_age_seconds=age)
+    return _degraded_if(wanted and (age is None or age > schedule.SILENT), probe_age_seconds=age)
 
 
 _CHECKS: Mapping[str, Callable[[Runtime, float], Check]] = {

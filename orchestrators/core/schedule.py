@@ -10,6 +10,10 @@ from __future__ import annotations
 from orchestrators.core.health import Health, State, contacts
 from orchestrators.core.outcome import OutcomeClass
 
+# Seconds without any probe; a cron looks every minute, `--loop` as soon as an offer is due.
+LATE = 180.0  # all the time something was due: the console says so, as the first offers grow stale
+SILENT = 600.0  # twice as long as the slowest interval: a worker is degraded, and alerts may wake people
+
 _SOONEST = 1.0
 _SOON = 5.0
 _SPREAD = 0.1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from orchestrators.display.sentences import told
 from orchestrators.display.states import Tone
 from orchestrators.models import ASLEEP, OfferHealth, Revision
 from routing.alerting.round import CHORE
-from routing.dashboard import PROBES_LATE
+from routing.dashboard import is_late
 from routing.metrics import sharing
 from routing.models import Chore, JournalMark
 from routing.readiness import BACKLOG, LATE
@@ -95,7 +95,7 @@ def system(site: AdminSite, request: HttpRequest) -> HttpResponse:
         "processes": list(processes(policy, now)),
         "probed": probed["latest"],
         "probe_due": probed["due"],
-        "probes_late": probed["due"] is not None and now - probed["due"] > timedelta(seconds=PROBES_LATE),
+        "probes_late": probed["latest"] and is_late(probed["latest"], probed["due"], now),
         "files": list(files()),
         "now": now,
         "chores": Chore.objects.order_by("name"),

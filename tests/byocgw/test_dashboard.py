@@ -71,6 +71,20 @@ def test_it_says_what_a_ceiling_excludes_and_that_probes_are_late() -> None:
     assert "The latest probe was 10 min ago" not in said(), "nobody probes them"
 
 
+def test_a_prober_is_late_only_where_a_probe_was_due_meanwhile() -> None:
+    """Who cannot be reached is asked every five minutes; who was asleep is due for long, once it is awake."""
+    now = timezone.now()
+    row, asleep = offer(orchestrator(ALDER), "depth"), offer(orchestrator(BIRCH), "depth", mode="disabled")
+    well(row, probed=240, next_probe_at=now + timedelta(seconds=60))
+    well(asleep, probed=90000, next_probe_at=now - timedelta(days=1))
+    assert not any("probe" in each for each in said())
+    OfferHealth.objects.filter(offer=row).update(next_probe_at=now - timedelta(seconds=181))
+    assert "The latest probe was 4 min ago" in said()
+    OfferHealth.objects.filter(offer=row).update(probed_at=now)
+    Offer.objects.update(mode="active")
+    assert not any("probe" in each for each in said())
+
+
 def test_it_says_who_is_let_in_without_a_key() -> None:
     """Only where a network is everybody's."""
     tier = Tier.objects.create(slug="open", requests_per_minute=1)

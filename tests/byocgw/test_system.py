@@ -96,11 +96,13 @@ def test_a_prober_that_is_late_is_told(ada: Client) -> None:
     now = timezone.now()
     row = offer(orchestrator(ALDER), "depth")
     OfferHealth.objects.create(offer=row, probed_at=now, next_probe_at=now)
-    assert "silent" not in ada.get(PAGE).content.decode()
+    assert ">late</span>" not in ada.get(PAGE).content.decode()
     OfferHealth.objects.update(next_probe_at=now - timedelta(minutes=4))
-    assert "silent" in ada.get(PAGE).content.decode(), "as the dashboard says"
+    assert ">late</span>" not in ada.get(PAGE).content.decode(), "it is at work"
+    OfferHealth.objects.update(probed_at=now - timedelta(minutes=5))
+    assert ">late</span>" in ada.get(PAGE).content.decode(), "as the dashboard says"
     Offer.objects.update(mode="disabled")
-    assert "silent" not in ada.get(PAGE).content.decode(), "nobody probes it any more"
+    assert ">late</span>" not in ada.get(PAGE).content.decode(), "nobody probes it any more"
 
 
 def test_what_is_due_says_so_and_who_does_it(ada: Client) -> None:

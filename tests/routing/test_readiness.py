@@ -11,10 +11,11 @@ import pytest
 from django.db import OperationalError
 from django.template import Context, Template
 
+from orchestrators.core import schedule
 from orchestrators.simulator import Container, Simulator
 from routing.api.door import Door
 from routing.lag import EVERY, LoopWatch
-from routing.readiness import BACKLOG, LATE, SILENT, UNCONFIRMED, State, checks, overall
+from routing.readiness import BACKLOG, LATE, UNCONFIRMED, State, checks, overall
 from routing.runtime import Runtime
 from tests.routing.inference.scenes import depth_by
 from tests.support.gateway import Gateway
@@ -112,7 +113,7 @@ async def test_a_table_nobody_confirms_and_a_silent_prober_degrade_it(gateway: G
         await depth_by(gateway, alder)
         assert set(states(gateway.runtime).values()) == {"ok"}
         assert states(gateway.runtime, later=UNCONFIRMED + 1)["table"] == "degraded"
-        assert states(gateway.runtime, later=SILENT + 60)["prober"] == "degraded"
+        assert states(gateway.runtime, later=schedule.SILENT + 60)["prober"] == "degraded"
 
 
 async def test_a_journal_that_piles_up_degrades_it(still: Gateway) -> None:
@@ -160,7 +161,7 @@ async def test_a_change_of_a_check_is_one_line(still: Gateway, caplog: pytest.Lo
         status, now = still.door.status, time.monotonic()
         status._before = {}  # it may have told by itself, once a second
         caplog.clear()
-        for later in (0, SILENT + 60, SILENT + 61, 0, 1):
+        for later in (0, schedule.SILENT + 60, schedule.SILENT + 61, 0, 1):
             status._tell_changes(checks(still.runtime, now, time.time() + later))
     said = [record.getMessage() for record in caplog.records if record.name == "routing.api.status"]
     assert [line.split(":")[1] for line in said] == [" prober is degraded", " prober is ok"]

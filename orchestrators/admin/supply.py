@@ -137,6 +137,14 @@ class CapabilityAdmin(CountsMixin, ProbeAction, PolicyAdmin):
         return capability.sample_request is not None
 
 
+class NamedFilter(admin.AllValuesFieldListFilter):
+    """Without the empty name, which nobody could see to click."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lookup_choices = self.lookup_choices.exclude(**{self.field_path: ""})
+
+
 class FitFirst(ChangeList):
     """Whose work fits goes first (R20), until a column is chosen."""
 
@@ -162,7 +170,7 @@ class OrchestratorAdmin(CountsMixin, ReputationMixin, Steering, ProbeAction, Tru
         "reputation",
         "certificate_state",
     )
-    list_filter = ("mode", "protocol", "tls", "region")
+    list_filter = ("mode", "protocol", "tls", ("region", NamedFilter))
     list_select_related = ("certificate",)
     search_fields = ("name", "service_uri", "region", "notes")
     readonly_fields = ("certificate_state", "moved_by")

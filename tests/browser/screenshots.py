@@ -57,7 +57,7 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         for view in VIEWS:
             page, _errors = logged_in(browser, url, "ada", view)
-            for name in SCREENS if view == "light" else ALSO[view]:
+            for name in SCREENS if view == "light" else ALSO.get(view, ()):
                 _take(page, url, SCREENS[name], FOLDER / f"{name}{'' if view == 'light' else f'-{view}'}.webp")
     size = sum(each.stat().st_size for each in FOLDER.glob("*.webp"))
     print(f"{size:,} bytes in {FOLDER}")

@@ -306,6 +306,14 @@ def test_it_tells_for_how_long_an_offer_stays_down(ada: Client, model: str) -> N
     assert ">for another 23 h</time>" in text and "until <time" not in text
 
 
+def test_its_filter_of_regions_has_none_without_a_name(ada: Client) -> None:
+    orchestrator(ALDER)
+    assert "?region=" not in ada.get(page("orchestrator")).content.decode()
+    Orchestrator.objects.update(region="eu")
+    assert 'href="?region=eu">eu</a>' in ada.get(page("orchestrator")).content.decode()
+    assert ada.get(page("orchestrator"), {"region": "us"}).context["cl"].result_count == 0
+
+
 def type_of_standing() -> Any:
     from orchestrators.standing import Standing
 

@@ -115,7 +115,9 @@ def test_it_tells_of_each_where_it_comes_from_how_it_did_and_what_it_asks(
     text = text_of(ops)
     assert "added by hand <time" in text and "pool, first seen <time" in text and ">3 d ago</time>" in text
     assert "52 ms / 71 ms" in text and ">14 s</td>" in text and "says its source" in text
-    assert "$0.000000000000500/second" in text and "1 ETH = $2000, 2 h ago" in text
+    german = ops.get(PAGE, headers={"accept-language": "de"}).content.decode()
+    assert "$0.000000000000500 per second" in text and "$0,000000000000500 je Sekunde" in german
+    assert "1 ETH = $2000, 2 h ago" in text
     assert 'class="count news">3<span class="visually-hidden"> waiting for approval' in text
 
 

@@ -80,6 +80,7 @@ async def test_it_explains_and_sends_once_as_the_holder_of_a_key(gateway: Gatewa
         assert result.context["decision"]["candidates"][0]["orchestrator"] == "cedar"
         assert [each.word for each in result.context["spans"] if each.attempt] == ["ok"]
         assert "&quot;depth&quot;" in text and "x-byocgw-attempts" in text
+        assert "<p>kept <time" in text and ">for another 23 h</time></p>" in text
         await gateway.drained()
         job = await Job.objects.aget()
         assert (job.client, job.capability, job.code) == ("acme", "depth", "ok")

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from orchestrators.core import schedule
 from orchestrators.display.moments import rough
+from orchestrators.display.states import word
 from orchestrators.models import ASLEEP, ConfigRevision, Offer, Orchestrator
 from orchestrators.models.fields import WeiSum
 from orchestrators.standing import TROUBLED, Standing, with_standing
@@ -173,7 +174,7 @@ def _served(table: RoutingTable, by_slug: dict[str, Traffic], now: datetime) -> 
 def _notices(served: list[Served]) -> Iterator[Notice]:
     for each in served:
         names = {"slug": each.slug, "offers": each.offers}
-        why = ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in each.reasons)
+        why = ", ".join(f"{number} {word(reason).replace('_', ' ')}" for reason, number in each.reasons)
         dear = dict(each.reasons).get(Why.PRICE_CEILING, 0)
         if each.offers and not each.eligible:
             said = _("%(slug)s: none of its %(offers)s offers may serve now") % names

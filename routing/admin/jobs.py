@@ -200,7 +200,7 @@ class KeptCallAdmin(MeasuredAdmin):
     ordering = ("-at",)
     fields = readonly_fields = (
         *("request_id", "client", "capability", "asynchronous", moment("at"), "state", "code", "status"),
-        *(number("size"), moment("until"), moment("expires"), "cancel", "worker"),
+        *(number("size"), moment("until", "ends"), moment("expires"), "cancel", "worker"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[KeptCall]:

@@ -32,20 +32,28 @@ TEXT = {"content_type": "application/json", "path": "reverse-text", "body": {"te
 IMAGE = {"content_type": "application/json", "path": "", "body": {"image": "probe"}}
 # A second of waiting is worth nothing here (value_of_second 0): the cheapest goes first.
 CAPABILITIES: dict[str, dict[str, Any]] = {
-    "text-reversal": {"profile": "warm", "price_ceiling": "1000 wei/second", "sample_request": TEXT},
+    "text-reversal": {
+        "description": "A text in, the same text backwards out.",
+        "profile": "warm",
+        "price_ceiling": "1000 wei/second",
+        "sample_request": TEXT,
+    },
     "segmentation": {
+        "description": "A frame in, the regions and objects it consists of out.",
         "profile": "per-frame",
         "price_ceiling": "1000 wei/second",
         "attempt_timeout": 10,
         "response": {"content_types": ["image/png"]},
     },
     "style-transfer": {
+        "description": "An image in, the same image in another style out.",
         "profile": "warm",
         "price_ceiling": "1000 wei/second",
         "attempt_timeout": 10,
         "response": {"content_types": ["image/jpeg"]},
     },
     "depth": {
+        "description": "A frame in, the distance of every pixel out.",
         "profile": "per-frame",
         "price_ceiling": "1000 wei/second",
         "response": {
@@ -54,7 +62,11 @@ CAPABILITIES: dict[str, dict[str, Any]] = {
         },
         "sample_request": IMAGE,
     },
-    "pose": {"profile": "per-frame", "price_ceiling": "1 wei/second"},
+    "pose": {
+        "description": "A frame in, the positions of people's limbs and joints out.",
+        "profile": "per-frame",
+        "price_ceiling": "1 wei/second",
+    },
 }
 # Who offers what, and for how many wei a second.
 CAST: dict[str, dict[str, int]] = {

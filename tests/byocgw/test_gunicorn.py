@@ -41,7 +41,8 @@ async def application(scope, receive, send):
                 return
     if scope["path"] == "/slow":
         pathlib.Path("slow").touch()
-        await asyncio.sleep(1)
+        while not pathlib.Path("go").exists():
+            await asyncio.sleep(0.01)
     length = str(max((len(value) for name, value in scope["headers"] if name == b"livepeer"), default=0))
     head = [(b"content-length", str(len(length)).encode()), (b"x-worker", str(os.getpid()).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": head})
@@ -188,8 +189,19 @@ async def gunicorn(home: Path, *arguments: str) -> AsyncIterator[Gunicorn]:
         await process.communicate()
 
 
+async def until_refused(url: str) -> None:
+    """Nobody listens any more: it drains."""
+    host, port = url.removeprefix("http://").split(":")
+    async with asyncio.timeout(PATIENCE):
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:
+                _, writer = await asyncio.open_connection(host, int(port))
+                writer.close()
+                await asyncio.sleep(0.01)
+
+
 async def test_it_serves_within_its_bounds_and_finishes_what_it_began(home: Path) -> None:
-    async with gunicorn(home) as server, httpx.AsyncClient(base_url=server.url) as client:
+    async with gunicorn(home) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
         answer = await client.get("/", headers={"Livepeer": "x" * 2**20})
         assert answer.text == str(2**20)
         assert "server" not in answer.headers
@@ -202,6 +214,8 @@ async def test_it_serves_within_its_bounds_and_finishes_what_it_began(home: Path
         while not (home / "slow").exists():
             await asyncio.sleep(0.01)
         server.send(signal.SIGTERM)
+        await until_refused(server.url)
+        (home / "go").touch()
         answer = await slow
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         assert await asyncio.wait_for(server.process.wait(), 20) == 0
@@ -211,7 +225,7 @@ async def test_it_serves_within_its_bounds_and_finishes_what_it_began(home: Path
 async def test_it_restarts_without_losing_a_call(home: Path) -> None:
     """A new worker takes over (SIGHUP) while eight clients call without a pause on kept connections. Who is so
     slow that its idle connection was closed meanwhile asks once more, on a fresh one."""
-    done, seen = asyncio.Event(), set[str]()
+    done, seen, calling = asyncio.Event(), set[str](), set[asyncio.Task[None] | None]()
 
     async def get(url: str, client: httpx.AsyncClient) -> httpx.Response:
         try:
@@ -226,12 +240,14 @@ async def test_it_restarts_without_losing_a_call(home: Path) -> None:
                 answer = await get(url, client)
                 assert answer.status_code == 200
                 seen.add(answer.headers["x-worker"])
+                calling.add(asyncio.current_task())
 
     async with gunicorn(home) as server:
         clients = [asyncio.create_task(call(server.url)) for _ in range(8)]
-        await asyncio.sleep(0.3)
-        server.send(signal.SIGHUP)
         async with asyncio.timeout(PATIENCE):
+            while len(calling) < len(clients) and not any(each.done() for each in clients):
+                await asyncio.sleep(0.01)
+            server.send(signal.SIGHUP)
             while not (list(home.glob("stopped.*")) and len(seen) == 2) and not any(
                 each.done() for each in clients
             ):

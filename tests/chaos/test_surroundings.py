@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,10 +58,14 @@ async def test_a_full_disk_costs_lines_and_no_call(prepared: Served, small_disk:
 
 async def test_a_stuck_prober_stops_nobody(gateway: Served, lasting: bool) -> None:
     """SIGSTOP while it works, for as long as a lease lasts: calls go on, and so does it when it is let go."""
+    before = last_probe(gateway)
+    with sqlite3.connect(gateway.database) as rows:
+        rows.execute("UPDATE orchestrators_offerhealth SET next_probe_at = NULL")  # all are due
+    rows.close()
     command = [sys.executable, "manage.py", "probe_orchestrators", "--loop", "--interval", "1", "--quiet"]
     prober = subprocess.Popen(command, cwd=ROOT, env=gateway.environment, stdout=subprocess.DEVNULL)
     try:
-        await until_probed(gateway, "")
+        await until_probed(gateway, before)
         async with Load(gateway, rate=RATE) as load:
             prober.send_signal(signal.SIGSTOP)
             await asyncio.sleep(150 if lasting else 5)
@@ -89,14 +94,14 @@ async def until_probed(gateway: Served, before: str) -> None:
 
 
 async def test_a_clock_that_is_set_changes_nothing(prepared: Served, tmp_path: Path, lasting: bool) -> None:
-    """The wall clock of all processes jumps an hour ahead, then two back: no call fails, no key expires, and
+    """The wall clock of all processes jumps two hours ahead, then four back: no call fails, no key expires, and
     no worker counts as stuck (the master would kill it after a minute)."""
     offset = tmp_path / "offset"
     set_clock(offset, 0)
     with prepared.copy(tmp_path, PYTHONPATH=str(HERE / "set_clock"), CLOCK_OFFSET=str(offset)) as gateway:
         workers = gateway.workers()
         async with Load(gateway, rate=RATE) as load:
-            for jump in (3600, -3600):
+            for jump in (7200, -7200):
                 set_clock(offset, jump)
                 await asyncio.sleep(75 if lasting else 4)
         books = await Books.of(gateway, load)
@@ -104,7 +109,7 @@ async def test_a_clock_that_is_set_changes_nothing(prepared: Served, tmp_path: P
 
         assert gateway.workers() == workers
     assert load.failures == []
-    assert hours == 3  # the jumps were seen
+    assert hours >= 3  # the jumps were seen, and perhaps a full hour struck
     assert books.lost(load) == set()
     assert books.balanced
 

@@ -503,7 +503,8 @@ async def test_it_trusts_a_certificate_at_first_sight_and_afterwards_only_notes_
 async def test_it_goes_on_where_an_orchestrator_is_deleted_while_it_is_first_seen(tmp_path: Path) -> None:
     """Its certificate would be that of nobody, which the database refuses for all that came in with it."""
     tls = _tls(tmp_path, "both")
-    async with simulator(ALDER, tls=tls) as alder, simulator(BIRCH, tls=tls) as birch:
+    slowly = Container("depth", latency=0.3)  # nobody has answered yet when it is deleted
+    async with simulator(ALDER, slowly, tls=tls) as alder, simulator(BIRCH, tls=tls) as birch:
         await in_thread(register, alder, birch)
 
         def work() -> Summary:

@@ -89,11 +89,11 @@ async def test_a_client_that_trickles_is_given_up() -> None:
 
 
 async def test_a_client_that_takes_enough_may_take_its_time() -> None:
-    """Four pieces worth a second each, and a tenth of a second waited for each."""
+    """Four pieces worth a second each, and a fifth of a second waited for each."""
     reply = Reply(*(bytes(SLOWEST) for _ in range(4)))
-    books = Books(reply, patience=0.15)
+    books = Books(reply, patience=0.5)
     async for _ in books.delivery.chunks():
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
     assert books.settled == [("ended", 4 * SLOWEST)]
 
 
@@ -101,11 +101,11 @@ async def test_an_orchestrator_that_pauses_is_not_the_clients_time() -> None:
     class Pausing(Reply):
         async def chunks(self) -> AsyncIterator[bytes]:
             for _ in range(3):
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.2)
                 yield b"x"
 
         complete = False
 
-    books = Books(Pausing(), patience=0.06)
+    books = Books(Pausing(), patience=0.4)
     assert [piece async for piece in books.delivery.chunks()] == [b"x"] * 3
     assert books.settled == [("ended", 3)]

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from django.conf import settings
+
+from tests.support.ports import port_of_ours
 
 ROOT = Path(settings.BASE_DIR)
 STARTED = "Application startup complete"
@@ -41,7 +42,7 @@ class Served:
         self.document = document
         self.database = folder / "gateway.sqlite3"
         self.journal = folder / "journal"
-        self.host, self.port = "127.0.0.1", _free_port()
+        self.host, self.port = "127.0.0.1", port_of_ours()
         self.url = f"http://{self.host}:{self.port}"
         self.given = environment
         self.environment = os.environ | {
@@ -183,10 +184,3 @@ def _ask_postgres(url: str, query: str) -> list[tuple[Any, ...]]:
     user = parse_qs(parts.query)["user"][0]
     with psycopg.connect(host=f"/{folder}", dbname=name, user=user) as connection:
         return connection.execute(query).fetchall()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

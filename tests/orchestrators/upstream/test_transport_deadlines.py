@@ -74,15 +74,15 @@ async def test_a_slow_body_is_no_fault_while_bytes_come(serve: Serve, make_pool:
 
 async def test_our_own_slow_client_is_not_the_orchestrators_time(serve: Serve, make_pool: MakePool):
     async def slowly():
-        for _ in range(3):
-            await asyncio.sleep(0.15)
+        for _ in range(2):
+            await asyncio.sleep(0.4)
             yield b"x"
 
     async def script(conversation: Conversation) -> None:
         await conversation.request()
         await conversation.say(OK)
 
-    answer = await send(make_pool(), await serve(script), Upload(slowly), timeout=0.1)
+    answer = await send(make_pool(), await serve(script), Upload(slowly), timeout=0.3)
     assert await read(answer) == b"hi"
 
 
@@ -118,7 +118,7 @@ async def test_it_waits_for_a_seat_and_no_longer(serve: Serve, make_pool: MakePo
             await free.wait()
             await conversation.say(OK)
 
-    peer, pool = await serve(script), make_pool(connections=2, wait=0.1)
+    peer, pool = await serve(script), make_pool(connections=2, wait=0.5)
     busy = [asyncio.create_task(send(pool, peer, timeout=5)) for _ in range(2)]
     while len(peer.received) < 2:
         await asyncio.sleep(0.005)
@@ -139,7 +139,7 @@ async def test_every_failure_gives_its_seat_back(serve: Serve, make_pool: MakePo
             await conversation.say(OK)
         await conversation.say({b"/bad": b"what", b"/cut": OK[:-1]}.get(peer.received[-1].path, b""))
 
-    peer, pool = await serve(script), make_pool(connections=1, wait=0.05)
+    peer, pool = await serve(script), make_pool(connections=1, wait=5.0)
     origin = pool.origin(peer.target())
     for path in (b"/bad", b"/cut", b"/close", b"/ok") * 2:
         try:
@@ -153,7 +153,7 @@ async def test_every_failure_gives_its_seat_back(serve: Serve, make_pool: MakePo
 
 
 async def test_a_refused_connection_gives_its_seat_back(make_pool: MakePool, free_port: int):
-    origin = make_pool(connections=1, wait=0.05).origin(Target(f"http://127.0.0.1:{free_port}", "direct", "x"))
+    origin = make_pool(connections=1, wait=5.0).origin(Target(f"http://127.0.0.1:{free_port}", "direct", "x"))
     for _ in range(3):
         with pytest.raises(NotConnected) as caught:
             await origin.send(b"POST", b"/", [], b"", timeout=1)

@@ -19,6 +19,7 @@ from orchestrators.core.outcome import Fault
 from orchestrators.upstream.base import NotAnswered, NotConnected, Target
 from orchestrators.upstream.transport import Limits, tls
 from orchestrators.upstream.transport.origin import Address, Origin
+from tests.support.ports import port_of_ours
 
 from .conftest import OK, Conversation, MakePool, Serve, Upload, read
 
@@ -232,9 +233,9 @@ async def test_an_address_that_hangs_leaves_time_for_the_next(alder: Identity):
         await reader.read()
         writer.close()
 
-    hanging = await asyncio.start_server(hang, "127.0.0.2", 0)
-    port = hanging.sockets[0].getsockname()[1]
+    port = port_of_ours()  # of 127.0.0.1
     good = await asyncio.start_server(answer, "127.0.0.1", port, ssl=alder.context())
+    hanging = await asyncio.start_server(hang, "127.0.0.2", port)
     async with hanging, good:
         address, way = Address.of(f"https://localhost:{port}"), tls.Way(tls.unverifying())
         origin = TwoAddresses(address, (way,), Limits(connect=1.0), ())

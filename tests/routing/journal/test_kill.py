@@ -201,12 +201,11 @@ def play_round(folder: Path, number: int, dice: random.Random) -> None:
         children.append((pid, 0.3 if point != "any time" else dice.uniform(0.01, 0.25)))
     began = time.monotonic()
     for pid, wait in sorted(children, key=lambda child: child[1]):
-        while time.monotonic() < began + wait and not os.waitpid(pid, os.WNOHANG)[0]:
+        while not (gone := os.waitpid(pid, os.WNOHANG)[0]) and time.monotonic() < began + wait:
             time.sleep(0.002)
-        else:
-            if time.monotonic() >= began + wait:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+        if not gone:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def nursery(folder: Path, *, rounds: int, seconds: float) -> dict[str, Any]:

@@ -193,7 +193,7 @@ async def until_refused(url: str) -> None:
     """Nobody listens any more: it drains."""
     host, port = url.removeprefix("http://").split(":")
     async with asyncio.timeout(PATIENCE):
-        with contextlib.suppress(ConnectionRefusedError):
+        with contextlib.suppress(ConnectionError):
             while True:
                 _, writer = await asyncio.open_connection(host, int(port))
                 writer.close()

@@ -72,7 +72,7 @@ def document(alder: Simulator) -> dict[str, object]:
 async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     containers = [
         Container("quick", kind="depth", capacity=512, latency=0.05),
-        Container("long", kind="depth", capacity=512, latency=1.0),
+        Container("long", kind="depth", capacity=512, latency=3.0),  # who withdraws one has as long
     ]
     async with Simulator("alder", protocol="direct", capabilities=containers, keep_jobs=100_000) as alder:
         gateway = Served(tmp_path_factory.mktemp("two"), document(alder), WEB_CONCURRENCY="2")

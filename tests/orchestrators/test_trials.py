@@ -214,7 +214,7 @@ async def test_it_does_not_call_who_asks_more_than_anybody_may_pay() -> None:
 
 async def test_it_finds_out_who_claims_slots_that_are_not_there() -> None:
     """It claims four and is busy at two."""
-    async with simulator(CEDAR, Container("depth", capacity=4, latency=0.05)) as cedar:
+    async with simulator(CEDAR, Container("depth", capacity=4, latency=0.2)) as cedar:
         await in_thread(on_trial, cedar)
         cedar["depth"].script = FullAt(cedar, "depth", 1)  # type: ignore[assignment]
         result = await in_thread(tried)

@@ -2,7 +2,8 @@
 
 SQLite goes on reading a file that was moved away or replaced. So the file under a connection is looked at
 before each use: one that is gone counts as a database that is away, another one is opened after a moment
-in which every process has let go of the old one (two files at once would share one write-ahead log).
+in which every process has let go of the old one (two files at once would share one write-ahead log). Who uses
+it too seldom to notice in time keeps no connection.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from django.db.migrations.executor import MigrationExecutor
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SETTLE = 2.0  # seconds; every thread of every worker looks more often than that
+SETTLE = 3.0  # seconds; every thread of every worker that keeps a connection looks more often than that
 
 
 class OldSchema(Exception):
@@ -33,16 +34,25 @@ class OldSchema(Exception):
 class DatabaseThread:
     """One thread with its own connection, which is given up after every error.
 
-    `file`: of SQLite, None where there is none. `clock`: monotonic seconds.
+    `file`: of SQLite, None where there is none. `clock`: monotonic seconds. `seldom`: it may be used less often
+    than once in SETTLE, and keeps no connection to a file.
     `failing`: its latest work got no answer. `replaced`: how often another file was found.
     """
 
-    def __init__(self, name: str, file: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        file: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        seldom: bool = False,
+    ) -> None:
         self.name = name
         self.failing = False
         self.replaced = 0
         self._file = file
         self._clock = clock
+        self._keeps = file is None or not seldom
         self._opened: tuple[int, int] | None = None
         self._closed_until = 0.0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
@@ -66,12 +76,15 @@ class DatabaseThread:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, work)
 
     def _call(self, work: Callable[[], T]) -> T:
+        kept = False
         try:
             self._look_at_file()
-            return work()
-        except Exception:
-            connection.close()
-            raise
+            result = work()
+            kept = self._keeps
+            return result
+        finally:
+            if not kept:
+                connection.close()
 
     def _look_at_file(self) -> None:
         """Raises OperationalError while the file is away, or has just been replaced."""

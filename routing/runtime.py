@@ -115,9 +115,10 @@ class Runtime:
         file = sqlite_file()
         self._refresher = DatabaseThread("table refresh", file)
         self._drainer = DatabaseThread("journal drain", file)
-        self.reader = DatabaseThread("job reader", file)  # a client's question must not hold up the other two
+        # a client's question must not hold up the other two
+        self.reader = DatabaseThread("job reader", file, seldom=True)
         self._keeping = DatabaseThread("kept calls", file)
-        self._pruner = DatabaseThread("prune", file)
+        self._pruner = DatabaseThread("prune", file, seldom=True)
         self._bounds = kept.Bounds(
             settings.BYOCGW_RESULT_SECONDS, settings.BYOCGW_RESULTS_PER_CLIENT, settings.BYOCGW_RESULTS_BYTES
         )

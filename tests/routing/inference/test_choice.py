@@ -52,7 +52,7 @@ async def test_it_switches_from_cheapest_to_fastest(gateway: Gateway) -> None:
     only_cheapest_first(gateway)
     policy = {"profile": "warm", "price_ceiling": "none", "max_in_flight": 4}
     async with (
-        Simulator("birch", capabilities=[Container("depth", price=1, latency=0.25)]) as birch,
+        Simulator("birch", capabilities=[Container("depth", price=1, latency=0.6)]) as birch,
         Simulator("alder", capabilities=[Container("depth", price=100)]) as alder,
     ):
         await depth_by(gateway, birch, alder, **policy, value_of_second=0)

@@ -311,7 +311,11 @@ async def test_who_cannot_take_over_leaves_the_old_at_work(home: Path, cannot: s
 
 
 async def test_who_stands_aside_does_not_hold_up_a_stop(home: Path) -> None:
-    async with gunicorn(home, "--graceful-timeout", "1") as server:
+    async with (
+        gunicorn(home, "--graceful-timeout", "1") as server,
+        httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client,
+    ):
+        await worker_of(client)  # there is one that serves: else the server ends
         (home / "damaged").touch()
         server.send(signal.SIGHUP)
         await server.until_said("This worker cannot start. The old ones serve on")

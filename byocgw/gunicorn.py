@@ -63,18 +63,18 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
             # The first exit code of this kind ends the server; a second would reach the master while it
             # ends, which breaks off there, with a traceback.
             sys.exit(Arbiter.WORKER_BOOT_ERROR if _first_to_fail() else 0)
-        except Exception:
-            if not self.booted and succession.is_expected():
-                self.log.exception("The application cannot be loaded.")
-                self._stand_aside()
+        except Exception as exc:
+            if not self.booted:
+                self._stand_aside(exc)
             raise
 
-    def _stand_aside(self) -> None:
+    def _stand_aside(self, why: Exception | None = None) -> None:
         """It cannot start, and the master would end the server for that. But whom it was to take over from
         serves on for as long as it is expected."""
-        if not succession.is_expected():
+        if not listening.is_expected(self.place):
             return
-        self.log.critical("This worker cannot start. The old ones serve on: mend it, and send SIGHUP again.")
+        text = "This worker cannot start. The old ones serve on: mend it, and send SIGHUP again."
+        self.log.critical(text, exc_info=why)
         moment = Event()
         while os.getppid() == self.ppid and listening.anyone_serves():
             self.notify()
@@ -103,7 +103,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it ships no types
         while os.getppid() == self.ppid:
             self.notify()
             await asyncio.sleep(1)
-        succession.expect_nobody()
+        listening.expect_nobody()
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -154,18 +154,17 @@ def on_starting(server: object) -> None:
 def pre_fork(server: Any, worker: Worker) -> None:
     succession.takes_a_place = worker.age > server.num_workers
     others = list(server.WORKERS.values())
-    worker.place = succession.place = listening.free_place({each.place for each in others})
+    worker.place = listening.free_place({each.place for each in others})
     if len(others) >= server.num_workers:  # in a rolling restart
-        succession.expect(worker.place)
+        listening.expect(worker.place)
     worker.turn = succession.turn = succession.free_turn([each.turn for each in others], server.num_workers)
 
 
 def worker_exit(server: object, worker: Worker) -> None:
-    succession.leave(worker.place)  # in the worker: of one that could not start the master says nothing
+    listening.leave(worker.place)  # in the worker: of one that could not start the master says nothing
 
 
 def child_exit(server: Any, worker: Worker) -> None:
-    succession.leave(worker.place)
     listening.leave(worker.place)
     try:
         sharing.bury(worker.pid)

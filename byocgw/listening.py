@@ -5,7 +5,9 @@ as a reverse proxy does, may find them all with one worker, which then has all t
 tells the others how many it holds, in memory that they share, and who is ahead leaves the next one to them
 for a moment before it takes it after all: where they hang, nobody waits for long.
 
-Asked to end in a rolling restart, a worker serves on until who takes over can (`routing.succession`).
+In a rolling restart the old ones, though asked to end, serve until every new one could: they would leave nobody
+for as long as a start takes. A new one takes no connection before that either, for each may allow its share of
+every limit.
 
 The last worker to end takes what the kernel has accepted already before it closes its end.
 """
@@ -24,15 +26,16 @@ from uvicorn import Config
 from uvicorn.server import Server
 
 from byocgw import huge_pages
-from routing import succession
-from routing.succession import PLACES
 
+PLACES = 256  # workers of one server, those that go and come included
 ABSENT = 2**31 - 1
+COMING = ABSENT - 1
 REST = 0.001  # seconds; others are woken within some 0.1 ms, if they are not at work
 RETRY = 1.0  # seconds, when there are no descriptors left
 TOGETHER = 0.02  # seconds between two looks at whether the others could serve as well
 
-# By place, how many connections a worker holds, or ABSENT. Made in the master, shared by its forks.
+# By place, how many connections a worker holds; COMING, where one is on its way to take over from another; or
+# ABSENT. Made in the master, shared by its forks.
 held = memoryview(mmap(-1, 4 * PLACES)).cast("i")
 held[:] = memoryview(array("i", [ABSENT] * PLACES))
 
@@ -48,8 +51,27 @@ def leave(place: int) -> None:
     held[place] = ABSENT
 
 
+def expect(place: int) -> None:
+    held[place] = COMING
+
+
+def is_expected(place: int) -> bool:
+    return held[place] == COMING
+
+
+def expect_nobody() -> None:
+    """There is no master any more to say that one it expected has ended."""
+    for place in range(PLACES):
+        if is_expected(place):
+            leave(place)
+
+
+def anyone_is_coming() -> bool:
+    return COMING in held
+
+
 def anyone_serves() -> bool:
-    return min(held) < ABSENT
+    return min(held) < COMING
 
 
 class Listener:
@@ -110,7 +132,7 @@ class Listener:
     async def close(self) -> None:
         self.loop.remove_reader(self.sock.fileno())
         leave(self.place)
-        while min(held) == ABSENT and self.take():
+        while not anyone_serves() and self.take():
             pass  # what the kernel has accepted already: nobody else would take it
         if self.timer is not None:
             self.timer.cancel()
@@ -129,9 +151,9 @@ class FairServer(Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets=[])
         huge_pages.gather()
-        takes_over = succession.is_expected()
-        succession.arrive()
-        while takes_over and succession.anyone_is_coming() and not self.should_exit:
+        takes_over = is_expected(self.place)
+        leave(self.place)  # it is not on its way any more
+        while takes_over and anyone_is_coming() and not self.should_exit:
             await asyncio.sleep(TOGETHER)
         state = self.server_state
         made: Any = self.config.http_protocol_class
@@ -143,12 +165,12 @@ class FairServer(Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.started:
-            succession.arrive()
+            leave(self.place)
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to end."""
-        return await super().on_tick(counter) and not succession.anyone_is_coming()
+        return await super().on_tick(counter) and not anyone_is_coming()
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         for listener in self.listeners:

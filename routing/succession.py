@@ -4,9 +4,6 @@ The first workers of a server may fail to start: somebody is there to read why. 
 another's place, must not fail because the database is away: gunicorn stops the whole server when a worker
 cannot boot.
 
-In a rolling restart the old ones serve until every new one could: they would leave nobody for as long as
-a start takes. A new one takes no connection before that either, for each may allow its share of every limit.
-
 What workers do by the clock they do in turn. Two that built their tables at once, or drained their journals,
 would take every core from the calls between them.
 """
@@ -15,42 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from mmap import mmap
-
-PLACES = 256  # workers of one server, those that go and come included
 
 takes_a_place = False
-place = 0  # this worker's, among those there are
 turn = 0  # which of the turns is this worker's
-
-# By place: is a worker on its way there that takes over from another? Made in the master, shared by its forks.
-_coming = mmap(-1, PLACES)
-
-
-def expect(place: int) -> None:
-    _coming[place] = True
-
-
-def is_expected() -> bool:
-    return bool(_coming[place])
-
-
-def arrive() -> None:
-    """This worker could serve, or is no longer to."""
-    _coming[place] = False
-
-
-def leave(place: int) -> None:
-    _coming[place] = False
-
-
-def expect_nobody() -> None:
-    """There is no master any more to say that one it expected has ended."""
-    _coming[:] = bytes(PLACES)
-
-
-def anyone_is_coming() -> bool:
-    return any(_coming[:])
 
 
 def free_turn(taken: Sequence[int], workers: int) -> int:

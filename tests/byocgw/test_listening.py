@@ -168,3 +168,15 @@ def test_each_worker_has_its_own_place() -> None:
         taken.add(place)
     assert listening.free_place({0, 2}) == 1
     assert listening.free_place(set(range(listening.PLACES))) == listening.PLACES - 1
+
+
+def test_who_is_coming_is_known_until_it_arrives_or_ends() -> None:
+    for place in (0, 1, 2):
+        listening.expect(place)
+    assert listening.is_expected(1) and not listening.anyone_serves()
+    listening.leave(1)
+    assert not listening.is_expected(1)
+    listening.leave(0)
+    assert listening.anyone_is_coming()
+    listening.expect_nobody()
+    assert not listening.anyone_is_coming()

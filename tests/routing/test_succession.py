@@ -51,16 +51,3 @@ def test_a_turn_beyond_the_last_is_one_of_them(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_the_next_turn_comes_after_the_last_and_after_now(now: float, expected: float) -> None:
     assert succession.next_turn(10.0, now, EVERY) == pytest.approx(expected)
-
-
-def test_who_is_coming_is_known_until_it_arrives_or_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(succession, "place", 1)
-    for place in (0, 1, 2):
-        succession.expect(place)
-    assert succession.is_expected()
-    succession.arrive()
-    assert not succession.is_expected()
-    succession.leave(0)
-    assert succession.anyone_is_coming()
-    succession.expect_nobody()
-    assert not succession.anyone_is_coming()

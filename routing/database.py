@@ -76,15 +76,15 @@ class DatabaseThread:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, work)
 
     def _call(self, work: Callable[[], T]) -> T:
-        kept = False
         try:
             self._look_at_file()
             result = work()
-            kept = self._keeps
-            return result
-        finally:
-            if not kept:
-                connection.close()
+        except Exception:
+            connection.close()
+            raise
+        if not self._keeps:
+            connection.close()
+        return result
 
     def _look_at_file(self) -> None:
         """Raises OperationalError while the file is away, or has just been replaced."""

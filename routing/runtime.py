@@ -206,10 +206,11 @@ class Runtime:
 
     def drain_begins(self) -> None:
         """The server takes no new connections; it finishes what it has."""
-        if not self.draining and self.started:
+        if self.draining:
+            return
+        self.draining, self._draining_since = True, time.monotonic()
+        if self.started:
             self.loop.call_later(HAND_OVER_AFTER, self._purses.give_up)
-        self.draining = True
-        self._draining_since = self._draining_since or time.monotonic()
 
     def _count(self, calls: int) -> None:
         self.in_flight += calls

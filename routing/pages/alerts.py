@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from orchestrators.changes import change_set
+from orchestrators.core import schedule
 from orchestrators.models.fields import is_key
 from routing.alerting.round import CHORE
 from routing.alerting.words import alert_in_words, rule_in_words, what_helps
@@ -32,7 +33,7 @@ HOURS = {"1": 1, "8": 8, "24": 24, "168": 168}
 USUAL: tuple[tuple[str, Kind, int | None], ...] = (
     ("nobody can serve", Kind.NOBODY, None),
     ("calls fail", Kind.ERRORS, 20),
-    ("the prober is silent", Kind.PROBES, 600),
+    ("the prober is silent", Kind.PROBES, int(schedule.SILENT)),
     ("a price jumps", Kind.PRICE, 50),
     ("a certificate changes", Kind.CERTIFICATE, None),
 )

@@ -19,6 +19,7 @@ import pytest_asyncio
 
 from orchestrators.simulator import Container, Simulator
 from tests.chaos.asking import Told, ask
+from tests.chaos.test_restarts import until_replaced
 from tests.support.served import Served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -159,9 +160,7 @@ async def test_a_budget_is_there_all_through_a_rolling_restart(stage: Stage) -> 
     assert gateway.process is not None
     old = set(gateway.workers())
     gateway.process.send_signal(signal.SIGHUP)
-    async with asyncio.timeout(60):
-        while old & set(gateway.workers()):
-            await asyncio.sleep(0.05)
+    await until_replaced(gateway, old)
     since = told.total()
     while told.total() < since + 20:
         await asyncio.sleep(0.05)

@@ -86,16 +86,19 @@ async def test_calls_at_once_are_never_one_too_many(gateway: Gateway) -> None:
     assert not gateway.runtime.allowances.in_flight
 
 
+async def depth_with_budget(gateway: Gateway, alder: Simulator, budget: str, **offer: int) -> None:
+    document = {
+        "capabilities": [DEPTH | {"price_ceiling": "3 wei/request"}],
+        "orchestrators": [orchestrator(alder, {"capability": "depth", "price": "3 wei/request", **offer})],
+    }
+    await gateway.apply(document | tier(daily_budget=budget))
+    await gateway.probe()
+
+
 async def test_a_budget_of_1000_calls_buys_1000_calls(gateway: Gateway) -> None:
     """And the totals say so to the wei."""
     async with Simulator("alder", protocol="direct", capabilities=[Container("depth", capacity=256)]) as alder:
-        offer = {"capability": "depth", "price": "3 wei/request", "max_in_flight": 256}
-        document = {
-            "capabilities": [DEPTH | {"price_ceiling": "3 wei/request"}],
-            "orchestrators": [orchestrator(alder, offer)],
-        }
-        await gateway.apply(document | tier(daily_budget="3000 wei"))
-        await gateway.probe()
+        await depth_with_budget(gateway, alder, "3000 wei", max_in_flight=256)
         answers = await storm(gateway, 1200)
         late = await ask(gateway)
         await gateway.drained()
@@ -104,16 +107,6 @@ async def test_a_budget_of_1000_calls_buys_1000_calls(gateway: Gateway) -> None:
     assert (late.status_code, late.json()["code"]) == (429, "budget_spent")
     assert int(late.headers["retry-after"]) >= 1
     assert await in_thread(lambda: UsageHour.objects.aggregate(wei=Sum("wei"))["wei"]) == 3000
-
-
-async def depth_with_budget(gateway: Gateway, alder: Simulator, budget: str) -> None:
-    offer = {"capability": "depth", "price": "3 wei/request"}
-    document = {
-        "capabilities": [DEPTH | {"price_ceiling": "3 wei/request"}],
-        "orchestrators": [orchestrator(alder, offer)],
-    }
-    await gateway.apply(document | tier(daily_budget=budget))
-    await gateway.probe()
 
 
 async def test_in_a_rolling_restart_calls_wait_for_their_budget(
